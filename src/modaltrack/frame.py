@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plain data that flows through the house: frozen, slotted, without logic and without torch.
+
+Boxes are float ``xywh`` in pixels of the RGB image (continuous, top-left origin); time is seconds as float64.
+Absent (a ``nan`` box), missing (a modality without an image) and lost (a status) are three different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Modality(StrEnum):
+    """A kind of sensor. A modality is a key of a mapping, never a range of channels."""
+
+    RGB = "rgb"
+    THERMAL = "thermal"
+    DEPTH = "depth"
+    EVENT = "event"
+
+
+class Status(IntEnum):
+    """What the tracker believes of the target in a frame."""
+
+    TRACKING = 0
+    UNCERTAIN = 1
+    LOST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One instant seen by one or more sensors.
+
+    images: modality -> uint8 (H, W, 3), already encoded (see ``modaltrack.sources.encodings``) and all of one size.
+        A modality without an image in this instant simply has no key here.
+    time: seconds since the start of the clip, ``nan`` where nothing is known of it.
+    index: position in the clip, from 0.
+    missing: modalities that the source was opened with and that have no image in this instant.
+    """
+
+    images: Mapping[Modality, NDArray[np.uint8]]
+    time: float = float("nan")
+    index: int = 0
+    missing: frozenset[Modality] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A finite sequence of frames with what is known of the target in it.
+
+    boxes: (N, 4) float64 xywh, ``nan`` rows where the target is absent; None where nothing is annotated.
+    visible: (N,) float64 share of the target that can be seen, 0..1; None where unknown.
+    attributes: names as LasHeR / VisEvent use them (for example ``"partial occlusion"``).
+    """
+
+    name: str
+    frames: Sequence[Frame]
+    boxes: NDArray[np.float64] | None = None
+    visible: NDArray[np.float64] | None = None
+    attributes: frozenset[str] = frozenset()
+    fps: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that a tracker remembers of B targets between two frames. ``step`` takes one and returns another.
+
+    box: (B, 4) float64 xywh pixels. score: (B,) float64, the windowed response at its peak, 0..1.
+    status: (B,) int64, values of ``Status``. template: modality -> (B, 3, h, w) float32, normalised.
+    template_present: modality -> (B,) bool: whether that target has a template in that modality yet.
+    unseen: (B,) int64, frames since the target was last ``TRACKING``.
+    initial_size: (B, 2) float64 width and height of the box the user gave, the anchor of the guard rails.
+    """
+
+    box: NDArray[np.float64]
+    score: NDArray[np.float64]
+    status: NDArray[np.int64]
+    template: Mapping[Modality, torch.Tensor]
+    template_present: Mapping[Modality, NDArray[np.bool_]]
+    unseen: NDArray[np.int64]
+    initial_size: NDArray[np.float64]
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a tracker said about one clip; row 0 is the box it was given.
+
+    boxes: (N, 4) float64 xywh. scores: (N,) 0..1. status: (N,) int64. times: (N,) seconds.
+    present: modality -> (N,) bool, which sensors had an image in each frame.
+    """
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    status: NDArray[np.int64]
+    times: NDArray[np.float64]
+    present: Mapping[Modality, NDArray[np.bool_]] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
