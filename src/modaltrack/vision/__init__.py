@@ -1,1 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Pure pixel and tensor code shared by training, tracking and export: crop, normalise, window, decode."""
+
+from modaltrack.vision.crop import box_from_crop, box_to_crop, crop, crop_batch, crop_side
+from modaltrack.vision.image import IMAGENET_MEAN, IMAGENET_STD, normalise, to_tensor
+from modaltrack.vision.response import decode, hann_window
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "box_from_crop",
+    "box_to_crop",
+    "crop",
+    "crop_batch",
+    "crop_side",
+    "decode",
+    "hann_window",
+    "normalise",
+    "to_tensor",
+]
