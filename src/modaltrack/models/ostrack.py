@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OSTrack: template and search tokens walk together through one vision transformer, a centre head reads the search part.
+
+Legend: B batch, N = Nz + Nx tokens (template first, row-major), D width, g = search tokens along an edge.
+Source: Ye et al., ECCV 2022; here after spec sdstrack.md 1.1-1.8. The tiny size and everything marked ours is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from modaltrack.frame import Modality
+from modaltrack.models.parts.center_head import CenterHead
+from modaltrack.models.parts.elimination import eliminate, restore
+from modaltrack.models.parts.vit import STEMS, Block, init_linear, sincos_positions
+from modaltrack.models.prediction import Images, Prediction, Presence, check_images
+from modaltrack.models.registry import register
+from modaltrack.vision.response import decode
+
+
+@dataclass(frozen=True)
+class OSTrackConfig:
+    """Sizes of an OSTrack; the defaults are the authors' 256-pixel ViT-B/16.
+
+    stem: "patch" (published) or "conv" (ours). elimination_blocks, keep_rate: candidate elimination, () for none.
+    head_norm: "batch" (published) or "group" (ours). score_prior: initial score (ours), None for the plain start.
+    """
+
+    modalities: tuple[Modality, ...] = (Modality.RGB,)
+    template_size: int = 128
+    search_size: int = 256
+    template_factor: float = 2.0
+    search_factor: float = 4.0
+    stride: int = 16
+    dim: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    drop_path: float = 0.1
+    stem: str = "patch"
+    elimination_blocks: tuple[int, ...] = (3, 6, 9)
+    keep_rate: float = 0.7
+    head_channels: int = 256
+    head_norm: str = "batch"
+    score_prior: float | None = None
+
+
+class OSTrack(nn.Module):
+    """``model(template, search) -> Prediction`` on exactly one modality."""
+
+    def __init__(self, config: OSTrackConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config
+        if c.stem not in STEMS:
+            raise ValueError(f"stem is {c.stem!r}; expected one of {', '.join(STEMS)}.")
+        self.template_grid, self.search_grid = c.template_size // c.stride, c.search_size // c.stride
+        self.num_template, self.num_search = self.template_grid**2, self.search_grid**2
+        self.patch_embed = STEMS[c.stem](c.dim, c.stride)
+        self.pos_template = nn.Parameter(torch.empty(1, self.num_template, c.dim))
+        self.pos_search = nn.Parameter(torch.empty(1, self.num_search, c.dim))
+        rates = [c.drop_path * i / max(1, c.depth - 1) for i in range(c.depth)]
+        self.blocks = nn.ModuleList([Block(c.dim, c.heads, c.mlp_ratio, rate) for rate in rates])
+        self.norm = nn.LayerNorm(c.dim, eps=1e-6)
+        self.head = CenterHead(c.dim, c.head_channels, c.head_norm, c.score_prior)
+        self.blocks.apply(init_linear)
+        for table, grid in ((self.pos_template, self.template_grid), (self.pos_search, self.search_grid)):
+            kind = torch.randn(c.dim) * 0.02  # what tells template from search at the start
+            table.data.copy_(0.5 * sincos_positions(c.dim, grid) + kind)
+
+    def embed(self, stem: nn.Module, template: Tensor, search: Tensor) -> Tensor:
+        """Images (B, 3, h, w) of one modality -> tokens (B, Nz + Nx, D) with their positions."""
+        return torch.cat([stem(template) + self.pos_template, stem(search) + self.pos_search], 1)
+
+    def start_index(self, tokens: Tensor) -> Tensor:
+        """Search positions before any elimination, (B, Nx)."""
+        return torch.arange(self.num_search, device=tokens.device).expand(tokens.shape[0], -1)
+
+    def backbone(self, tokens: Tensor, keep_rate: float) -> Tensor:
+        """Tokens (B, N, D) -> normalised tokens (B, N, D); eliminated search positions hold the norm of zero."""
+        index = self.start_index(tokens)
+        for i, block in enumerate(self.blocks):
+            attention, q, k = block.attn(block.norm1(tokens))
+            tokens = tokens + attention * block.keep_scale(tokens)
+            if i in self.config.elimination_blocks:
+                tokens, index = eliminate(tokens, index, q, k, self.num_template, keep_rate)
+            tokens = tokens + block.mlp(block.norm2(tokens)) * block.keep_scale(tokens)
+        search = restore(tokens[:, self.num_template :], index, self.num_search)
+        return self.norm(torch.cat([tokens[:, : self.num_template], search], 1))
+
+    def predict(self, features: Tensor) -> Prediction:
+        """Normalised search tokens (B, Nx, D) -> Prediction."""
+        grid = self.search_grid
+        # (B, D, g, g), laid out with the channels last as the tokens are: no copy, and the faster form on CPUs
+        maps = self.head(features.transpose(1, 2).unflatten(2, (grid, grid)))
+        return Prediction(*maps, decode(*maps)[0], features)
+
+    def forward(
+        self, template: Images, search: Images, present: Presence | None = None, keep_rate: float | None = None
+    ) -> Prediction:
+        """Normalised images per modality -> Prediction; ``keep_rate`` overrides the configuration's (1: keep all).
+
+        ``present`` is accepted for the common interface: with one sensor there is nothing to choose from, so a sample
+        marked missing gets the prediction of whatever its image holds.
+        """
+        available = check_images(template, search, self.config.template_size, self.config.search_size)
+        usable = [m for m in available if m in self.config.modalities]
+        if Modality.RGB in usable:
+            usable = [Modality.RGB]
+        if len(usable) != 1:
+            found, wanted = ", ".join(available) or "none", ", ".join(self.config.modalities)
+            raise ValueError(f"The images are of {found}; this model reads one modality, of {wanted}.")
+        tokens = self.embed(self.patch_embed, template[usable[0]], search[usable[0]])
+        tokens = self.backbone(tokens, self.config.keep_rate if keep_rate is None else keep_rate)
+        return self.predict(tokens[:, self.num_template :])
+
+
+@register(OSTrack)
+def ostrack_base() -> OSTrackConfig:
+    """The authors' OSTrack-256 (vitb_256_mae_ce)."""
+    return OSTrackConfig()
+
+
+@register(OSTrack)
+def ostrack_tiny() -> OSTrackConfig:
+    """Ours: small enough to be trained on two CPU cores."""
+    return OSTrackConfig(**TINY)
+
+
+TINY = {
+    "template_size": 64,
+    "search_size": 128,
+    "dim": 192,
+    "depth": 6,
+    "heads": 3,
+    "drop_path": 0.0,
+    "stem": "conv",
+    "elimination_blocks": (),
+    "head_channels": 64,
+    "head_norm": "group",
+    "score_prior": 0.01,
+}

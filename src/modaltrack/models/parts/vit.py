@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vision transformer that every method of this family is built on.
+
+Legend: B batch, N tokens, D width, H heads, d = D / H, Nz template tokens, Nx search tokens, g tokens along an edge.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class PatchStem(nn.Module):
+    """Published stem: one convolution whose kernel is the patch; images (B, 3, h, w) -> tokens (B, N, D), row-major."""
+
+    def __init__(self, dim: int, patch: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, patch, patch)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.proj(image).flatten(2).transpose(1, 2)  # (B, N, D)
+
+
+class ConvStem(nn.Module):
+    """Stem of the tiny models (ours): strided 3x3 convolutions, which learn edges from far less data than one big patch.
+
+    Images (B, 3, h, w) -> tokens (B, N, D), row-major. GroupNorm with one group keeps it independent of the batch.
+    """
+
+    def __init__(self, dim: int, patch: int) -> None:
+        super().__init__()
+        steps = patch.bit_length() - 1
+        assert patch == 2**steps, "a stack of stride-2 convolutions makes a power of two"
+        widths = [3] + [dim >> (steps - 1 - i) for i in range(steps)]  # 3, 24, 48, 96, 192 at D = 192, patch 16
+        self.convs = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.GroupNorm(1, b), nn.GELU())
+                for a, b in zip(widths, widths[1:])
+            )
+        )
+        self.proj = nn.Conv2d(widths[-1], dim, 1)
+        for module in self.convs.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.proj(self.convs(image)).flatten(2).transpose(1, 2)  # (B, N, D)
+
+
+STEMS = {"patch": PatchStem, "conv": ConvStem}
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose projections can also be used one by one: fusion and elimination need the parts."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def split(self, rows: Tensor, count: int) -> tuple[Tensor, ...]:
+        """(B, N, count * D) -> count tensors (B, H, N, d)."""
+        b, n, width = rows.shape
+        return rows.view(b, n, count, self.heads, width // (count * self.heads)).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def merge(self, heads: Tensor) -> Tensor:
+        """(B, H, N, d) -> (B, N, D) through the output projection."""
+        return self.proj(heads.transpose(1, 2).flatten(2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens (B, N, D) -> output (B, N, D) and the queries and keys (B, H, N, d), which elimination reads."""
+        q, k, v = self.split(self.qkv(x), 3)
+        return self.merge(F.scaled_dot_product_attention(q, k, v)), q, k
+
+
+class Mlp(nn.Module):
+    """Two linear layers with the exact (erf) GELU between them."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """The parts of a pre-norm transformer block; each method writes down how it walks through them."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.drop_path = drop_path
+
+    def keep_scale(self, x: Tensor) -> Tensor | float:
+        """Stochastic depth: per-sample factors (B, 1, 1), 0 or 1 / (1 - p), in training; 1 otherwise."""
+        if not self.training or self.drop_path == 0:
+            return 1.0
+        keep = 1 - self.drop_path
+        return x.new_empty(x.shape[0], 1, 1, dtype=torch.float32).bernoulli_(keep).div_(keep)
+
+
+def init_linear(module: nn.Module) -> None:
+    """The family's initialiser: truncated normal of std 0.02 for every linear layer, adapters included; zero bias."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+def sincos_positions(dim: int, grid: int) -> Tensor:
+    """2-D sine-cosine table (1, g * g, D) with values in -1..1: half of the channels tell the row, half the column."""
+    assert dim % 4 == 0
+    rates = 100.0 ** -(torch.arange(dim // 4) / (dim // 4))  # 100 instead of 10000: grids have at most 16 cells
+    angle = torch.arange(grid)[:, None] * rates  # (g, D / 4)
+    axis = torch.cat([angle.sin(), angle.cos()], 1)  # (g, D / 2)
+    rows, columns = axis[:, None].expand(grid, grid, -1), axis[None].expand(grid, grid, -1)
+    return torch.cat([rows, columns], 2).reshape(1, grid * grid, dim)

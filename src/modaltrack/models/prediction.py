@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every model says about a search crop, and the images it may be given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from modaltrack.frame import Modality
+
+Images = Mapping[Modality, Tensor] | Mapping[str, Tensor]  # modality -> (B, 3, h, w), normalised
+Presence = Mapping[Modality, Tensor] | Mapping[str, Tensor]  # modality -> (B,) bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The maps of a head on an H x W grid over the search crop, all float32.
+
+    score_map (B, 1, H, W) in 0..1; size_map (B, 2, H, W) width and height in 0..1 of the crop; offset_map (B, 2, H, W)
+    in cells; boxes (B, 4) cxcywh in 0..1 of the crop at the maximum of the plain score map;
+    features (B, N, D): the tokens that the head read.
+    """
+
+    score_map: Tensor
+    size_map: Tensor
+    offset_map: Tensor
+    boxes: Tensor
+    features: Tensor | None = None
+
+
+def check_images(template: Images, search: Images, template_size: int, search_size: int) -> list[Modality]:
+    """Modalities that have both a template and a search crop; ValueError on an unknown name or a wrong shape."""
+    for role, images, size in (("template", template, template_size), ("search", search, search_size)):
+        for key, image in images.items():
+            if key not in list(Modality):
+                known = ", ".join(Modality)
+                raise ValueError(f"The {role} has a modality {str(key)!r}; expected one of {known}.")
+            if image.ndim != 4 or tuple(image.shape[1:]) != (3, size, size):
+                raise ValueError(
+                    f"The {role} of {key} has the shape {tuple(image.shape)}; expected (batch, 3, {size}, {size})."
+                )
+    both = [modality for modality in Modality if modality in template and modality in search]
+    batches = {image.shape[0] for images in (template, search) for image in images.values()}
+    if len(batches) > 1:
+        raise ValueError(f"The images have different batch sizes {sorted(batches)}; expected one size for all of them.")
+    return both

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models by name: a function that returns a configuration registers one size of one method.
+
+Packages outside this one add their own through the entry-point group ``modaltrack.models``: every entry point of it
+names a module that calls ``register`` when it is imported.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from torch import nn
+
+METHODS = ("ostrack", "sdstrack")  # one row per method file in this folder
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A registered size: the class to build and the function that returns its configuration."""
+
+    model: Callable[[Any], nn.Module]
+    config: Callable[[], Any]
+
+
+_ENTRIES: dict[str, Entry] = {}
+C = TypeVar("C", bound=Callable[[], Any])
+
+
+def register(model: Callable[[Any], nn.Module]) -> Callable[[C], C]:
+    """Register the decorated configuration function under its own name, with dashes for underscores."""
+
+    def decorate(config: C) -> C:
+        name = config.__name__.replace("_", "-")
+        assert name not in _ENTRIES, f"{name} is registered twice"
+        _ENTRIES[name] = Entry(model, config)
+        return config
+
+    return decorate
+
+
+@cache
+def _import_methods() -> None:
+    for method in METHODS:
+        import_module(f"modaltrack.models.{method}")
+    for point in entry_points(group="modaltrack.models"):
+        point.load()
+
+
+def list_models() -> list[str]:
+    """Names that ``create`` accepts, sorted."""
+    _import_methods()
+    return sorted(_ENTRIES)
+
+
+def unknown_name(name: str, known: list[str]) -> ValueError:
+    """The error for a name that is not in ``known``: it names the closest ones, or all of them."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known) or 'none'}."
+    return ValueError(f"There is no model {name!r}; {hint}")
+
+
+def config_of(name: str, **overrides: Any) -> Any:
+    """The frozen configuration of a registered model with some fields replaced; ValueError for unknown names."""
+    names = list_models()
+    if name not in names:
+        raise unknown_name(name, names)
+    config = _ENTRIES[name].config()
+    known = {field.name for field in fields(config)}
+    if unknown := sorted(set(overrides) - known):
+        raise ValueError(f"{name} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+    return replace(config, **overrides)
+
+
+def create(name: str, **overrides: Any) -> Any:
+    """Build a registered model with fresh weights, for example ``create("sdstrack-tiny", drop_path=0.1)``."""
+    config = config_of(name, **overrides)
+    return _ENTRIES[name].model(config)

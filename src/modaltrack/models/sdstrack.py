@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SDSTrack: RGB and one other sensor X run through the same frozen OSTrack, adapters bend it for X and for their fusion.
+
+Legend: B batch, S streams (2 with both sensors), N = Nz + n tokens of one stream (template first), D width.
+Both streams are stacked along the batch, RGB first, (S * B, N, D): the shared weights see one large matrix product.
+Source: Hou et al., CVPR 2024, arXiv 2403.16002; after spec sdstrack.md. What is marked ours is not in the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modaltrack.frame import Modality
+from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
+from modaltrack.models.parts.adapter import MLP_SCALE, AdapterPair
+from modaltrack.models.parts.elimination import eliminate, restore
+from modaltrack.models.parts.vit import STEMS, init_linear
+from modaltrack.models.prediction import Images, Prediction, Presence, check_images
+from modaltrack.models.registry import register
+
+Masks = Mapping[str, Mapping[Modality, Tensor]]  # {"template": {modality: (B, Nz) bool}, "search": {... (B, Nx)}}
+
+
+@dataclass(frozen=True)
+class SDSTrackConfig(OSTrackConfig):
+    """OSTrack's sizes and SDSTrack's additions; the defaults are the authors'.
+
+    modalities: RGB and the kinds of X the weights are made for. fusion_blocks: after which blocks the streams are fused.
+    adapter_init: "normal" (published, std 0.02) or "zero" (ours). fuse_gate_init: None (published) or the initial value
+    of a learnable gate on the fusion's residual branches (ours). x_stem_init: "fresh" (published) or "copy" (ours).
+    """
+
+    modalities: tuple[Modality, ...] = tuple(Modality)
+    fusion_blocks: tuple[int, ...] = (3, 6, 9, 11)
+    adapter_ratio: float = 0.25
+    adapter_init: str = "normal"
+    fuse_gate_init: float | None = None
+    x_stem_init: str = "fresh"
+
+
+class SDSTrack(OSTrack):
+    """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
+
+    Missing modalities are ours: a sample with one sensor runs that stream alone, without fusion and without averaging.
+    """
+
+    config: SDSTrackConfig
+
+    def __init__(self, config: SDSTrackConfig) -> None:
+        super().__init__(config)
+        c = config
+        for name, value, known in (
+            ("adapter_init", c.adapter_init, ("normal", "zero")),
+            ("x_stem_init", c.x_stem_init, ("fresh", "copy")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}.")
+        self.patch_embed_x = STEMS[c.stem](c.dim, c.stride)
+        self.adapters = nn.ModuleList([AdapterPair(c.dim, c.adapter_ratio) for _ in self.blocks])
+        self.fusions = nn.ModuleDict(
+            {str(i): AdapterPair(c.dim, c.adapter_ratio, c.fuse_gate_init) for i in c.fusion_blocks}
+        )
+        for pair in (*self.adapters, *self.fusions.values()):
+            pair.apply(init_linear)
+            if c.adapter_init == "zero":
+                pair.zero_init()
+        if c.x_stem_init == "copy":
+            self.patch_embed_x.load_state_dict(self.patch_embed.state_dict())
+
+    def forward(
+        self, template: Images, search: Images, present: Presence | None = None, keep_rate: float | None = None
+    ) -> Prediction:
+        """Normalised images per modality -> Prediction; ``keep_rate`` overrides the configuration's (1: keep all).
+
+        present: per modality which samples have it, (B,) bool; a key missing in an image mapping counts as missing for
+        the whole batch. A sample without any sensor gets a meaningless prediction; a batch without any is an error.
+        """
+        modalities = self._modalities(template, search)
+        rate = self.config.keep_rate if keep_rate is None else keep_rate
+        batch = template[modalities[0]].shape[0]
+        device = template[modalities[0]].device
+        everywhere = torch.ones(batch, dtype=torch.bool, device=device)
+        has = {m: everywhere if present is None else present.get(m, everywhere).to(device) for m in modalities}
+        if present is None or all(bool(flags.all()) for flags in has.values()):
+            return self._run(template, search, modalities, rate)
+        if not any(bool(flags.any()) for flags in has.values()):
+            raise ValueError("No sample of the batch has any modality; skip the model where no sensor has an image.")
+        # Samples with the same sensors run together, so that each gets exactly what it would get alone.
+        pattern = sum(flags.long() << k for k, flags in enumerate(has.values()))
+        assert isinstance(pattern, Tensor)
+        pattern = torch.where(pattern == 0, 1, pattern)
+        rows, parts = [], []
+        for bits in pattern.unique().tolist():
+            group = (pattern == bits).nonzero()[:, 0]
+            chosen = [m for k, m in enumerate(modalities) if bits >> k & 1]
+            rows.append(group)
+            parts.append(
+                self._run({m: template[m][group] for m in chosen}, {m: search[m][group] for m in chosen}, chosen, rate)
+            )
+        back = torch.cat(rows).argsort()
+        names = [field.name for field in fields(Prediction)]
+        return Prediction(**{name: torch.cat([getattr(part, name) for part in parts])[back] for name in names})
+
+    def masked_pair(
+        self, template: Images, search: Images, masks: Masks, keep_rate: float | None = None
+    ) -> tuple[Prediction, Prediction, list[tuple[Tensor, Tensor]]]:
+        """Clean prediction, masked prediction and (clean, masked) fused tokens (2 * B, N, D) of every fusion block.
+
+        masks say which patches are blanked, per role and modality; both sensors have to be there. Blanking happens
+        after the patch projection and before the positions are added (spec 2.1); with a convolutional stem (ours) a
+        neighbour may already have seen the patch. Elimination orders the two sets independently, as published.
+        """
+        modalities = self._modalities(template, search)
+        if len(modalities) != 2:
+            raise ValueError(f"Masked pairs need RGB and one other modality; only {modalities[0]} was given.")
+        rate = self.config.keep_rate if keep_rate is None else keep_rate
+        fused: tuple[list[Tensor], list[Tensor]] = ([], [])
+        predictions = []
+        for chosen, stages in zip((None, masks), fused):
+            tokens = self._tokens(template, search, modalities, chosen)
+            predictions.append(self.predict(self.backbone(tokens, rate, modalities, stages)[:, self.num_template :]))
+        return predictions[0], predictions[1], list(zip(*fused))
+
+    def _modalities(self, template: Images, search: Images) -> list[Modality]:
+        """RGB and X, RGB alone or X alone, in this order."""
+        available = check_images(template, search, self.config.template_size, self.config.search_size)
+        strange = [m for m in available if m not in self.config.modalities]
+        others = [m for m in available if m is not Modality.RGB]
+        if strange or len(others) > 1 or not available:
+            found, wanted = ", ".join(available) or "none", ", ".join(m for m in self.config.modalities if m != "rgb")
+            raise ValueError(f"The images are of {found}; this model reads rgb and at most one of {wanted}.")
+        return available
+
+    def _tokens(self, template: Images, search: Images, modalities: list[Modality], masks: Masks | None) -> Tensor:
+        """Stacked tokens (S * B, N, D)."""
+        streams = []
+        for m in modalities:
+            stem = self.patch_embed if m is Modality.RGB else self.patch_embed_x
+            z, x = stem(template[m]), stem(search[m])
+            if masks is not None:
+                z = z.masked_fill(masks["template"][m][:, :, None], 0)
+                x = x.masked_fill(masks["search"][m][:, :, None], 0)
+            streams.append(torch.cat([z + self.pos_template, x + self.pos_search], 1))
+        return torch.cat(streams)
+
+    def _run(self, template: Images, search: Images, modalities: list[Modality], keep_rate: float) -> Prediction:
+        tokens = self._tokens(template, search, modalities, None)
+        return self.predict(self.backbone(tokens, keep_rate, modalities)[:, -self.num_search :])
+
+    def backbone(  # type: ignore[override]
+        self, tokens: Tensor, keep_rate: float, modalities: list[Modality], stages: list[Tensor] | None = None
+    ) -> Tensor:
+        """Stacked tokens (S * B, N, D) -> normalised mean of the streams (B, N, D).
+
+        stages, if given, collects the fused tokens of every fusion block; without it the template's part of the last
+        fusion is not computed, because nothing reads it, and the result is (B, Nx, D).
+        """
+        streams, batch = len(modalities), tokens.shape[0] // len(modalities)
+        of_x = slice(batch * (streams - 1) if modalities[-1] is not Modality.RGB else tokens.shape[0], None)
+        index = self.start_index(tokens)
+        search_only = False
+        for i in range(len(self.blocks)):
+            tokens, index = self._stream_block(i, tokens, index, of_x, keep_rate)
+            if i in self.config.fusion_blocks and streams == 2:
+                search_only = stages is None and i == len(self.blocks) - 1
+                tokens = self._fusion_block(i, tokens, self.num_template if search_only else 0)
+                if stages is not None:
+                    stages.append(tokens)
+        split = 0 if search_only else self.num_template
+        tokens = torch.cat([tokens[:, :split], restore(tokens[:, split:], index, self.num_search)], 1)
+        return self.norm(tokens.view(streams, batch, *tokens.shape[1:]).mean(0))
+
+    def _stream_block(
+        self, i: int, tokens: Tensor, index: Tensor, of_x: slice, keep_rate: float
+    ) -> tuple[Tensor, Tensor]:
+        """Block i in both streams at once; ``of_x`` are the rows of X, which alone have adapters (spec 1.4)."""
+        block, adapter = self.blocks[i], self.adapters[i]
+        attention, q, k = block.attn(block.norm1(tokens))
+        scale = block.keep_scale(tokens)
+        tokens = tokens + attention * scale
+        tokens[of_x].add_(adapter.space(attention[of_x]) * _rows(scale, of_x))
+        if i in self.config.elimination_blocks:
+            tokens, index = eliminate(tokens, index, q, k, self.num_template, keep_rate)
+        hidden = block.norm2(tokens)
+        scale = block.keep_scale(tokens)
+        if isinstance(scale, Tensor):
+            scale[: of_x.start] = 1  # the published RGB stream has no stochastic depth here
+        tokens = tokens + block.mlp(hidden) * scale
+        tokens[of_x].add_(adapter.mlp(hidden[of_x]) * (MLP_SCALE * _rows(scale, of_x)))
+        return tokens, index
+
+    def _fusion_block(self, i: int, tokens: Tensor, skip: int) -> Tensor:
+        """Block i once more: every token looks at the other sensor's tokens only. The first ``skip`` get no output."""
+        block, pair = self.blocks[i], self.fusions[str(i)]
+        batch, dim = tokens.shape[0] // 2, tokens.shape[2]
+        attn = block.attn
+        hidden = block.norm1(tokens)
+        (q,) = attn.split(F.linear(hidden[:, skip:], attn.qkv.weight[:dim], attn.qkv.bias[:dim]), 1)
+        k, v = attn.split(F.linear(hidden, attn.qkv.weight[dim:], attn.qkv.bias[dim:]), 2)
+        cross = F.scaled_dot_product_attention(q, k.roll(batch, 0), v.roll(batch, 0))
+        attention = attn.merge(cross)
+        tokens = tokens[:, skip:] + _gated(attention + pair.space(attention), pair.attention_gate) * self._pair_scale(
+            i, q
+        )
+        hidden = block.norm2(tokens)
+        change = block.mlp(hidden) + MLP_SCALE * pair.mlp(hidden)
+        return tokens + _gated(change, pair.mlp_gate) * self._pair_scale(i, q)
+
+    def _pair_scale(self, i: int, rows: Tensor) -> Tensor | float:
+        """Stochastic depth of a fusion: both streams of a sample are one set of tokens and drop together."""
+        scale = self.blocks[i].keep_scale(rows[: rows.shape[0] // 2])
+        return scale.repeat(2, 1, 1) if isinstance(scale, Tensor) else scale
+
+
+def _rows(scale: Tensor | float, rows: slice) -> Tensor | float:
+    return scale[rows] if isinstance(scale, Tensor) else scale
+
+
+def _gated(change: Tensor, gate: Tensor | None) -> Tensor:
+    return change if gate is None else change * gate
+
+
+@register(SDSTrack)
+def sdstrack_base() -> SDSTrackConfig:
+    """The authors' SDSTrack on OSTrack-256."""
+    return SDSTrackConfig()
+
+
+@register(SDSTrack)
+def sdstrack_tiny() -> SDSTrackConfig:
+    """Ours: starts exactly as the tiny OSTrack in each stream, with a nearly closed fusion."""
+    return SDSTrackConfig(**TINY, fusion_blocks=(1, 3, 5), adapter_init="zero", fuse_gate_init=1e-2, x_stem_init="copy")
