@@ -113,4 +113,4 @@ def _paired(pred: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], NDA
 
 
 def _has_area(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
+    return np.logical_and(np.isfinite(boxes).all(axis=1), (boxes[:, 2:] > 0).all(axis=1))
