@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One safetensors file holds all that a run needs to go on: no pickle, and a crash leaves the old file or the new."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import nn
+
+FORMAT = "modaltrack-checkpoint-1"
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file that exists either completely or not at all, whenever the process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What was read: tensors by prefixed name (``model.``, ``average.``, ``optimizer.``) and the plain rest."""
+
+    tensors: dict[str, torch.Tensor]
+    rest: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, torch.Tensor]:
+        """The tensors below a prefix, with it removed."""
+        return {k[len(prefix) + 1 :]: v for k, v in self.tensors.items() if k.startswith(prefix + ".")}
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, rest: dict[str, Any]
+) -> None:
+    """Write model, average and optimiser as tensors and ``rest`` (JSON data: step, elapsed, recipe ...) atomically."""
+    tensors: dict[str, torch.Tensor] = {}
+    for prefix, module in (("model", model), ("average", average)):
+        tensors.update({f"{prefix}.{k}": v for k, v in module.state_dict().items()})
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group["names"], group["params"]):
+            for key, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{key}:{name}"] = value
+    plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
+    write_atomic(path, save(plain, metadata={"format": FORMAT, "rest": json.dumps(rest)}))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU. Raises ValueError when the file is not one."""
+    with safe_open(str(path), framework="pt") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"{path} is not a {FORMAT} file: point at the folder of a training run.")
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    return Checkpoint(tensors, json.loads(metadata["rest"]))
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """Give every parameter back its moments; parameters that never had a gradient have none."""
+    states: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        kind, name = key.split(":", 1)
+        states.setdefault(name, {})[kind] = value
+    known = {n for group in optimizer.param_groups for n in group["names"]}
+    if not set(states) <= known:
+        raise ValueError(
+            f"The checkpoint has optimiser states for {sorted(set(states) - known)[:3]}, which this recipe freezes: "
+            "resume with the recipe that the run was started with."
+        )
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group["names"], group["params"]):
+            if name in states:
+                optimizer.state[parameter] = {k: v.to(parameter.device) for k, v in states[name].items()}

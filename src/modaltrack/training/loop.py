@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: plain torch, one process or many, restartable at any instant."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from modaltrack.training.checkpoint import load_checkpoint, restore_optimizer, save_checkpoint
+from modaltrack.training.data import Batch, BatchSource, Prefetcher, SamplerBuilder, scenes_sampler
+from modaltrack.training.distributed import Ranks, average_gradients, join_ranks, same_everywhere
+from modaltrack.training.optim import Average, build_optimizer, progress, rate, set_training_mode
+from modaltrack.training.recipes import Recipe
+from modaltrack.training.record import Display, Log, environment, write_card
+from modaltrack.training.start import CHECKPOINT, build_model, start_weights
+
+TERMS = ("total", "giou", "l1", "focal")
+# Fields that may change between a run and its resume without changing what is computed.
+HARMLESS = {"log_every", "save_every", "validate_every", "validation_clips", "workers", "max_bad_batches"}
+ModelBuilder = Callable[[Recipe], nn.Module]
+Validator = Callable[[nn.Module, Recipe, int], dict[str, float]]
+
+
+@dataclass
+class Totals:
+    """What a run has used up and met, over all its resumes; stored in the checkpoint."""
+
+    step: int = 0
+    elapsed: float = 0.0
+    bad_batches: int = 0
+    skipped_steps: int = 0
+    not_finite_in_a_row: int = 0
+    restarts: int = 0
+    threads: int = 0
+    validations: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass
+class Window:
+    """Sums since the last line of the log."""
+
+    seen: int = 0
+    steps: int = 0
+    losses: torch.Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
+    norm: float = 0.0
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("data", "forward", "backward", "optimiser"), 0.0)
+    )
+
+
+def train(
+    recipe: Recipe,
+    out_dir: str | Path,
+    device: str = "auto",
+    resume: Literal["auto", "never", "must"] = "auto",
+    threads: int | None = None,
+    steps: int | None = None,
+    *,
+    make_model: ModelBuilder = build_model,
+    make_sampler: SamplerBuilder = scenes_sampler,
+    validate: Validator | None = None,
+) -> dict[str, Any]:
+    """Train a recipe into a folder and return its run card (also ``card.json``).
+
+    device: "auto", "cpu", "cuda", ... resume: "auto" goes on where a checkpoint is, "never" begins anew over it,
+    "must" needs one. threads: torch threads (None = leave). steps: replaces the recipe's.
+    A run stopped by SIGINT or SIGTERM saves, and its card says ``"finished": false``; a resumed run on CPU with the
+    same number of threads computes the same bits as an unbroken one (without ``time_budget_s``).
+    Raises ValueError for what the user can correct; RuntimeError when three losses in a row are not finite or too
+    many batches cannot be drawn. Ours: the published code restarts on any exception and ends well.
+    """
+    if steps is not None:
+        recipe = replace(recipe, steps=steps)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if threads is not None:
+        torch.set_num_threads(threads)
+    out_dir = Path(out_dir)
+    if validate is None and recipe.validate_every:
+        from modaltrack.training.validate import quick_validation as validate
+    with join_ranks(device) as ranks, torch.random.fork_rng(enabled=True), _stop_on_signal() as stop:
+        place = torch.device(device, ranks.local) if device == "cuda" else torch.device(device)
+        if place.type == "cuda":
+            torch.cuda.set_device(place)
+        run = _Run(recipe, out_dir, place, ranks, resume, make_model, validate)
+        return run.go(make_sampler, stop)
+
+
+class _Run:
+    def __init__(
+        self,
+        recipe: Recipe,
+        out_dir: Path,
+        device: torch.device,
+        ranks: Ranks,
+        resume: str,
+        make_model: ModelBuilder,
+        validate: Validator | None,
+    ) -> None:
+        self.recipe, self.out_dir, self.device, self.ranks = recipe, out_dir, device, ranks
+        self.validate = validate
+        self.totals = Totals(threads=torch.get_num_threads())
+        self.path = out_dir / CHECKPOINT
+        if resume == "must" and not self.path.exists():
+            raise ValueError(f"There is no {CHECKPOINT} in {out_dir}: check the folder, or resume='auto' to begin.")
+        going_on = resume != "never" and self.path.exists()
+        torch.manual_seed(recipe.seed)
+        self.model = make_model(recipe).to(device)
+        self.start_report: dict[str, Any] = {}
+        if recipe.start_from and not going_on:
+            self.start_report = start_weights(self.model, recipe.start_from)
+        self.optimizer = build_optimizer(self.model, recipe)
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.average = Average(self.model, recipe.ema)
+        self.messages: list[str] = []
+        if going_on:
+            self._restore()
+        if ranks.world > 1 and device.type == "cuda":
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+
+    def _restore(self) -> None:
+        saved = load_checkpoint(self.path)
+        before, now = saved.rest["recipe"], json.loads(json.dumps(self.recipe.to_dict()))
+        changed = sorted(k for k in now if k not in HARMLESS and before.get(k) != now[k])
+        if set(changed) - {"steps", "time_budget_s"}:
+            told = ", ".join(f"{k} {before.get(k)} -> {now[k]}" for k in changed)
+            raise ValueError(
+                f"{self.out_dir} holds a run with other settings ({told}): give it the same ones, another folder, "
+                "or resume='never' to overwrite it."
+            )
+        if changed:
+            self.messages.append(f"Warning: {', '.join(changed)} changed since the run began; so does its schedule.")
+        self.model.load_state_dict(saved.part("model"))
+        self.average.model.load_state_dict(saved.part("average"))
+        restore_optimizer(self.optimizer, saved.part("optimizer"))
+        self.totals = Totals(**saved.rest["totals"])
+        self.start_report = saved.rest["start"]
+        self.totals.restarts += 1
+        if self.totals.threads != torch.get_num_threads():
+            self.messages.append(
+                f"Warning: the run had {self.totals.threads} threads and now has {torch.get_num_threads()}; "
+                "sums are rounded differently, so it is not bit-equal to an unbroken one."
+            )
+            self.totals.threads = torch.get_num_threads()
+
+    def go(self, make_sampler: SamplerBuilder, stop: threading.Event) -> dict[str, Any]:
+        recipe, totals, ranks = self.recipe, self.totals, self.ranks
+        config: Any = self.model.config
+        source = BatchSource(
+            recipe,
+            config.template_size,
+            config.search_size,
+            ranks.rank,
+            ranks.world,
+            str(self.device) if self.device.type == "cuda" and not recipe.workers else "cpu",
+            make_sampler,
+        )
+        log = Log(self.out_dir / "log.jsonl", totals.step, ranks.is_first)
+        self.started = time.perf_counter()
+        self.elapsed_before = totals.elapsed
+        window = Window()
+        with (
+            Display(recipe.name, recipe.steps, ranks.is_first) as display,
+            Prefetcher(source, totals.step, recipe.steps, recipe.workers) as prefetcher,
+        ):
+            for message in self.messages:
+                display.say(message)
+            if self.start_report:
+                display.say(f"Started from {recipe.start_from}: {self.start_report['summary']}")
+            batches: Iterator[list[Batch]] = iter(prefetcher)
+            while totals.step < recipe.steps and not self._over(stop):
+                clock = time.perf_counter()
+                parts = next(batches)
+                window.seconds["data"] += time.perf_counter() - clock
+                self._count_failures(parts, display)
+                self._step(parts, window)
+                totals.step += 1
+                self._tick()
+                last = totals.step == recipe.steps
+                if totals.step % recipe.log_every == 0 or last:
+                    self._log(log, display, window)
+                    window = Window()
+                if self.validate and recipe.validate_every and (totals.step % recipe.validate_every == 0 or last):
+                    self._validate(log, display)
+                if totals.step % recipe.save_every == 0 and not last:
+                    self._save(finished=False)
+            stopped = totals.step < recipe.steps and progress(recipe, totals.step, totals.elapsed) < 1
+            self._tick()
+            card = self._save(finished=not stopped)
+            display.say(
+                f"{'Stopped' if stopped else 'Finished'} at step {totals.step} of {recipe.steps} after "
+                f"{totals.elapsed / 3600:.2f} h; {totals.bad_batches} bad batch(es) replaced, "
+                f"{totals.skipped_steps} step(s) skipped for a loss that was not finite."
+            )
+        log.close()
+        return card
+
+    def _over(self, stop: threading.Event) -> bool:
+        """Whether time or a signal ends the run now; the first rank decides for all."""
+        over = stop.is_set() or progress(self.recipe, self.totals.step, self.totals.elapsed) >= 1
+        return bool(same_everywhere(float(over), self.device, self.ranks))
+
+    def _tick(self) -> None:
+        self.totals.elapsed = self.elapsed_before + time.perf_counter() - self.started
+
+    def _count_failures(self, parts: list[Batch], display: Display) -> None:
+        failed = [message for part in parts for message in part.failed]
+        self.totals.bad_batches += len(failed)
+        for message in failed:
+            display.say(f"Replaced a batch that could not be drawn: {message}")
+        if self.totals.bad_batches > self.recipe.max_bad_batches:
+            raise RuntimeError(
+                f"{self.totals.bad_batches} batches could not be drawn (limit {self.recipe.max_bad_batches}); "
+                f"the last: {failed[-1]}"
+            )
+
+    def _step(self, parts: list[Batch], window: Window) -> None:
+        """One optimiser step; its randomness depends on (seed, step, rank) alone, so no generator has to be saved."""
+        recipe, totals = self.recipe, self.totals
+        window.seen += 1
+        torch.manual_seed((recipe.seed * 1_000_003 + totals.step) * 4099 + self.ranks.rank)
+        set_training_mode(self.model, recipe)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = torch.zeros(len(TERMS), device=self.device)
+        for part in parts:
+            clock = time.perf_counter()
+            terms = self._losses(part.to(self.device))
+            passed = time.perf_counter()
+            (terms[0] / len(parts)).backward()
+            losses += terms.detach() / len(parts)
+            window.seconds["forward"] += passed - clock
+            window.seconds["backward"] += time.perf_counter() - passed
+        clock = time.perf_counter()
+        losses = average_gradients(self.parameters, losses, self.ranks)
+        with_grad = [p for p in self.parameters if p.grad is not None]
+        norm = torch.nn.utils.clip_grad_norm_(with_grad, recipe.clip or float("inf"))
+        scale = rate(recipe, totals.step, same_everywhere(totals.elapsed, self.device, self.ranks))
+        numbers = torch.cat([losses, norm.reshape(1).to(losses)]).cpu()
+        if torch.isfinite(numbers).all():
+            for group in self.optimizer.param_groups:
+                group["lr"] = recipe.lr * group["lr_scale"] * scale
+            self.optimizer.step()
+            self.average.update(totals.step)
+            totals.not_finite_in_a_row = 0
+            window.losses += numbers[: len(TERMS)]
+            window.norm += float(numbers[-1])
+            window.steps += 1
+        else:
+            totals.skipped_steps += 1
+            totals.not_finite_in_a_row += 1
+            if totals.not_finite_in_a_row >= 3:
+                raise RuntimeError(
+                    f"The loss or its gradient was not finite in three steps in a row, the last being step "
+                    f"{totals.step} ({dict(zip((*TERMS, 'gradient norm'), numbers.tolist()))}): lower the learning "
+                    "rate, or set amp to none."
+                )
+        window.seconds["optimiser"] += time.perf_counter() - clock
+
+    def _losses(self, batch: Batch) -> torch.Tensor:
+        """(4,) float32: total, giou, l1, focal of one part."""
+        from modaltrack.training.losses import box_losses
+        from modaltrack.vision import normalise
+
+        recipe = self.recipe
+        template = {m: normalise(x.float().div_(255)) for m, x in batch.template.items()}
+        search = {m: normalise(x.float().div_(255)) for m, x in batch.search.items()}
+        amp = torch.autocast(self.device.type, torch.bfloat16) if recipe.amp == "bf16" else nullcontext()
+        with amp:
+            prediction = self.model(template, search, batch.present)
+        seen = batch.visible >= recipe.min_visible
+        weight = None if bool(seen.all()) else seen.float()
+        losses = box_losses(prediction, batch.box, box_at=recipe.box_at, weight=weight)
+        giou, l1, focal = losses["giou"], losses["l1"], losses["focal"]
+        return torch.stack([recipe.giou * giou + recipe.l1 * l1 + recipe.focal * focal, giou, l1, focal])
+
+    def _log(self, log: Log, display: Display, window: Window) -> None:
+        recipe, totals = self.recipe, self.totals
+        count = max(1, window.steps)
+        losses = dict(zip(TERMS, (window.losses / count).tolist())) if window.steps else dict.fromkeys(TERMS)
+        lr = recipe.lr * rate(recipe, totals.step - 1, totals.elapsed)
+        spent = sum(window.seconds.values()) or 1.0
+        speed = window.seen * recipe.batch / spent
+        split = {name: round(value / spent, 3) for name, value in window.seconds.items()}
+        line = {
+            "step": totals.step,
+            "losses": losses,
+            "lr": lr,
+            "grad_norm": window.norm / count if window.steps else None,
+            "samples_per_s": round(speed, 2),
+            "time": split,
+            "elapsed": round(totals.elapsed, 2),
+        }
+        log.write(**line)
+        told = " ".join(f"{k} {v:.4f}" for k, v in losses.items() if v is not None)
+        shares = " ".join(f"{k} {v:.0%}" for k, v in split.items())
+        display.note(totals.step, f"{told} lr {lr:.2e} {speed:.1f} samples/s ({shares})")
+
+    def _validate(self, log: Log, display: Display) -> None:
+        if not self.ranks.is_first:
+            return  # the others wait for it in their next message
+        assert self.validate is not None
+        numbers = self.validate(self.average.model, self.recipe, self.totals.step)
+        self.average.model.eval()
+        self._tick()
+        self.totals.validations.append({"step": self.totals.step, **numbers})
+        log.write(step=self.totals.step, validation=numbers, elapsed=round(self.totals.elapsed, 2))
+        told = " ".join(f"{k} {v:.3f}" for k, v in numbers.items())
+        display.say(f"validation at step {self.totals.step}: {told}")
+
+    def _save(self, finished: bool) -> dict[str, Any]:
+        rest = {"recipe": self.recipe.to_dict(), "totals": vars(self.totals), "start": self.start_report}
+        card = {
+            "name": self.recipe.name,
+            "finished": finished,
+            "recipe": self.recipe.to_dict(),
+            "seed": self.recipe.seed,
+            "steps": self.totals.step,
+            "samples": self.totals.step * self.recipe.batch,
+            "hours": round(self.totals.elapsed / 3600, 4),
+            "processes": self.ranks.world,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "trained_parameters": sum(p.numel() for p in self.parameters),
+            "totals": {k: v for k, v in vars(self.totals).items() if k != "validations"},
+            "validations": self.totals.validations,
+            "start": self.start_report,
+            "environment": environment(self.device),
+        }
+        if self.ranks.is_first:
+            save_checkpoint(self.path, self.model, self.average.model, self.optimizer, rest)
+            write_card(self.out_dir, card)
+        return card
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """An event that SIGINT or SIGTERM sets, once: the second signal acts as usual. Only in the main thread."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        os.write(2, b"Stopping after this step; once more to stop at once.\n")
+        signal.signal(number, before[number])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
