@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OSTrack: template and search tokens walk together through one vision transformer, a centre head reads the search part.
+"""OSTrack: template and search tokens walk through one vision transformer together, a centre head reads the rest.
 
 Legend: B batch, N = Nz + Nx tokens (template first, row-major), D width, g = search tokens along an edge.
 Source: Ye et al., ECCV 2022; here after spec sdstrack.md 1.1-1.8. The tiny size and everything marked ours is ours.
@@ -8,6 +8,7 @@ Source: Ye et al., ECCV 2022; here after spec sdstrack.md 1.1-1.8. The tiny size
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,10 @@ class OSTrack(nn.Module):
             kind = torch.randn(c.dim) * 0.02  # what tells template from search at the start
             table.data.copy_(0.5 * sincos_positions(c.dim, grid) + kind)
 
+    def block(self, i: int) -> Block:
+        """Block i with its type."""
+        return cast(Block, self.blocks[i])
+
     def embed(self, stem: nn.Module, template: Tensor, search: Tensor) -> Tensor:
         """Images (B, 3, h, w) of one modality -> tokens (B, Nz + Nx, D) with their positions."""
         return torch.cat([stem(template) + self.pos_template, stem(search) + self.pos_search], 1)
@@ -80,16 +85,18 @@ class OSTrack(nn.Module):
         return torch.arange(self.num_search, device=tokens.device).expand(tokens.shape[0], -1)
 
     def backbone(self, tokens: Tensor, keep_rate: float) -> Tensor:
-        """Tokens (B, N, D) -> normalised tokens (B, N, D); eliminated search positions hold the norm of zero."""
+        """Tokens (B, N, D) -> normalised tokens (B, N, D); eliminated search positions hold zeros."""
         index = self.start_index(tokens)
-        for i, block in enumerate(self.blocks):
+        for i in range(len(self.blocks)):
+            block = self.block(i)
             attention, q, k = block.attn(block.norm1(tokens))
             tokens = tokens + attention * block.keep_scale(tokens)
             if i in self.config.elimination_blocks:
                 tokens, index = eliminate(tokens, index, q, k, self.num_template, keep_rate)
             tokens = tokens + block.mlp(block.norm2(tokens)) * block.keep_scale(tokens)
+        tokens = self.norm(tokens)
         search = restore(tokens[:, self.num_template :], index, self.num_search)
-        return self.norm(torch.cat([tokens[:, : self.num_template], search], 1))
+        return torch.cat([tokens[:, : self.num_template], search], 1)
 
     def predict(self, features: Tensor) -> Prediction:
         """Normalised search tokens (B, Nx, D) -> Prediction."""
@@ -130,7 +137,7 @@ def ostrack_tiny() -> OSTrackConfig:
     return OSTrackConfig(**TINY)
 
 
-TINY = {
+TINY: dict[str, Any] = {
     "template_size": 64,
     "search_size": 128,
     "dim": 192,

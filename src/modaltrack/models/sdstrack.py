@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SDSTrack: RGB and one other sensor X run through the same frozen OSTrack, adapters bend it for X and for their fusion.
+"""SDSTrack: RGB and one other sensor X share one frozen OSTrack; adapters bend it for X and for fusing both.
 
 Legend: B batch, S streams (2 with both sensors), N = Nz + n tokens of one stream (template first), D width.
 Both streams are stacked along the batch, RGB first, (S * B, N, D): the shared weights see one large matrix product.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,7 @@ Masks = Mapping[str, Mapping[Modality, Tensor]]  # {"template": {modality: (B, N
 class SDSTrackConfig(OSTrackConfig):
     """OSTrack's sizes and SDSTrack's additions; the defaults are the authors'.
 
-    modalities: RGB and the kinds of X the weights are made for. fusion_blocks: after which blocks the streams are fused.
+    modalities: RGB and the kinds of X the weights are for. fusion_blocks: after which blocks the streams are fused.
     adapter_init: "normal" (published, std 0.02) or "zero" (ours). fuse_gate_init: None (published) or the initial value
     of a learnable gate on the fusion's residual branches (ours). x_stem_init: "fresh" (published) or "copy" (ours).
     """
@@ -172,6 +173,7 @@ class SDSTrack(OSTrack):
                 if stages is not None:
                     stages.append(tokens)
         split = 0 if search_only else self.num_template
+        # unlike OSTrack, the zeros of eliminated positions go through the norm
         tokens = torch.cat([tokens[:, :split], restore(tokens[:, split:], index, self.num_search)], 1)
         return self.norm(tokens.view(streams, batch, *tokens.shape[1:]).mean(0))
 
@@ -179,7 +181,7 @@ class SDSTrack(OSTrack):
         self, i: int, tokens: Tensor, index: Tensor, of_x: slice, keep_rate: float
     ) -> tuple[Tensor, Tensor]:
         """Block i in both streams at once; ``of_x`` are the rows of X, which alone have adapters (spec 1.4)."""
-        block, adapter = self.blocks[i], self.adapters[i]
+        block, adapter = self.block(i), cast(AdapterPair, self.adapters[i])
         attention, q, k = block.attn(block.norm1(tokens))
         scale = block.keep_scale(tokens)
         tokens = tokens + attention * scale
@@ -196,7 +198,7 @@ class SDSTrack(OSTrack):
 
     def _fusion_block(self, i: int, tokens: Tensor, skip: int) -> Tensor:
         """Block i once more: every token looks at the other sensor's tokens only. The first ``skip`` get no output."""
-        block, pair = self.blocks[i], self.fusions[str(i)]
+        block, pair = self.block(i), cast(AdapterPair, self.fusions[str(i)])
         batch, dim = tokens.shape[0] // 2, tokens.shape[2]
         attn = block.attn
         hidden = block.norm1(tokens)
@@ -213,7 +215,7 @@ class SDSTrack(OSTrack):
 
     def _pair_scale(self, i: int, rows: Tensor) -> Tensor | float:
         """Stochastic depth of a fusion: both streams of a sample are one set of tokens and drop together."""
-        scale = self.blocks[i].keep_scale(rows[: rows.shape[0] // 2])
+        scale = self.block(i).keep_scale(rows[: rows.shape[0] // 2])
         return scale.repeat(2, 1, 1) if isinstance(scale, Tensor) else scale
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OSTrack's centre head: three towers of convolutions that say where the centre is, how large the box is and the rest."""
+"""OSTrack's centre head: three convolution towers for the centre, the size and the rest of the rounding."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,7 @@ class CenterHead(nn.Module):
             raise ValueError(f'head_norm is {norm!r}; expected "batch" or "group".')
         widths = [dim] + [channels >> i for i in range(4)]
         for tower, outputs in TOWERS.items():
-            layers: list[nn.Module] = [ConvNorm(a, b, norm) for a, b in zip(widths, widths[1:])]
+            layers: list[nn.Module] = [ConvNorm(a, b, norm) for a, b in pairwise(widths)]
             layers.append(nn.Conv2d(widths[-1], outputs, 1))
             setattr(self, tower, nn.Sequential(*layers))
         if score_prior is not None:

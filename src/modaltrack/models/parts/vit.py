@@ -6,6 +6,8 @@ Legend: B batch, N tokens, D width, H heads, d = D / H, Nz template tokens, Nx s
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,7 +25,7 @@ class PatchStem(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Stem of the tiny models (ours): strided 3x3 convolutions, which learn edges from far less data than one big patch.
+    """Stem of the tiny models (ours): strided 3x3 convolutions learn edges from far less data than one big patch does.
 
     Images (B, 3, h, w) -> tokens (B, N, D), row-major. GroupNorm with one group keeps it independent of the batch.
     """
@@ -36,7 +38,7 @@ class ConvStem(nn.Module):
         self.convs = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.GroupNorm(1, b), nn.GELU())
-                for a, b in zip(widths, widths[1:])
+                for a, b in pairwise(widths)
             )
         )
         self.proj = nn.Conv2d(widths[-1], dim, 1)

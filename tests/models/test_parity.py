@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The published systems' numbers from the published systems' weights (drawn, see tests/reference)."""
+
+import numpy as np
+import pytest
+import torch
+from tests.reference.fill import draw, reference, values
+
+from modaltrack.models.authors import from_authors
+
+KINDS = {"infer": None, "no_elimination": 1.0}
+
+
+def build(system):
+    ref = reference(system)
+    seed = ref["meta"]["seed"]
+    state = {name: torch.from_numpy(np.asarray(values(name, shape, seed))) for name, shape in ref["names"]}
+    model, report = from_authors(system, state)
+    images = [
+        torch.from_numpy(draw(role, (2, 6, size, size), seed)) for role, size in (("template", 128), ("search", 256))
+    ]
+    keys = ("rgb",) if system == "ostrack" else ("rgb", "thermal")
+    return ref, model, report, [dict(zip(keys, (image[:, :3], image[:, 3:]))) for image in images]
+
+
+@pytest.fixture(scope="module", params=["ostrack", "sdstrack"])
+def system(request):
+    return build(request.param)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_maps_and_features(system, kind):
+    ref, model, _, (template, search) = system
+    prediction = model(template, search, keep_rate=KINDS[kind])
+    for name in ("score_map", "size_map", "offset_map"):
+        ours, theirs = getattr(prediction, name).numpy(), ref[f"{kind}_{name}"]
+        error = np.abs(ours - theirs).max()
+        print(kind, name, error)
+        assert error < 1e-4
+    np.testing.assert_array_equal(
+        prediction.score_map.flatten(1).argmax(1).numpy(), ref[f"{kind}_score_map"].reshape(2, -1).argmax(1)
+    )
+    np.testing.assert_allclose(prediction.boxes.numpy(), ref[f"{kind}_pred_boxes"][:, 0], atol=1e-4)
+    theirs = ref[f"{kind}_features_every_16th_token_and_32nd_channel"][:, 4:]  # four of the twenty are the template's
+    error = np.abs(prediction.features[:, ::16, ::32].numpy() - theirs).max() / ref[f"{kind}_features_rms"]
+    print(kind, "features", error)
+    assert error < 1e-4
+
+
+def test_report_names_what_is_not_used(system):
+    ref, _, report, _ = system
+    assert report.complete
+    assert "backbone.cls_token" in report.unused
+    assert len(report.matched) + len(report.unused) == len(ref["names"])
