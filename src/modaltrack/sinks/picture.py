@@ -87,8 +87,8 @@ def draw(layout: Layout, frame: Frame, marks: Sequence[Mark], note: str = "") ->
         else:
             how = cv2.INTER_AREA if layout.scale < 1 else cv2.INTER_LINEAR
             panel = np.ascontiguousarray(cv2.resize(image, (width, height), interpolation=how))
-        for number, mark in enumerate(marks, start=1):
-            _draw_mark(panel, mark, layout.scale, str(number) if len(marks) > 1 else "")
+            for number, mark in enumerate(marks, start=1):
+                _draw_mark(panel, mark, layout.scale, str(number) if len(marks) > 1 else "")
         picture[BAR : BAR + height, left : left + width] = panel
         _write(picture, title, (left + 8, BAR - 8), (230, 230, 230))
         if column:

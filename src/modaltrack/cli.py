@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: a table of verbs, one file each in ``modaltrack.commands``. No torch on the way to any ``--help``.
+
+Exit codes: 0 done, 1 an error of the input (one sentence on stderr), 2 a command line that cannot be understood,
+130 interrupted. Anything else that goes wrong is our mistake and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = {
+    "demo": "render a hard clip with four sensors, track it, show what each sensor adds",
+    "track": "follow a target through your own files, cameras or streams",
+    "models": "list the models and their weights; 'models show NAME' prints a card",
+    "score": "success and precision of a file of boxes against the truth",
+    "bench": "frames per second on this machine, split by part",
+    "scenes": "render a contact sheet and a video of the synthetic world",
+    "train": "run a training recipe",
+    "doctor": "versions, devices, optional parts and how to install each",
+}
+REPEATABLE = {"--box", "--encoding"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (default: this process's) and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        import modaltrack
+
+        print(f"modaltrack {modaltrack.__version__}")
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in COMMANDS:
+        return _complain(f"there is no command {verb!r}{_suggestion(verb)}; 'modaltrack --help' lists them", 2)
+    if verb == "train":  # any field of a recipe is an option there, and lists are given by repeating
+        return _run(verb, rest, debug)
+    # argparse keeps the last of two values in silence, and half of the input would be missing
+    twice = [flag for flag, n in Counter(_flags(rest)).items() if n > 1 and flag not in REPEATABLE]
+    if twice:
+        return _complain(f"{twice[0]} is given more than once; give it one value", 2)
+    return _run(verb, rest, debug)
+
+
+def _run(verb: str, rest: list[str], debug: bool) -> int:
+    import tyro
+
+    from modaltrack.commands.terminal import warnings_as_lines
+
+    module = import_module(f"modaltrack.commands.{verb}")
+    try:
+        if verb == "train":
+            return int(module.main(rest))
+        options = tyro.cli(module.Options, prog=f"modaltrack {verb}", args=rest)
+        with warnings_as_lines():
+            return int(module.run(options))
+    except SystemExit as stop:  # tyro has said what is wrong, or printed the help
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        return _complain("interrupted; unfinished files were removed", 130)
+    except BrokenPipeError:  # the reader of our output has gone: nothing to say and nobody to say it to
+        sys.stdout = None  # type: ignore[assignment]
+        return 1
+    except (ValueError, OSError, ImportError) as error:
+        if debug:
+            raise
+        return _complain(_sentence(error), 1)
+
+
+def _sentence(error: ValueError | OSError | ImportError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return code
+
+
+def _flags(arguments: list[str]) -> list[str]:
+    """Options of a command line in one spelling: ``--max_frames=3`` and ``--max-frames 3`` are the same flag."""
+    return [a.split("=", 1)[0].replace("_", "-") for a in arguments if a.startswith("--") and len(a) > 2]
+
+
+def _suggestion(verb: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(verb, COMMANDS, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _overview() -> str:
+    rows = "\n".join(f"  {verb:<8}{what}" for verb, what in COMMANDS.items())
+    return (
+        "usage: modaltrack COMMAND [OPTIONS]\n\n"
+        "Follow a target, given once as a box, through visible, thermal, depth and event cameras.\n\n"
+        f"commands:\n{rows}\n\n"
+        "'modaltrack COMMAND --help' lists a command's options; --debug shows the traceback of an error.\n"
+        "Start with: modaltrack demo"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of the house, read from the source with ``ast`` and patterns; nothing is imported."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "modaltrack"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+PLAIN = {"frame", "boxes"}
+TENSORS = PLAIN | {"vision"}
+LIBRARY = TENSORS | {"sources", "models", "tracking", "scenes", "scoring"}
+# room -> the rooms it may import, beside itself; a dotted name allows one file of a room only
+MAY_IMPORT = {
+    "frame": set(),
+    "boxes": {"frame"},
+    "vision": PLAIN,
+    "sources": PLAIN,
+    "scoring": PLAIN,
+    "sinks": PLAIN,
+    "scenes": TENSORS | {"sources.encodings"},
+    "models": TENSORS | {"sources"},
+    "tracking": TENSORS | {"sources", "models"},
+    "training": LIBRARY,
+    "commands": LIBRARY | {"sinks", "training"},
+    "cli": {"commands"},
+    "__main__": {"cli"},
+}
+NO_TORCH = {"frame", "boxes", "sources", "scoring", "sinks", "cli", "__main__"}
+
+
+def room_of(file: Path) -> str:
+    first = file.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports_of(file: Path) -> Iterator[tuple[str, int]]:
+    """Dotted names that a file imports, wherever in it the import stands, and the line."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno}: relative import"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", node.lineno
+
+
+def violations(file: Path) -> list[str]:
+    room = room_of(file)
+    allowed = MAY_IMPORT[room] | {room}
+    found = []
+    for name, line in imports_of(file):
+        parts = name.split(".")
+        if parts[0] != "modaltrack" or len(parts) < 2 or parts[1] == "__version__":
+            continue
+        if parts[1] not in allowed and ".".join(parts[1:3]) not in allowed:
+            found.append(f"{file.relative_to(ROOT)}:{line}: {room} imports {name}")
+    return found
+
+
+def test_every_room_is_in_the_plan() -> None:
+    assert {room_of(f) for f in SOURCES} - {"__init__"} <= set(MAY_IMPORT)
+
+
+def test_imports_run_downwards() -> None:
+    assert [v for f in SOURCES if room_of(f) != "__init__" for v in violations(f)] == []
+
+
+def test_the_check_of_directions_sees_an_upward_arrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test of the test: an arrow hidden in a function is found too."""
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "vision").mkdir()
+    bad = tmp_path / "vision" / "crop.py"
+    bad.write_text("def f():\n    from modaltrack.models import create\n")
+    assert len(violations(bad)) == 1
+
+
+def test_torch_stays_out_of_the_rooms_that_promise_it() -> None:
+    found = []
+    for file in SOURCES:
+        if room_of(file) in NO_TORCH:
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            at_import = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+            names = [a.name for n in at_import if isinstance(n, ast.Import) for a in n.names]
+            names += [n.module or "" for n in at_import if isinstance(n, ast.ImportFrom)]
+            found += [str(file) for name in names if name.split(".")[0] == "torch"]
+    assert found == []
+
+
+@pytest.mark.parametrize("file", SOURCES + TESTS, ids=lambda f: str(f.relative_to(ROOT)))
+def test_first_line_is_the_licence(file: Path) -> None:
+    assert file.read_text(encoding="utf-8").startswith("# SPDX-License-Identifier: Apache-2.0\n")
+
+
+PATTERNS = {
+    "an absolute path of a machine": r"""["'](/(home|work|tmp|root|Users|mnt|data|opt|scratch)\b|[A-Z]:\\\\)""",
+    "a hard-coded GPU": r"\.cuda\(",
+    "pickle": r"\bimport (c?pickle|dill|joblib)\b|allow_pickle\s*=\s*True|weights_only\s*=\s*False",
+    "an import by string from the user's input": r"\b(eval|exec)\(",
+    "a star import": r"^from .* import \*",
+}
+
+
+@pytest.mark.parametrize("what", PATTERNS)
+def test_no_source_file_holds(what: str) -> None:
+    pattern = re.compile(PATTERNS[what], re.MULTILINE)
+    found = []
+    for file in SOURCES:
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            # model.eval() is torch's, eval("...") is Python's
+            if pattern.search(line.replace(".eval(", "(")):
+                found.append(f"{file.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert found == []
+
+
+def test_errors_and_weights_are_never_swallowed() -> None:
+    found = []
+    for file in SOURCES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            where = f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.ExceptHandler) and node.type is None:
+                found.append(f"{where}: bare except")
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                keywords = {k.arg: k.value for k in node.keywords}
+                strict = keywords.get("strict")
+                if node.func.attr == "load_state_dict" and isinstance(strict, ast.Constant) and strict.value is False:
+                    found.append(f"{where}: strict=False")
+                if ast.unparse(node.func) == "torch.load" and "weights_only" not in keywords:
+                    found.append(f"{where}: torch.load without weights_only")
+    assert found == []
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_a_file_fits_in_the_head(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_no_drawer_for_everything() -> None:
+    names = {f.stem for f in SOURCES} | {room_of(f) for f in SOURCES}
+    assert not names & {"utils", "util", "misc", "helper", "helpers", "manager", "common"}
