@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tracker believes and what it allows: thresholds, guard rails and the search for a lost target."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modaltrack.boxes import clip_box, cxcywh_to_xywh, xywh_to_cxcywh
+from modaltrack.frame import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Rules around the model; all of it is ours except ``margin`` = 10 and no rules at all (``Policy.published()``).
+
+    tracking_threshold: a windowed score (0..1) from here on is TRACKING.
+    lost_threshold: below it the peak is not believed at all: the box is held. In between is UNCERTAIN: the centre
+        follows the peak and the size is held (``hold_size``), since the size at a weak peak goes wrong first.
+    lost_after: LOST is a score below ``lost_threshold`` after this many frames in a row without TRACKING, it included.
+    max_size_change: largest factor by which width and height may change from one frame to the next. Real targets stay
+        under 1.2 at video rates; 1.6 also lets a box recover within a few frames when its target comes in from the
+        border, and stops a wild size from blowing up the next search crop.
+    max_total_change: the same against the box the user gave, over the whole clip.
+    size_smoothing: share of the previous size in the new one, 0 (published: none) to below 1.
+    margin: smallest width and height in pixels, and what has to stay inside the image. The published trackers take 10,
+        which would inflate a target of 8 pixels in its first frame; ours is 2.
+    lost_search_growth, lost_search_limit: while LOST, the search crop's side is multiplied by growth ** (frames since
+        LOST began), up to the limit; 1 keeps it.
+    lost_window: share of the Hann window that is kept while LOST, 1 (published) to 0 (none): a window pulls to a place
+        where the target is known not to be.
+    """
+
+    tracking_threshold: float = 0.4
+    lost_threshold: float = 0.2
+    lost_after: int = 5
+    hold_size: bool = True
+    max_size_change: float = 1.6
+    max_total_change: float = 8.0
+    size_smoothing: float = 0.0
+    margin: float = 2.0
+    lost_search_growth: float = 1.5
+    lost_search_limit: float = 2.0
+    lost_window: float = 0.5
+
+    def __post_init__(self) -> None:
+        checks = {
+            "0 <= lost_threshold <= tracking_threshold <= 1": 0 <= self.lost_threshold <= self.tracking_threshold <= 1,
+            "lost_after >= 1": self.lost_after >= 1,
+            "max_size_change >= 1": self.max_size_change >= 1,
+            "max_total_change >= 1": self.max_total_change >= 1,
+            "0 <= size_smoothing < 1": 0 <= self.size_smoothing < 1,
+            "margin >= 1": 1 <= self.margin < math.inf,
+            "1 <= lost_search_growth": 1 <= self.lost_search_growth < math.inf,
+            "1 <= lost_search_limit <= 8": 1 <= self.lost_search_limit <= 8,
+            "0 <= lost_window <= 1": 0 <= self.lost_window <= 1,
+        }
+        for rule, holds in checks.items():
+            if not holds:
+                raise ValueError(f"The policy {self} breaks the rule {rule}; change that field.")
+
+    @classmethod
+    def of(cls, model: Any, **fields: Any) -> Policy:
+        """The default policy with the thresholds of the model's card, if it has some, and with ``fields`` replaced."""
+        thresholds = (getattr(model, "card", None) or {}).get("thresholds") or {}
+        known: dict[str, Any] = {
+            f"{k}_threshold": float(thresholds[k]) for k in ("tracking", "lost") if k in thresholds
+        }
+        return replace(cls(**known), **fields)
+
+    @classmethod
+    def published(cls) -> Policy:
+        """What the authors do (SDSTrack spec section 5): believe every peak, adopt every size, clip with margin 10."""
+        return cls(0.0, 0.0, max_size_change=math.inf, max_total_change=math.inf, margin=10.0, lost_search_growth=1.0)
+
+    def search_growth(self, status: NDArray[np.int64], unseen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(B,) factor on the side of the search crop."""
+        frames = np.clip(unseen - self.lost_after + 1, 0, 64)  # 64: beyond every limit, before every overflow
+        grown = np.minimum(self.lost_search_growth**frames, self.lost_search_limit)
+        return np.where(status == Status.LOST, grown, 1.0)
+
+    def window_share(self, status: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(B,) share of the Hann window in the response."""
+        return np.where(status == Status.LOST, self.lost_window, 1.0)
+
+    def judge(
+        self, score: NDArray[np.float64], unseen: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Scores (B,) and frames without TRACKING before this one (B,) -> status (B,), frames without it now (B,)."""
+        tracking = (score >= self.tracking_threshold) & (score > 0)  # 0: nothing was seen
+        unseen = np.where(tracking, 0, unseen + 1)
+        lost = (score < self.lost_threshold) & (unseen >= self.lost_after)
+        status = np.where(tracking, Status.TRACKING, np.where(lost, Status.LOST, Status.UNCERTAIN))
+        return status.astype(np.int64), unseen.astype(np.int64)
+
+    def next_box(
+        self,
+        previous: NDArray[np.float64],
+        predicted: NDArray[np.float64],
+        score: float,
+        initial_size: NDArray[np.float64],
+        height: int,
+        width: int,
+    ) -> NDArray[np.float64]:
+        """One target's next xywh box (4,): the prediction as far as it is believed, inside the image."""
+        if score < self.lost_threshold:
+            return clip_box(previous, height, width, self.margin)
+        centre, size = np.split(xywh_to_cxcywh(predicted), 2)
+        if self.hold_size and score < self.tracking_threshold:
+            size = previous[2:]
+        else:
+            size = self.size_smoothing * previous[2:] + (1 - self.size_smoothing) * size
+            size = np.clip(size, previous[2:] / self.max_size_change, previous[2:] * self.max_size_change)
+            size = np.clip(size, initial_size / self.max_total_change, initial_size * self.max_total_change)
+        box = cxcywh_to_xywh(np.concatenate([centre, np.minimum(size, (width, height))]))
+        return np.asarray(clip_box(box, height, width, self.margin), np.float64)

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tracker: ``start`` makes a state, ``step`` takes one and returns the next. Nothing else remembers anything.
+
+Legend: B targets, R rows of a forward pass (one for each target and pair of modalities), H x W cells of the maps.
+Source: the published inference (SDSTrack spec section 5): template crop once, search crop around the previous box,
+score times Hann window, box at its peak. Pairs of modalities, missing sensors and the policy are ours.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from modaltrack import vision
+from modaltrack.boxes import check_box, cxcywh_to_xywh, xywh_to_cxcywh
+from modaltrack.frame import Frame, Modality, State, Status
+from modaltrack.tracking.inputs import FrameLike, per_target
+from modaltrack.tracking.policy import Policy
+
+Boxes = NDArray[np.float64]
+_LARGEST_BOX = 4  # times the image, along either axis: beyond it the crops alone would fill the memory
+
+
+def _where(model: Any) -> tuple[torch.device, torch.dtype]:
+    """Device and number type of the model's weights; a model without weights (a script) runs on the CPU in float32."""
+    weight = next(iter(model.parameters()), None) if hasattr(model, "parameters") else None
+    return (torch.device("cpu"), torch.float32) if weight is None else (weight.device, weight.dtype)
+
+
+def _crops(
+    images: Sequence[NDArray[np.uint8]], boxes: Boxes, factor: float, size: int, device: torch.device
+) -> torch.Tensor:
+    """Normalised crops (n, 3, size, size) of n images around n xywh boxes: the authors' crop, batched on a GPU."""
+    if device.type == "cpu":
+        return vision.normalise(vision.to_tensor([vision.crop(i, b, factor, size)[0] for i, b in zip(images, boxes)]))
+    crops = torch.empty(len(images), 3, size, size, device=device)
+    rows = defaultdict(list)
+    for row, image in enumerate(images):
+        rows[id(image)].append(row)
+    for group in rows.values():  # one upload for each image, however many targets are in it
+        pixels = torch.from_numpy(np.ascontiguousarray(images[group[0]])).to(device).permute(2, 0, 1)
+        around = torch.from_numpy(boxes[group])
+        crops[group] = vision.crop_batch(pixels.expand(len(group), -1, -1, -1), around, factor, size)[0] / 255
+    return vision.normalise(crops)
+
+
+def start(model: Any, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLike) -> State:
+    """Begin to follow B targets, given by one xywh box each in pixels.
+
+    boxes: (4,) for one target or (B, 4). frames: one frame for all targets, or a sequence of B (clips in lock-step,
+    sizes may differ). Raises ValueError for bad boxes and images, and for a first frame without a sensor of the model;
+    warns about sensors that the model cannot use.
+    """
+    given = boxes.detach().cpu().numpy() if isinstance(boxes, torch.Tensor) else boxes
+    rows = [given] if np.ndim(np.asarray(given, dtype=object)) < 2 else list(given)  # type: ignore[arg-type]
+    if not rows:
+        raise ValueError("There is no box to start from; give one box x, y, width, height for each target.")
+    targets = per_target(frames, len(rows))
+    checked = []
+    for frame, box in zip(targets, rows):
+        _check_sensors(model, frame)
+        height, width = next(iter(frame.images.values())).shape[:2]
+        checked.append(check_box(box, height, width))
+        if checked[-1][2] > _LARGEST_BOX * width or checked[-1][3] > _LARGEST_BOX * height:
+            raise ValueError(
+                f"The box is {checked[-1][2]:g} x {checked[-1][3]:g} pixels and the image {width} x {height}; "
+                "give a box around the target, in pixels of this image."
+            )
+    ignored = sorted({str(m) for frame in targets for m in frame.images} - {str(m) for m in model.config.modalities})
+    if ignored:
+        reads = ", ".join(model.config.modalities)
+        warnings.warn(f"This model reads {reads}; the {', '.join(ignored)} images are ignored.", stacklevel=2)
+    if getattr(model, "training", False):
+        warnings.warn("The model is in training mode, its answers are random; call model.eval() first.", stacklevel=2)
+    count = len(checked)
+    state = State(
+        box=np.stack(checked),
+        score=np.ones(count),
+        status=np.full(count, Status.TRACKING, np.int64),
+        template={},
+        template_present={},
+        unseen=np.zeros(count, np.int64),
+        initial_size=np.stack(checked)[:, 2:].copy(),
+    )
+    return _fill_templates(model, state, targets)
+
+
+def _check_sensors(model: Any, frame: Frame) -> None:
+    if not any(modality in frame.images for modality in model.config.modalities):
+        found, reads = ", ".join(frame.images) or "no image at all", ", ".join(model.config.modalities)
+        raise ValueError(f"The first frame has {found}; this model needs at least one of {reads} to start from.")
+
+
+@torch.inference_mode()
+def _fill_templates(model: Any, state: State, frames: Sequence[Frame]) -> State:
+    """Cut the templates that are still missing from these frames, for the targets that are TRACKING in them."""
+    config, device = model.config, _where(model)[0]
+    template, present = dict(state.template), dict(state.template_present)
+    for modality in config.modalities:
+        has = present.get(modality, np.zeros(len(state.box), bool))
+        seen = np.array([modality in frame.images for frame in frames])
+        rows = np.flatnonzero(seen & ~has & (state.status == Status.TRACKING))
+        if not len(rows):
+            continue
+        images = [frames[int(row)].images[modality] for row in rows]
+        size = config.template_size
+        whole = torch.zeros(len(state.box), 3, size, size, device=device)
+        if modality in template:
+            whole.copy_(template[modality])
+        whole[torch.from_numpy(rows).to(device)] = _crops(images, state.box[rows], config.template_factor, size, device)
+        template[modality], present[modality] = whole, has | np.isin(np.arange(len(has)), rows)
+    return replace(state, template=template, template_present=present)
+
+
+def _pairs(model: Any, state: State, frames: Sequence[Frame]) -> dict[tuple[Modality, ...], list[int]]:
+    """Which targets (rows) to run on which modalities: (RGB and) one other sensor at a time, or RGB alone.
+
+    Rows with the same modalities share a batch, so no model ever sees a placeholder for a missing image.
+    """
+    pairs: dict[tuple[Modality, ...], list[int]] = defaultdict(list)
+    for target, frame in enumerate(frames):
+        usable = [
+            m
+            for m in model.config.modalities
+            if m in frame.images and m in state.template and state.template_present[m][target]
+        ]
+        rgb = [m for m in usable if m == Modality.RGB]
+        for other in [m for m in usable if m != Modality.RGB]:
+            pairs[(*rgb, other)].append(target)
+        if usable == rgb and rgb:
+            pairs[(Modality.RGB,)].append(target)
+    return pairs
+
+
+def _respond(
+    model: Any, state: State, frames: Sequence[Frame], around: Boxes, pairs: Mapping[tuple[Modality, ...], list[int]]
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Mean score, size and offset maps of every target over its rows, and how many rows each had (B,)."""
+    config, (device, dtype) = model.config, _where(model)
+    crops: dict[Modality, torch.Tensor] = {}
+    place: dict[Modality, NDArray[np.int64]] = {}
+    for modality in sorted({m for pair in pairs for m in pair}):
+        needed = sorted({row for pair, members in pairs.items() if modality in pair for row in members})
+        images = [frames[row].images[modality] for row in needed]
+        crops[modality] = _crops(images, around[needed], config.search_factor, config.search_size, device)
+        place[modality] = np.zeros(len(frames), np.int64)
+        place[modality][needed] = np.arange(len(needed))
+    sums: list[torch.Tensor] = []
+    counts = torch.zeros(len(frames), device=device)
+    for pair, members in pairs.items():
+        rows = torch.tensor(members, device=device)
+        template = {m: state.template[m].to(device)[rows].to(dtype) for m in pair}
+        search = {m: crops[m][torch.from_numpy(place[m][members]).to(device)].to(dtype) for m in pair}
+        prediction = model(template, search)
+        maps = [m.float() for m in (prediction.score_map, prediction.size_map, prediction.offset_map)]  # (R, ., H, W)
+        sums = sums or [torch.zeros(len(frames), *m.shape[1:], device=device) for m in maps]
+        for total, part in zip(sums, maps):
+            total.index_add_(0, rows, part)
+        counts[rows] += 1
+    return [total / counts.clamp(min=1)[:, None, None, None] for total in sums], counts
+
+
+@torch.inference_mode()
+def step(model: Any, state: State, frames: FrameLike | Sequence[FrameLike], policy: Policy | None = None) -> State:
+    """Follow the targets of ``state`` into the next frame: a pure function, state in, state out.
+
+    frames: one frame for all B targets, or a sequence of B. policy: default ``Policy.of(model)``. A target without any
+    usable image in its frame keeps its box and gets the score 0. Raises ValueError for bad images.
+    """
+    policy = policy or Policy.of(model)
+    targets = per_target(frames, len(state.box), state.index + 1)
+    box, score = state.box.copy(), np.zeros(len(state.box))
+    pairs = _pairs(model, state, targets)
+    if pairs:
+        grown = xywh_to_cxcywh(state.box)
+        grown[:, 2:] *= policy.search_growth(state.status, state.unseen)[:, None]
+        around = cxcywh_to_xywh(grown)
+        maps, counts = _respond(model, state, targets, around, pairs)
+        window = vision.hann_window(maps[0].shape[-1], maps[0].device)  # (W, W), the maps are square
+        share = torch.from_numpy(policy.window_share(state.status)).to(window)[:, None, None, None]
+        decoded, peaks = vision.decode(maps[0] * (1 - share + share * window), maps[1], maps[2])
+        size = model.config.search_size
+        factors = size / np.array([vision.crop_side(b, model.config.search_factor) for b in around])
+        predicted = vision.box_from_crop(decoded.double().cpu().numpy(), around, factors, size)
+        peak, seen = peaks.double().cpu().numpy(), counts.cpu().numpy() > 0
+        for row in np.flatnonzero(seen & np.isfinite(predicted).all(1) & np.isfinite(peak)):
+            height, width = next(iter(targets[row].images.values())).shape[:2]
+            score[row] = peak[row]
+            box[row] = policy.next_box(
+                state.box[row], predicted[row], peak[row], state.initial_size[row], height, width
+            )
+    status, unseen = policy.judge(score, state.unseen)
+    state = replace(state, box=box, score=score, status=status, unseen=unseen, index=state.index + 1)
+    return _fill_templates(model, state, targets)
+
+
+def select(state: State, rows: Sequence[int] | NDArray[np.int64]) -> State:
+    """The state of some of its targets only, in that order: how a clip that has ended drops out."""
+    rows = np.asarray(rows, np.int64)
+    return replace(
+        state,
+        box=state.box[rows],
+        score=state.score[rows],
+        status=state.status[rows],
+        template={m: t[torch.from_numpy(rows).to(t.device)] for m, t in state.template.items()},
+        template_present={m: p[rows] for m, p in state.template_present.items()},
+        unseen=state.unseen[rows],
+        initial_size=state.initial_size[rows],
+    )

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from colour_world import ColourModel, block, frame, path
+
+from modaltrack import models
+from modaltrack.boxes import iou
+from modaltrack.frame import Frame, Modality, Status
+from modaltrack.tracking import Policy, select, start, step
+
+RGB, THERMAL, DEPTH, EVENT = Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT
+
+
+@pytest.fixture
+def model() -> ColourModel:
+    return ColourModel()
+
+
+@pytest.mark.parametrize("sensors", [(RGB,), (THERMAL,), (RGB, DEPTH), (RGB, THERMAL, DEPTH, EVENT), (DEPTH, EVENT)])
+def test_follows_a_block_with_any_sensors(model, sensors) -> None:
+    boxes = path(12)
+    state = start(model, frame(0, boxes[0], *sensors), boxes[0])
+    for i in range(1, 12):
+        state = step(model, state, frame(i, boxes[i], *sensors))
+        assert iou(state.box[0], boxes[i]) > 0.75
+        assert state.status[0] == Status.TRACKING
+    assert state.index == 11
+
+
+def test_step_leaves_its_input_alone(model) -> None:
+    boxes = path(3)
+    first = start(model, frame(0, boxes[0], RGB), boxes[0])
+    copy = (first.box.copy(), first.template[RGB].clone())
+    a = step(model, first, frame(1, boxes[1], RGB, THERMAL))
+    b = step(model, first, frame(1, boxes[1], RGB, THERMAL))
+    np.testing.assert_array_equal(a.box, b.box)
+    np.testing.assert_array_equal(first.box, copy[0])
+    assert torch.equal(first.template[RGB], copy[1])
+    assert set(first.template) == {RGB}
+
+
+def test_rgb_then_other_then_both_within_one_clip(model) -> None:
+    """A sensor that joins late gets its template in the first frame that is TRACKING, and can then go on alone."""
+    boxes = path(9, speed=(2, 1))
+    state = start(model, frame(0, boxes[0], RGB), boxes[0])
+    plan = [(RGB,), (RGB, THERMAL), (RGB, THERMAL), (THERMAL,), (THERMAL,), (RGB,), (RGB, THERMAL), (THERMAL,)]
+    for i, sensors in enumerate(plan, 1):
+        state = step(model, state, frame(i, boxes[i], *sensors))
+        assert iou(state.box[0], boxes[i]) > 0.7, (i, sensors)
+    used = [names for names, _ in model.calls]
+    assert used[1] == ("rgb",)  # thermal has no template yet in the frame in which it first comes
+    assert used[2] == ("rgb", "thermal")
+    assert used[3] == used[4] == ("thermal",)
+
+
+def test_late_template_waits_for_tracking(model) -> None:
+    boxes = path(6, speed=(0, 0))
+    state = start(model, frame(0, boxes[0], RGB), boxes[0])
+    state = step(model, state, frame(1, None, RGB, THERMAL))  # the target is hidden: a template now would be background
+    assert state.status[0] == Status.UNCERTAIN
+    assert THERMAL not in state.template
+    state = step(model, state, frame(2, boxes[2], RGB, THERMAL))
+    assert state.template_present[THERMAL][0]
+
+
+def test_first_template_is_never_replaced(model) -> None:
+    boxes = path(4)
+    state = start(model, frame(0, boxes[0], RGB, THERMAL), boxes[0])
+    later = step(model, state, frame(1, boxes[1], RGB, THERMAL))
+    for modality in (RGB, THERMAL):
+        assert torch.equal(state.template[modality], later.template[modality])
+
+
+def test_frame_without_images_holds_everything_but_status(model) -> None:
+    boxes = path(2)
+    state = start(model, frame(0, boxes[0], RGB), boxes[0])
+    seen = []
+    for i in range(7):
+        state = step(model, state, Frame({}, index=i, missing=frozenset({RGB})))
+        seen.append(Status(state.status[0]))
+        np.testing.assert_array_equal(state.box[0], boxes[0])
+        assert state.score[0] == 0
+    assert seen == [Status.UNCERTAIN] * 4 + [Status.LOST] * 3
+    assert not model.calls
+    state = step(model, state, frame(8, boxes[1], RGB))
+    assert state.status[0] == Status.TRACKING
+    assert state.unseen[0] == 0
+
+
+def test_lost_and_found_again(model) -> None:
+    """Hidden for ten frames, then back 50 pixels away: outside the plain search crop, inside the grown one."""
+    first, back = (60, 50, 20, 16), (110, 50, 20, 16)
+    state = start(model, frame(0, first, RGB), first)
+    events = []
+    for i in range(1, 16):
+        before = state.status[0]
+        state = step(model, state, frame(i, None if i < 11 else back, RGB))
+        if state.status[0] != before:
+            events.append((i, Status(state.status[0]).name))
+        if i < 11:
+            np.testing.assert_array_equal(state.box[0], first)
+    assert [name for _, name in events] == ["UNCERTAIN", "LOST", "UNCERTAIN", "TRACKING"] or [
+        name for _, name in events
+    ] == ["UNCERTAIN", "LOST", "TRACKING"]
+    assert events[1][0] == 5
+    assert iou(state.box[0], np.array(back, float)) > 0.7
+    still = start(model, frame(0, first, RGB), first)
+    for i in range(1, 16):
+        still = step(model, still, frame(i, None if i < 11 else back, RGB), Policy(lost_search_growth=1))
+    assert still.status[0] == Status.LOST
+
+
+def test_several_sensors_beside_rgb_run_in_pairs_and_are_averaged(model) -> None:
+    box = path(1)[0]
+    state = start(model, frame(0, box, RGB, THERMAL, DEPTH), box)
+    together = step(model, state, frame(1, box, RGB, THERMAL, DEPTH))
+    assert sorted(model.calls) == [(("rgb", "depth"), 1), (("rgb", "thermal"), 1)]
+    images = {
+        m: block(box if m != DEPTH else None, (200, 30, 30) if m == RGB else (30, 200, 30))
+        for m in (RGB, THERMAL, DEPTH)
+    }
+    blind = step(model, state, Frame(images))  # depth sees nothing: half of its pair's score is missing
+    assert blind.score[0] == pytest.approx(together.score[0] * (0.95 + (0.95 + 0.01) / 2) / 2 / 0.95, rel=0.02)
+
+
+def test_batch_equals_loop_with_frames_and_sensors_of_their_own(model) -> None:
+    starts = [(60, 50, 20, 16), (30, 40, 11, 9), (100, 20, 30, 30)]
+    sensors = [(RGB,), (RGB, THERMAL), (THERMAL, DEPTH)]
+    sizes = [(120, 160), (100, 140), (160, 200)]
+    paths = [path(6, s, (2, 1)) for s in starts]
+
+    def frames(i: int) -> list[Frame]:
+        return [frame(i, p[i], *s, height=h, width=w) for p, s, (h, w) in zip(paths, sensors, sizes)]
+
+    together = start(model, frames(0), [p[0] for p in paths])
+    alone = [start(model, f, p[0]) for f, p in zip(frames(0), paths)]
+    for i in range(1, 6):
+        together = step(model, together, frames(i))
+        alone = [step(model, s, f) for s, f in zip(alone, frames(i))]
+        np.testing.assert_allclose(together.box, np.concatenate([s.box for s in alone]), atol=1e-4)
+        np.testing.assert_allclose(together.score, np.concatenate([s.score for s in alone]), atol=1e-5)
+    kept = select(together, [2, 0])
+    np.testing.assert_array_equal(kept.box, together.box[[2, 0]])
+    assert step(model, kept, [frames(5)[2], frames(5)[0]]).box.shape == (2, 4)
+
+
+@pytest.mark.parametrize(("name", "sensors"), [("ostrack-tiny", (RGB,)), ("sdstrack-tiny", (RGB, EVENT))])
+def test_batch_equals_loop_with_a_real_network(name, sensors) -> None:
+    torch.manual_seed(0)
+    network = models.create(name).eval()
+    rng = np.random.default_rng(0)
+    clips = [
+        [Frame({m: rng.integers(0, 256, (90, 120, 3), dtype=np.uint8) for m in sensors}) for _ in range(4)]
+        for _ in range(3)
+    ]
+    boxes = np.array([[40.0, 30, 20, 20], [-3, 5, 30, 18], [90, 60, 25, 28]])
+    policy = Policy.published()
+    together = start(network, [clip[0] for clip in clips], boxes)
+    alone = [start(network, clip[0], b) for clip, b in zip(clips, boxes)]
+    for i in range(1, 4):
+        together = step(network, together, [clip[i] for clip in clips], policy)
+        alone = [step(network, s, clip[i], policy) for s, clip in zip(alone, clips)]
+        np.testing.assert_allclose(together.box, np.concatenate([s.box for s in alone]), atol=1e-4)
+
+
+def test_several_targets_in_one_frame(model) -> None:
+    boxes = np.array([[20.0, 20, 16, 16], [100, 70, 24, 20]])
+    image = np.maximum(block(boxes[0]), block(boxes[1]))
+    state = step(model, start(model, image, boxes), image)
+    assert (iou(state.box, boxes) > 0.75).all()
+    assert [count for _, count in model.calls] == [2]
+
+
+def test_broken_prediction_holds_the_box(model) -> None:
+    box = path(1)[0]
+    state = start(model, frame(0, box, RGB), box)
+    model.break_answer = True
+    state = step(model, state, frame(1, box, RGB))
+    np.testing.assert_array_equal(state.box[0], box)
+    assert state.score[0] == 0
+    assert state.status[0] == Status.UNCERTAIN
+
+
+def test_ignored_sensors_are_named_once() -> None:
+    rgb_only = ColourModel((RGB,))
+    box = path(1)[0]
+    with pytest.warns(UserWarning, match=r"reads rgb; the thermal images are ignored"):
+        state = start(rgb_only, frame(0, box, RGB, THERMAL), box)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        step(rgb_only, state, frame(1, box, RGB, THERMAL))
+    assert rgb_only.calls == [(("rgb",), 1)]
+
+
+@pytest.mark.parametrize(
+    ("given", "box", "words"),
+    [
+        (Frame({}), (1, 2, 3, 4), "no image at all"),
+        ({"rgb": None}, (1, 2, 3, 4), "no image at all"),
+        ({"radar": block(None)}, (1, 2, 3, 4), "'radar'; expected one of rgb"),
+        (block(None).astype(np.float32), (1, 2, 3, 4), "float32; expected uint8"),
+        (np.full((9, 9, 3), np.nan), (1, 2, 3, 4), "NaN"),
+        (block(None)[..., 0], (1, 2, 3, 4), r"shape \(120, 160\)"),
+        ({"rgb": block(None), "depth": block(None)[:50]}, (1, 2, 3, 4), "differ in size"),
+        ("frame.png", (1, 2, 3, 4), "is a str"),
+        (block(None), (1, 2, 3), "four numbers"),
+        (block(None), (1, 2, float("nan"), 4), "NaN"),
+        (block(None), (500, 2, 3, 4), "entirely outside"),
+        (block(None), (0, 0, 1e6, 1e6), "the image 160 x 120"),
+        (block(None), np.zeros((0, 4)), "no box"),
+        ([block(None)], [(1, 2, 3, 4)] * 2, "1 frames for 2 targets"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(model, given, box, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        start(model, given, box)
