@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The published systems' numbers from the published systems' weights (drawn, see tests/reference)."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from modaltrack.models.authors import from_authors
 KINDS = {"infer": None, "no_elimination": 1.0}
 
 
+@cache  # drawing the weights takes seconds
 def build(system):
     ref = reference(system)
     seed = ref["meta"]["seed"]
