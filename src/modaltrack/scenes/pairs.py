@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training pairs without a disk: a template and a search crop of one actor, seen by all sensors at two instants.
+
+Every batch is a pure function of (seed, step): a resumed run sees the pairs it would have seen. Scenes are rendered
+once and several of their actors serve as targets in turn, so each pair has true distractors. Shapes: B pairs, S scenes,
+K layers, 2 instants.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from modaltrack.frame import Modality
+from modaltrack.scenes import sensors
+from modaltrack.scenes.actors import Troupe
+from modaltrack.scenes.compose import WINDOWS, Layer, backdrop, compose
+from modaltrack.scenes.conditions import camouflage, change_light, random_weather
+from modaltrack.scenes.texture import canvases, chance, uniform
+from modaltrack.vision.crop import box_to_crop, crop_batch
+
+FRAME = 192  # side of a rendered training frame, pixels
+TARGETS = 4  # targets per scene
+SCALES = {"small": (8.0, 19.0), "medium": (15.0, 31.0), "large": (27.0, 54.0)}  # half side of an actor, pixels
+ALL = (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """B training pairs.
+
+    template, search: modality -> (B, 3, h, w) float32 in 0..1, encoded, not normalised. box: (B, 4) xywh of the target
+    in 0..1 of the search crop. visible: (B,) share of the target that nothing hides, 0 where the search crop shows
+    another place altogether (box is then meaningless). present: modality -> (B,) bool.
+    """
+
+    template: Mapping[Modality, Tensor]
+    search: Mapping[Modality, Tensor]
+    box: Tensor
+    visible: Tensor
+    present: Mapping[Modality, Tensor]
+
+
+class PairSampler:
+    """Endless training pairs, a function of (seed, step).
+
+    modalities: which sensors to render. device: where to render. stage_steps: how many steps share one cast of actors
+    and backgrounds before a new one is drawn. num_actors, num_canvases: size of that cast. misalignment: standard
+    deviation of the shift between RGB and the other sensors, as a share of the target's size. absent: share of pairs
+    whose search crop does not contain the target.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality | str] = ALL,
+        template_size: int = 64,
+        search_size: int = 128,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        template_factor: float = 2.0,
+        search_factor: float = 4.0,
+        stage_steps: int = 250,
+        num_actors: int = 320,
+        num_canvases: int = 24,
+        misalignment: float = 0.02,
+        absent: float = 0.03,
+        hard: float = 0.5,
+    ) -> None:
+        self.modalities = tuple(Modality(m) for m in modalities)
+        self.template_size, self.search_size = template_size, search_size
+        self.template_factor, self.search_factor = template_factor, search_factor
+        self.seed, self.device = seed, torch.device(device)
+        self.stage_steps, self.num_actors, self.num_canvases = stage_steps, num_actors, num_canvases
+        self.misalignment, self.absent, self.hard = misalignment, absent, hard
+        self._stage = -1
+
+    def _prepare(self, stage: int) -> None:
+        if stage == self._stage:
+            return
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + stage) * 2 + 1)
+        parts = [canvases(min(6, self.num_canvases - i), generator) for i in range(0, self.num_canvases, 6)]
+        self._canvas = torch.cat(parts).to(self.device)
+        self._troupe = Troupe(self.num_actors, self.seed * 100_003 + stage, self.device)
+        self._stage = stage
+
+    @torch.no_grad()
+    def sample(self, batch: int, step: int, modalities: Sequence[Modality | str] | None = None) -> Pairs:
+        """Draw the `batch` pairs of training step `step` (0-based), optionally only some of the sensors."""
+        wanted = self.modalities if modalities is None else tuple(Modality(m) for m in modalities)
+        self._prepare(step // self.stage_steps)
+        generator = torch.Generator().manual_seed((self.seed * 7_368_787 + step) * 2)
+        scenes = math.ceil(batch / (2 * TARGETS))  # every target serves in both directions of time
+        images, boxes, seen = self._render(scenes, generator, wanted)
+        return self._crop(images, boxes, seen, batch, generator, wanted)
+
+    # -- one rendered batch of scenes --------------------------------------------------------------------------------
+
+    def _layers(self, s: int, g: torch.Generator, background: Tensor) -> tuple[list[Layer], list[Layer], Tensor]:
+        """Layers at both instants (rows: scene-major, 2 instants) and one moment before them, and the actors' motion."""
+        order = ["small", "medium", "small", "medium", "large", "medium", "large"]
+        swap = int(torch.randint(0, 6, (1,), generator=g))
+        order[swap], order[swap + 1] = order[swap + 1], order[swap]
+        k_count = len(order)
+        troupe, n = self._troupe, self.num_actors
+        actors = torch.randint(0, n, (s, k_count), generator=g)
+        # Distractors of the same kind: neighbours in the troupe are of one kind; some are twins of another layer.
+        for k in range(1, k_count):
+            like = actors[torch.arange(s), torch.randint(0, k, (s,), generator=g)]
+            twin = chance((s,), 0.3, g) > 0
+            near = (like + torch.randint(-3, 4, (s,), generator=g)).clamp(0, n - 1)
+            kin = chance((s,), 0.45, g) > 0
+            actors[:, k] = torch.where(twin, like, torch.where(kin, near, actors[:, k]))
+        colour, heat, hidden = camouflage((s, k_count), g, self.hard)
+        still = chance((s, 1, 1), 0.25, g)
+        motion = torch.randn(s, k_count, 2, generator=g) * uniform((s, k_count, 1), 0.0, 3.5, g) * (1 - still)
+        shake = torch.randn(s, 1, 2, generator=g) * uniform((s, 1, 1), 0.0, 2.0, g) * chance((s, 1, 1), 0.6, g)
+        at, before = [], []
+        for k, window in enumerate(order):
+            low, high = SCALES[window]
+            scale = torch.exp(uniform((s,), math.log(low), math.log(high), g))
+            scale = torch.stack([scale, scale * torch.exp(0.22 * torch.randn(s, generator=g))], 1).clamp(low * 0.8, high * 1.1)
+            first = uniform((s, 2), 0.15 * FRAME, 0.85 * FRAME, g)
+            second = first + torch.randn(s, 2, generator=g) * 30
+            outside = (second < 0.08 * FRAME) | (second > 0.92 * FRAME)
+            second = torch.where(outside, uniform((s, 2), 0.12 * FRAME, 0.88 * FRAME, g), second)
+            centre = torch.stack([first, second], 1).view(-1, 2)
+            roll = 0.12 * torch.randn(s, generator=g) + chance((s,), 0.1, g) * uniform((s,), -1.5, 1.5, g)
+            turn = 0.15 * torch.randn(s, generator=g) + chance((s,), 0.12, g) * uniform((s,), -1.5, 1.5, g)
+            phase = torch.rand(s, 2, generator=g)
+            gain = torch.exp(0.25 * torch.randn(s, 1, 1, generator=g) + 0.12 * torch.randn(s, 1, 3, generator=g))
+            gain = (gain * torch.exp(0.06 * torch.randn(s, 2, 3, generator=g))).view(-1, 3)
+            here = self._probe(background, centre)
+            nearer = torch.exp(uniform((s,), 0.02, 0.25 + 0.12 * k, g) * (1 - hidden[:, k]) + 0.01)
+            warm = (0.15 * torch.randn(s, generator=g)).repeat_interleave(2)
+            layer = Layer(
+                actor=actors[:, k].repeat_interleave(2),
+                phase=phase.view(-1),
+                centre=centre,
+                scale=scale.view(-1),
+                angle=torch.stack([roll, roll + turn], 1).view(-1),
+                bend=(chance((s,), 0.4, g) * uniform((s,), 0.0, 0.12, g)).repeat_interleave(2),
+                ripple=uniform((s, 2), 0, 6.3, g).view(-1),
+                gain=gain,
+                mix=colour[:, k].repeat_interleave(2),
+                heat=warm,
+                thermal_mix=heat[:, k].repeat_interleave(2),
+                inverse_depth=here * nearer.repeat_interleave(2),
+                opacity=chance((s,), 0.85 if k else 1.0, g).repeat_interleave(2),
+                window=window,
+            )
+            at.append(layer)
+            fields = {name: getattr(layer, name) for name in layer.__slots__}
+            fields["centre"] = centre - (motion[:, k] + shake[:, 0]).repeat_interleave(2, 0)
+            fields["phase"] = (phase + 0.93).view(-1) % 1
+            fields["scale"] = layer.scale * 0.99
+            before.append(Layer(**fields))
+        device = self.device
+        for layer in at + before:
+            for name in layer.__slots__:
+                value = getattr(layer, name)
+                if isinstance(value, Tensor):
+                    setattr(layer, name, value.to(device))
+        return at, before, shake
+
+    def _probe(self, background: Tensor, centre: Tensor) -> Tensor:
+        """Inverse depth of the background under (N, 2) frame positions, on the CPU."""
+        x, y = centre.clamp(0, FRAME - 1).long().unbind(1)
+        rows = torch.arange(len(background), device=background.device)
+        return background[rows, 4, y.to(background.device), x.to(background.device)].cpu()
+
+    def _render(self, s: int, g: torch.Generator, wanted: Sequence[Modality]) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (S, 2, 3 · modalities, H, W), boxes (S, 2, K, 4) xyxy clipped to the frame, seen shares (S, 2, K)."""
+        device = self.device
+        canvas = torch.randint(0, self.num_canvases, (s,), generator=g).repeat_interleave(2)
+        size = self._canvas.shape[-1]
+        camera = torch.cat(
+            [
+                uniform((s, 1, 2), 0.25 * size, 0.75 * size, g) + 25 * torch.randn(s, 2, 2, generator=g),
+                torch.exp(uniform((s, 1, 1), -1.2, 0.3, g) + 0.1 * torch.randn(s, 2, 1, generator=g)),
+                0.1 * torch.randn(s, 1, 1, generator=g) + 0.1 * torch.randn(s, 2, 1, generator=g),
+            ],
+            2,
+        ).view(-1, 4)
+        background = backdrop(self._canvas, canvas.to(device), camera.to(device), FRAME, FRAME)
+        # One canvas is many places: other channel order, other contrast, and more or less depth.
+        shuffle = torch.stack([torch.randperm(3, generator=g) for _ in range(s)]).repeat_interleave(2, 0).to(device)
+        background[:, :3] = background[:, :3].gather(1, shuffle.view(-1, 3, 1, 1).expand(-1, -1, FRAME, FRAME))
+        power = torch.exp(0.35 * torch.randn(s, generator=g)).repeat_interleave(2).view(-1, 1, 1, 1).to(device)
+        background[:, :3] = background[:, :3] ** power
+        gain = torch.exp(0.4 * torch.randn(s, generator=g)).repeat_interleave(2).view(-1, 1, 1).to(device)
+        background[:, 4] = (background[:, 4] * gain).clamp(0.02, 2.5)
+        at, before, shake = self._layers(s, g, background)
+        fields = compose(background, at, self._troupe)
+        weather = random_weather(s, g, self.hard).repeat(2)
+        weather = change_light(weather, torch.exp(0.2 * torch.randn(2 * s, generator=g)))
+        for name in weather.__slots__:
+            setattr(weather, name, getattr(weather, name).to(device))
+        noise = torch.Generator(device=device).manual_seed(int(torch.randint(0, 2**31, (1,), generator=g)))
+        light = sensors.irradiance(fields.albedo, weather)
+        images: list[Tensor] = []
+        for modality in wanted:
+            if modality is Modality.RGB:
+                images.append(sensors.visible(light, fields.inverse_depth, weather, noise))
+            elif modality is Modality.THERMAL:
+                images.append(sensors.thermal(fields.heat, fields.inverse_depth, weather, noise))
+            elif modality is Modality.DEPTH:
+                millimetres = sensors.depth_millimetres(fields.inverse_depth, weather, noise)
+                images.append(sensors.encode_depth(millimetres))
+            else:
+                moved = camera.clone()
+                moved[:, :2] += (shake[:, 0] * 1.0).repeat_interleave(2, 0) * camera[:, 2:3]
+                earlier = backdrop(self._canvas[:, :3], canvas.to(device), moved.to(device), FRAME, FRAME)
+                earlier = earlier.gather(1, shuffle.view(-1, 3, 1, 1).expand(-1, -1, FRAME, FRAME)) ** power
+                past = compose(earlier, before, self._troupe, masks=False)
+                fired = sensors.event_counts(sensors.irradiance(past.albedo, weather), light, weather, noise)
+                images.append(sensors.encode_events(fired))
+        stack = torch.cat(images, 1).view(s, 2, 3 * len(wanted), FRAME, FRAME)
+        seen = (fields.seen / fields.area.clamp(min=1)).clamp(max=1) * (fields.area > 24)
+        boxes = fields.boxes.clamp(0, FRAME)
+        return stack, boxes.view(s, 2, -1, 4), seen.view(s, 2, -1)
+
+    # -- crops -------------------------------------------------------------------------------------------------------
+
+    def _crop(self, images: Tensor, boxes: Tensor, seen: Tensor, batch: int, g: torch.Generator,
+              wanted: Sequence[Modality]) -> Pairs:  # fmt: skip
+        s = images.shape[0]
+        device = images.device
+        size = boxes[..., 2:] - boxes[..., :2]
+        usable = (seen.amin(1) > 0.35) & (size.amin((1, 3)) >= 5)  # (S, K)
+        rank = torch.rand(usable.shape, generator=g).to(device) + usable.float() * 10 + seen.sum(1) * 0.2
+        chosen = rank.topk(TARGETS, dim=1).indices  # (S, T)
+        parts = []
+        backwards = images.flip(1)
+        for t in range(TARGETS):
+            pick = chosen[:, t : t + 1]
+            corners = boxes.gather(2, pick.view(s, 1, 1, 1).expand(s, 2, 1, 4))[:, :, 0]  # (S, 2, 4) xyxy
+            target = torch.cat([corners[..., :2], (corners[..., 2:] - corners[..., :2]).clamp(min=4)], -1)
+            share = seen.gather(2, pick.view(s, 1, 1).expand(s, 2, 1))[..., 0] * usable.gather(1, pick)  # (S, 2)
+            parts.append(self._crop_target(images, target, share, g))
+            parts.append(self._crop_target(backwards, target.flip(1), share.flip(1), g))
+        template, search, box, visible = (torch.cat([p[i] for p in parts])[:batch] for i in range(4))
+        present = torch.ones(len(box), dtype=torch.bool, device=device)
+        return Pairs(
+            template={m: template[:, 3 * i : 3 * i + 3] for i, m in enumerate(wanted)},
+            search={m: search[:, 3 * i : 3 * i + 3] for i, m in enumerate(wanted)},
+            box=box,
+            visible=visible,
+            present={m: present for m in wanted},
+        )
+
+    def _crop_target(self, images: Tensor, target: Tensor, share: Tensor, g: torch.Generator) -> tuple[Tensor, ...]:  # fmt: skip
+        """Template and search crops around (S, 2, 4) xywh; jitter up to the published one (centre factor 3, scale factor 0.25)."""
+        s, device = images.shape[0], images.device
+        width = target[:, 1, 2:]
+        jittered = width * torch.exp(0.25 * torch.randn(s, 2, generator=g).clamp(-2, 2)).to(device)
+        reach = 3.0 * uniform((s, 1), 0.25, 1.0, g).to(device) * jittered.prod(1, keepdim=True).sqrt()
+        shift = uniform((s, 2), -0.5, 0.5, g).to(device) * reach
+        middle = target[:, 1, :2] + width / 2 + shift
+        around = torch.cat([middle - jittered / 2, jittered], 1)
+        elsewhere = (chance((s,), self.absent, g) > 0).to(device) if s > 1 else torch.zeros(s, dtype=torch.bool, device=device)
+        wander = (self.misalignment * torch.randn(s, 2, generator=g)).to(device) * width.prod(1, keepdim=True).sqrt()
+        now = torch.where(elsewhere.view(-1, 1, 1, 1), images[:, 1].roll(1, 0), images[:, 1])
+        template, search = [], []
+        factor = None
+        for start in range(0, images.shape[2], 3):
+            offset = torch.zeros(s, 4, device=device)
+            if start:  # every sensor but the first looks a little past the first
+                offset[:, :2] = wander
+            crop, _ = crop_batch(images[:, 0, start : start + 3], target[:, 0] + offset, self.template_factor, self.template_size)
+            template.append(crop)
+            crop, resize = crop_batch(now[:, start : start + 3], around + offset, self.search_factor, self.search_size)
+            search.append(crop)
+            factor = resize if factor is None else factor
+        centred = box_to_crop(target[:, 1], around, factor, self.search_size)
+        box = torch.cat([centred[:, :2] - centred[:, 2:] / 2, centred[:, 2:]], 1).float()
+        visible = torch.where(elsewhere, torch.zeros_like(share[:, 1]), share[:, 1])
+        return torch.cat(template, 1), torch.cat(search, 1), box, visible
