@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cameras on this machine and network streams, opened when somebody iterates and not before."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import av
+from numpy.typing import NDArray
+
+from modaltrack.sources.notices import Notices
+from modaltrack.sources.video import open_container, pictures
+
+TIMEOUT_SECONDS = 10.0
+
+
+def is_live(spec: str) -> bool:
+    """Whether a spec names a camera (``"0"``, ``"video=Name"`` on Windows) or a stream (``"rtsp://..."``)."""
+    return spec.isdigit() or "://" in spec or spec.startswith(("video=", "/dev/"))
+
+
+class LiveReader:
+    """Reads a camera or a network stream; nothing is opened before ``size``, ``fps`` or ``frames`` is asked for.
+
+    Each frame's time is the moment it arrived, on this machine's monotonic clock: time stamps of different cameras and
+    senders share no zero, arrival times do. Raises ValueError when it cannot be opened or gives no frame within 10 s.
+    """
+
+    live = True
+    length: int | None = None
+    has_time = True
+    start: float | None = None
+    end: float | None = None
+
+    def __init__(self, spec: str, notices: Notices, fps: float | None = None) -> None:
+        self.name = f"camera {spec}" if "://" not in spec else spec
+        self._spec = spec
+        self._notices = notices
+        self._fps = fps
+        self._known: tuple[tuple[int, int], float | None] | None = None
+
+    @property
+    def first(self) -> NDArray[Any] | None:
+        """Never known in advance: looking would take a frame out of the stream."""
+        return None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) the camera states; opens it once."""
+        return self._look()[0]
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second the camera states, None if it states none; opens it once."""
+        return self._fps or self._look()[1]
+
+    def _look(self) -> tuple[tuple[int, int], float | None]:
+        if self._known is None:
+            with self._open() as container:
+                stream = container.streams.video[0]
+                rate = stream.average_rate or stream.guessed_rate
+                self._known = (stream.codec_context.height, stream.codec_context.width), float(rate) if rate else None
+        return self._known
+
+    def _open(self) -> Any:
+        if "://" in self._spec:
+            return open_container(self._spec, "stream", timeout=TIMEOUT_SECONDS)
+        location, driver = camera_address(self._spec, sys.platform)
+        return open_container(location, "camera", format=driver, timeout=TIMEOUT_SECONDS)
+
+    def frames(self) -> Iterator[tuple[float, NDArray[Any] | None]]:
+        """Yield (arrival time in seconds, raw picture or None where a packet is damaged)."""
+        with self._open() as container:
+            for _, picture in pictures(container, self.name, self._notices):
+                yield time.monotonic(), picture
+
+
+def camera_address(spec: str, platform: str) -> tuple[str, str]:
+    """FFmpeg's name and driver for a camera, for example ("/dev/video0", "v4l2")."""
+    if platform.startswith("linux"):
+        return (f"/dev/video{spec}" if spec.isdigit() else spec), "v4l2"
+    if platform == "darwin":
+        return f"{spec}:none", "avfoundation"
+    if not spec.isdigit():
+        return spec, "dshow"
+    names = _windows_cameras()
+    if int(spec) >= len(names):
+        raise ValueError(
+            f"Camera {spec} does not exist ({len(names)} found: {', '.join(names) or 'none'}); plug it in or "
+            f"give its name "
+            "as 'video=NAME'."
+        )
+    return f"video={names[int(spec)]}", "dshow"
+
+
+def _windows_cameras() -> list[str]:
+    enumerate_devices = getattr(av, "enumerate_input_devices", None)  # PyAV 17 and later
+    if enumerate_devices is None:
+        raise ValueError(
+            "This PyAV cannot list cameras by number; give the camera's name as 'video=NAME' or update av."
+        )
+    return [
+        d.description for d in enumerate_devices("dshow") if "video" in (getattr(d, "media_types", None) or ["video"])
+    ]

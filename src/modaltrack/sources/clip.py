@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several sensors become one sequence of frames: paired in time, brought to one size, and loud about both.
+
+The rules, in one place:
+
+* RGB is the reference; without RGB the longest source is (of equals the first given). The clip has the reference's
+  instants, its length and its pixels.
+* Pairing: by time where both streams carry real time stamps (nearest, within half a frame interval of the reference),
+  event recordings by cutting at the reference's stamps, by position otherwise. Clocks that do not overlap at all are
+  both counted from their own first frame, with a warning.
+* A sensor without an image in an instant (ended, not near enough, damaged file) is in that frame's ``missing``.
+* Another size than the reference's is scaled to it, or warped where a homography is given.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modaltrack.frame import Frame, Modality
+from modaltrack.sources.align import Homographies, load_alignment, rescale, warp
+from modaltrack.sources.events import DEFAULT_WINDOW, EventReader
+from modaltrack.sources.notices import Notices
+from modaltrack.sources.source import Place, Source, check_modality, open_source
+from modaltrack.sources.sync import ByIndex, BySlice, ByTime, Follower
+
+FALLBACK_FPS = 30.0
+ASPECT_TOLERANCE = 0.01
+
+
+class ClipReader:
+    """Iterate for ``Frame``; every iteration opens the inputs afresh. Made by ``open_clip``.
+
+    sources: modality -> Source. reference: whose instants and pixels count. fps: the reference's, 30 where it is
+    unknown. size: (height, width) of all images. ``len`` where known. Warnings are ``SourceWarning``, each said once.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[Modality, Source],
+        homographies: Mapping[Modality, NDArray[np.float64]],
+        notices: Notices,
+        offsets: Mapping[Modality, float] | None = None,
+        tolerance: float | None = None,
+    ) -> None:
+        self.sources = dict(sources)
+        self.reference = choose_reference(self.sources)
+        self._homographies = homographies
+        self._notices = notices
+        self._offsets = dict(offsets or {})
+        self._tolerance = tolerance
+        if not any(source.live for source in self.sources.values()):
+            self._remark()
+        notices.speak()
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        return tuple(self.sources)
+
+    @property
+    def fps(self) -> float:
+        return self.sources[self.reference].fps or FALLBACK_FPS
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.sources[self.reference].size
+
+    @property
+    def length(self) -> int | None:
+        return self.sources[self.reference].length
+
+    def __len__(self) -> int:
+        return len(self.sources[self.reference])
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def frames(self) -> Generator[Frame, None, None]:
+        """Yield the frames one by one; closing the generator stops all decoding.
+
+        Raises ValueError if nothing can be read in the first instant: no target could be shown there.
+        """
+        self._remark()
+        reference = self.sources[self.reference].images()
+        followers: dict[Modality, Follower] = {}
+        try:
+            for modality in self.sources:
+                if modality != self.reference:
+                    followers[modality] = self._follow(modality)
+            start = math.nan
+            for index, (time, image) in enumerate(reference):
+                start = time if index == 0 else start
+                images = {self.reference: image}
+                images |= {modality: follower.at(index, time) for modality, follower in followers.items()}
+                present = {m: images[m] for m in self.sources if images[m] is not None}
+                if index == 0 and not present:
+                    raise ValueError(
+                        "The first frame cannot be read in any modality "
+                        f"({', '.join(s.name for s in self.sources.values())}), so no target can be shown in it; "
+                        "repair the files or start later."
+                    )
+                for modality, follower in followers.items():
+                    if follower.ended:
+                        self._note_ended(modality, index)
+                self._notices.speak()
+                missing = frozenset(m for m in self.sources if m not in present)
+                yield Frame({m: i for m, i in present.items() if i is not None}, time - start, index, missing)
+            for modality, follower in followers.items():
+                if not self.sources[modality].live and follower.more():
+                    self._note_left_over(modality)
+            self._notices.speak()
+        finally:
+            reference.close()
+            for follower in followers.values():
+                follower.close()
+
+    def _follow(self, modality: Modality) -> Follower:
+        source, reference = self.sources[modality], self.sources[self.reference]
+        place = self._place(modality)
+        interval = 1.0 / self.fps
+        if not (source.has_time and reference.has_time):
+            return ByIndex(source.images(place))
+        offset = self._offset(modality)
+        if isinstance(source.reader, EventReader):
+            end = source.reader.end
+            assert end is not None
+            return BySlice(source.reader.between, lambda events: source.encode(events, place), interval, end, offset)
+        return ByTime(source.images(place), interval / 2 if self._tolerance is None else self._tolerance, offset)
+
+    def _place(self, modality: Modality) -> Place | None:
+        size = self.size
+        homography = self._homographies.get(modality)
+        if homography is not None:
+            return lambda image, nearest, border: warp(image, homography, size, nearest, border)
+        if self.sources[modality].size == size:
+            return None
+        return lambda image, nearest, border: rescale(image, size, nearest)
+
+    def _offset(self, modality: Modality) -> float:
+        source, reference = self.sources[modality], self.sources[self.reference]
+        if modality in self._offsets:
+            return self._offsets[modality]
+        if source.start is None or reference.start is None or source.end is None or reference.end is None:
+            return 0.0
+        if source.start <= reference.end and reference.start <= source.end:
+            return 0.0
+        self._notices.note(
+            f"clock {modality}",
+            f"The clocks of {modality} ({source.start:.3f} to {source.end:.3f} s) and {self.reference} "
+            f"({reference.start:.3f} to {reference.end:.3f} s) do not overlap; both are counted from their "
+            f"first frame.",
+        )
+        return reference.start - source.start
+
+    def _remark(self) -> None:
+        """Note whatever about sizes, rates and lengths will change the images or the pairing."""
+        reference = self.sources[self.reference]
+        for modality, source in self.sources.items():
+            if modality == self.reference:
+                continue
+            self._remark_size(modality, source, reference)
+            timed = source.has_time and reference.has_time
+            if timed:
+                self._offset(modality)
+            sliced = timed and isinstance(source.reader, EventReader)
+            rates = source.fps, reference.fps
+            if not sliced and rates[0] and rates[1] and abs(rates[0] / rates[1] - 1) > 0.01:
+                way = (
+                    f"paired by time, so {modality} is missing where it has no frame within "
+                    f"{1000 * (0.5 / rates[1] if self._tolerance is None else self._tolerance):.1f} ms"
+                    if timed
+                    else "paired by position, because not both carry real time stamps"
+                )
+                self._notices.note(
+                    f"rate {modality}",
+                    f"{modality} runs at {rates[0]:.4g} and {self.reference} at {rates[1]:.4g} frames per "
+                    f"second; {way}.",
+                )
+            if not timed and source.length is not None and reference.length is not None:
+                if source.length < reference.length:
+                    self._note_ended(modality, source.length)
+                elif source.length > reference.length:
+                    self._note_left_over(modality)
+
+    def _remark_size(self, modality: Modality, source: Source, reference: Source) -> None:
+        (height, width), (to_height, to_width) = source.size, reference.size
+        if modality in self._homographies or (height, width) == (to_height, to_width):
+            return
+        text = (
+            f"{modality} is {width}x{height} and {self.reference} is {to_width}x{to_height}; {modality} is scaled to "
+            f"{self.reference}"
+        )
+        if abs((width / height) / (to_width / to_height) - 1) > ASPECT_TOLERANCE:
+            text += (
+                ", which distorts it as the aspect ratios differ: a homography is recommended (--align homography.json)"
+            )
+        self._notices.note(f"size {modality}", text + ".")
+
+    def _note_ended(self, modality: Modality, index: int) -> None:
+        length = self.sources[self.reference].length
+        of = "" if length is None else f" of {length}"
+        self._notices.note(f"length {modality}", f"{modality} ends at frame {index}{of}; it is missing from there on.")
+
+    def _note_left_over(self, modality: Modality) -> None:
+        self._notices.note(
+            f"length {modality}", f"{modality} is longer than {self.reference}; the clip ends with {self.reference}."
+        )
+
+
+def choose_reference(sources: Mapping[Modality, Source]) -> Modality:
+    """RGB if there is one, else a live source, else the longest with the first given winning ties."""
+    if Modality.RGB in sources:
+        return Modality.RGB
+    return max(sources, key=lambda m: math.inf if sources[m].length is None else float(sources[m].length or 0))
+
+
+def open_clip(
+    specs: Mapping[Any, str | int | os.PathLike[str] | None],
+    align: Homographies | str | os.PathLike[str] | None = None,
+    depth_scale: float = 1.0,
+    encodings: Mapping[Any, str] | None = None,
+    fps: float | None = None,
+    window: float | None = None,
+    event_size: tuple[int, int] | None = None,
+    offsets: Mapping[Any, float] | None = None,
+    tolerance: float | None = None,
+) -> ClipReader:
+    """Open one clip seen by several sensors: ``open_clip({"rgb": "rgb.mp4", "thermal": "thermal/"})``.
+
+    specs: modality -> what ``open_source`` takes; None entries are left out. align: modality -> 3x3 homography from
+    that sensor's pixels to RGB's, or a JSON file of them. depth_scale: value * depth_scale = millimetres. encodings:
+    modality -> name. fps: the rate of image folders without time stamps. window: seconds per event image where RGB
+    has no clock (by default RGB's frame interval, 1/30 s if unknown). event_size: (height, width) of an event sensor
+    whose file does not say. offsets: modality -> seconds added to that stream's time stamps. tolerance: seconds
+    within which two stamps are one instant (default half a frame interval). Raises ValueError, in one sentence, for
+    what cannot be opened.
+    """
+    wanted = {check_modality(key): spec for key, spec in specs.items() if spec is not None}
+    if not wanted:
+        raise ValueError("No source was given (all are None); give at least one of rgb, thermal, depth, event.")
+    names = {check_modality(key): name for key, name in (encodings or {}).items()}
+    shifts = {check_modality(key): float(seconds) for key, seconds in (offsets or {}).items()}
+    for what, given in (("encodings", names), ("offsets", shifts)):
+        for modality in given:
+            if modality not in wanted:
+                raise ValueError(f"The {what} name {modality}, which is no source of this clip; leave it out.")
+    if not all(math.isfinite(seconds) for seconds in shifts.values()):
+        raise ValueError(f"The offsets are {shifts} and finite seconds were expected; correct them.")
+    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+        raise ValueError(f"The tolerance is {tolerance} and seconds of 0 or more were expected; correct it.")
+    if not (math.isfinite(depth_scale) and depth_scale > 0):
+        raise ValueError(f"The depth_scale is {depth_scale} and a positive number was expected; correct it.")
+    notices = Notices()
+    opened: dict[Modality, Source] = {}
+    for modality in sorted(wanted, key=lambda m: m != Modality.RGB):  # RGB first: it tells the event window
+        rgb = opened.get(Modality.RGB)
+        interval = 1.0 / rgb.fps if rgb is not None and not rgb.live and rgb.fps else DEFAULT_WINDOW
+        opened[modality] = open_source(
+            wanted[modality],
+            modality,
+            encoding=names.get(modality),
+            depth_scale=depth_scale if modality == Modality.DEPTH else 1.0,
+            fps=fps,
+            window=interval if window is None else window,
+            event_size=event_size,
+            notices=notices,
+        )
+    sources = {modality: opened[modality] for modality in wanted}
+    reference = choose_reference(sources)
+    path = str(align) if isinstance(align, os.PathLike) else align
+    return ClipReader(sources, load_alignment(path, tuple(sources), reference), notices, shifts, tolerance)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one folder layout of this package, and the boxes beside it.
+
+    my_clip/
+      rgb/ thermal/ depth/ event/     images named by number; any of the four, at least one
+      boxes.txt                       x, y, w, h per frame; nan = absent  (groundtruth.txt is read too)
+
+``aux/`` may stand for the second sensor when its modality is told.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modaltrack.frame import Modality
+from modaltrack.sources.clip import ClipReader, open_clip
+from modaltrack.sources.notices import Notices
+from modaltrack.sources.source import check_modality
+
+BOX_FILES = ("boxes.txt", "groundtruth.txt")
+
+
+def open_folder(
+    path: str | os.PathLike[str], aux: Modality | str | None = None, **options: Any
+) -> tuple[ClipReader, NDArray[np.float64] | None]:
+    """Open a clip folder: (reader, boxes (N, 4) float64 xywh with nan rows where absent, or None without a box file).
+
+    aux: the modality of the images in ``aux/``. options: those of ``open_clip``. More boxes than frames are cut,
+    fewer are left as they are, both with a warning. Raises ValueError if none of the sensor folders is there.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ValueError(f"The clip folder {folder} does not exist; check the path.")
+    specs: dict[Modality, Path] = {m: folder / m.value for m in Modality if (folder / m.value).is_dir()}
+    if (folder / "aux").is_dir():
+        if aux is None:
+            raise ValueError(
+                f"{folder} has a folder aux/ and its modality was not told; give aux='thermal', 'depth' or 'event'."
+            )
+        kind = check_modality(aux)
+        if kind in specs:
+            raise ValueError(f"{folder} has both {kind}/ and aux/, which was said to be {kind}; keep one of them.")
+        specs[kind] = folder / "aux"
+    elif aux is not None:
+        raise ValueError(f"{folder} has no folder aux/ and the modality {aux} was told for it; leave that out.")
+    if not specs:
+        found = ", ".join(sorted(f.name for f in folder.iterdir())[:6]) or "nothing"
+        raise ValueError(f"{folder} holds {found} and at least one of rgb/, thermal/, depth/, event/ was expected.")
+    reader = open_clip(specs, **options)
+    file = next((folder / name for name in BOX_FILES if (folder / name).is_file()), None)
+    if file is None:
+        return reader, None
+    boxes = read_boxes(file)
+    length = reader.length
+    if length is not None and length != len(boxes):
+        notices = Notices()
+        done = "the rest is cut" if len(boxes) > length else "later frames have no box"
+        notices.note("boxes", f"{file} holds {len(boxes)} boxes for {length} frames; {done}.")
+        notices.speak()
+        boxes = boxes[:length]
+    return reader, boxes
+
+
+def read_boxes(file: str | os.PathLike[str]) -> NDArray[np.float64]:
+    """Read one box per line: (N, 4) float64 xywh, a row of nan where the target is absent.
+
+    Commas, semicolons, tabs or blanks; 4 numbers x y w h or a polygon of 8 (its bounding box is taken); nan, an empty
+    line between others, or a width or height of 0 or less mean absent (specs/datasets.md, general rules 2 and 4).
+    Numbers are not shifted between 0- and 1-based. Raises ValueError naming the line that does not fit.
+    """
+    path = Path(file)
+    lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    if not lines:
+        raise ValueError(f"{path} is empty and one box x,y,w,h per line was expected.")
+    return np.array([_box(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)], np.float64)
+
+
+def _box(line: str, where: str) -> tuple[float, float, float, float]:
+    absent = (np.nan,) * 4
+    words = [word for word in re.split(r"[,;\s]+", line.strip()) if word]
+    try:
+        numbers = np.array([float(word) for word in words])
+    except ValueError:
+        raise ValueError(
+            f"{where}: {line.strip()[:60]!r} holds something that is no number; x,y,w,h is expected."
+        ) from None
+    if np.isnan(numbers).any() or not words:
+        return absent
+    if len(numbers) == 8:
+        left, top = numbers[0::2].min(), numbers[1::2].min()
+        numbers = np.array([left, top, numbers[0::2].max() - left, numbers[1::2].max() - top])
+    if len(numbers) != 4:
+        raise ValueError(f"{where} has {len(numbers)} numbers; 4 (x,y,w,h) or 8 (a polygon) are expected.")
+    if not np.isfinite(numbers).all() or numbers[2] <= 0 or numbers[3] <= 0:
+        return absent
+    x, y, w, h = (float(v) for v in numbers)
+    return x, y, w, h

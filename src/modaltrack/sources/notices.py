@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the sources have to say: each thing once per clip, and always in the thread of whoever iterates.
+
+Frames are decoded ahead in threads of their own. A warning raised there would escape ``warnings.catch_warnings`` and a
+user's ``-W error``; so a thread notes, and the consumer speaks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+
+
+class SourceWarning(UserWarning):
+    """Something about the input changes the numbers that come out (sizes, rates, lengths, unreadable frames)."""
+
+
+class Notices:
+    """Collects notices by topic; ``speak`` issues each topic once as a ``SourceWarning``."""
+
+    def __init__(self) -> None:
+        self._topics: set[str] = set()
+        self._waiting: deque[str] = deque()  # append and popleft of a deque are atomic
+
+    def note(self, topic: str, text: str) -> None:
+        """Remember ``text`` for the next ``speak``, unless that topic was noted before."""
+        if topic not in self._topics:
+            self._topics.add(topic)
+            self._waiting.append(text)
+
+    def speak(self) -> None:
+        """Issue what was noted since the last call, in the calling thread."""
+        while self._waiting:
+            warnings.warn(self._waiting.popleft(), SourceWarning, stacklevel=3)
