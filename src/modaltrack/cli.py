@@ -67,7 +67,7 @@ def _run(verb: str, rest: list[str], debug: bool) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted; unfinished files were removed", 130)
     except BrokenPipeError:  # the reader of our output has gone: nothing to say and nobody to say it to
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 1
     except (ValueError, OSError, ImportError) as error:
         if debug:

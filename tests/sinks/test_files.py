@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from modaltrack.frame import Modality, Result
-from modaltrack.sinks import prepare_folder, read_boxes, replacing, result_document, write_boxes, write_json
+from modaltrack.sinks import prepare_folder, replacing, result_document, write_boxes, write_json
+from modaltrack.sources import read_boxes
 
 BOXES = np.array([[1.0, 2.0, 3.0, 4.0], [np.nan] * 4, [1.23456, -2.0, 3.5, 4.0]])
 
@@ -25,27 +26,6 @@ def test_boxes_survive_the_round_trip(tmp_path: Path) -> None:
     write_boxes(tmp_path / "b.txt", BOXES)
     assert (tmp_path / "b.txt").read_text().splitlines()[1] == "nan,nan,nan,nan"
     np.testing.assert_allclose(read_boxes(tmp_path / "b.txt"), BOXES, atol=5e-4)
-
-
-@pytest.mark.parametrize("text", ["1,2,3,4\n", "1\t2\t3\t4\n", "1 2  3 4", "1; 2; 3; 4\r\n\r\n", "\ufeff1, 2, 3, 4"])
-def test_the_separators_of_the_field_are_read(tmp_path: Path, text: str) -> None:
-    (tmp_path / "b.txt").write_text(text, encoding="utf-8")
-    np.testing.assert_array_equal(read_boxes(tmp_path / "b.txt"), [[1, 2, 3, 4]])
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"1,2,3\n", "Line 1 .* 3 numbers"),
-        (b"1,2,3,4\na,b,c,d\n", "Line 2"),
-        (b"", "no boxes"),
-        (b"\xff\xfe\x00\x01\x80", "not a text file"),
-    ],
-)
-def test_what_is_no_box_file_is_said(tmp_path: Path, content: bytes, words: str) -> None:
-    (tmp_path / "b.txt").write_bytes(content)
-    with pytest.raises(ValueError, match=words):
-        read_boxes(tmp_path / "b.txt")
 
 
 def test_the_result_is_strict_json_with_every_fact_of_a_frame(tmp_path: Path) -> None:

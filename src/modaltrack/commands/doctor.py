@@ -87,6 +87,6 @@ def _encoder() -> tuple[str, str]:
 
 
 def _window() -> tuple[str, str]:
-    from modaltrack.commands.box_window import why_no_window
+    from modaltrack.commands.box_input import why_no_window
 
     return why_no_window() or "ready", "drawing the box when --box is not given"

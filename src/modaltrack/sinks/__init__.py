@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The world out: annotated video, box files, result files. No torch in here, and no file is ever half there."""
 
+from modaltrack.sinks.annotated import AnnotatedVideo
 from modaltrack.sinks.atomic import prepare_folder, replacing
-from modaltrack.sinks.box_file import read_boxes, write_boxes
+from modaltrack.sinks.box_file import write_boxes
 from modaltrack.sinks.picture import Layout, Mark, draw
 from modaltrack.sinks.result_file import result_document, write_json
 from modaltrack.sinks.video import VideoWriter
 
 __all__ = [
+    "AnnotatedVideo",
     "Layout",
     "Mark",
     "VideoWriter",
     "draw",
     "prepare_folder",
-    "read_boxes",
     "replacing",
     "result_document",
     "write_boxes",

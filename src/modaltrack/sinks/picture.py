@@ -99,17 +99,18 @@ def draw(layout: Layout, frame: Frame, marks: Sequence[Mark], note: str = "") ->
 
 def _draw_mark(panel: Image, mark: Mark, scale: float, label: str) -> None:
     if mark.truth is not None and np.isfinite(mark.truth).all():
-        _rectangle(panel, mark.truth * scale, TRUTH_COLOUR, 1)
+        rectangle(panel, mark.truth * scale, TRUTH_COLOUR, 1)
     if not np.isfinite(mark.box).all():
         return
     colour = COLOURS[mark.status]
-    _rectangle(panel, mark.box * scale, colour, 2)
+    rectangle(panel, mark.box * scale, colour, 2)
     if label:
         x, y = (int(v) for v in mark.box[:2] * scale)
         _write(panel, label, (max(2, x), max(12, y - 4)), colour)
 
 
-def _rectangle(panel: Image, box: NDArray[np.float64], colour: tuple[int, int, int], thickness: int) -> None:
+def rectangle(panel: Image, box: NDArray[np.float64], colour: tuple[int, int, int], thickness: int) -> None:
+    """Draw an xywh box (4,) in pixels of ``panel`` (H, W, 3) RGB, in place."""
     limit = np.array([panel.shape[1], panel.shape[0]] * 2) * 2  # far outside is as good as outside, and fits an int32
     x1, y1, x2, y2 = np.clip(np.round([*box[:2], *(box[:2] + box[2:])]), -limit, limit).astype(int)
     if thickness == 1:  # a dark line under the thin one keeps white visible on white
