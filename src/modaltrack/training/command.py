@@ -14,20 +14,14 @@ from modaltrack.training.recipes import RECIPES, Recipe, get_recipe
 
 @dataclass(frozen=True)
 class Options:
-    """Train a recipe; every field of it can be set."""
+    """What a training command says."""
 
     out: Path
-    """Folder of the run: checkpoint, log.jsonl, card.json, weights."""
     recipe: Recipe
-    """The recipe."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 ..."""
     resume: Literal["auto", "never", "must"] = "auto"
-    """Go on where a checkpoint is / begin anew over it / insist on one."""
     threads: int | None = None
-    """Torch threads."""
     export: bool = True
-    """Write the weights file when the run has finished."""
 
 
 def _usage() -> str:
@@ -38,20 +32,34 @@ def _usage() -> str:
 
 
 def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
-    """Options from the words after the command. Raises ValueError for an unknown recipe; tyro exits on unknown fields."""
+    """Options from the words after the command. ValueError for an unknown recipe; tyro exits (2) on unknown fields."""
     import tyro
 
-    recipe = get_recipe(argv[0])
-    flat = tyro.conf.OmitArgPrefixes
-    made = tyro.cli(
-        Annotated[Options, flat],
-        args=list(argv[1:]),
-        prog=f"{program} {argv[0]}",
-        default=Options(out=tyro.MISSING, recipe=recipe),
-        description=RECIPES[argv[0]].__doc__,
-    )
-    assert isinstance(made, Options)
-    return made
+    given = get_recipe(argv[0])
+
+    def options(
+        out: Path,
+        recipe: Annotated[Recipe, tyro.conf.arg(name="")] = given,
+        device: str = "auto",
+        resume: Literal["auto", "never", "must"] = "auto",
+        threads: int | None = None,
+        export: bool = True,
+    ) -> Options:
+        """Collect the options.
+
+        Args:
+            out: Folder of the run: checkpoint, log.jsonl, card.json, weights.
+            recipe: The fields of the recipe.
+            device: auto, cpu, cuda, cuda:1 ...
+            resume: Go on where a checkpoint is / begin anew over it / insist on one.
+            threads: Torch threads.
+            export: Write the weights file when the run has finished.
+        """
+        return Options(out, recipe, device, resume, threads, export)
+
+    # Annotations are resolved by hand: they name tyro, which is imported only here.
+    options.__annotations__.update(recipe=Annotated[Recipe, tyro.conf.arg(name="")])
+    return tyro.cli(options, args=list(argv[1:]), prog=f"{program} {argv[0]}", description=RECIPES[argv[0]].__doc__)
 
 
 def cli_main(argv: Sequence[str]) -> int:

@@ -6,17 +6,18 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
+from modaltrack.frame import Modality
 from modaltrack.training.recipes import IMAGES, Recipe
 
 if TYPE_CHECKING:
-    from modaltrack.scenes import Pairs
+    from modaltrack.scenes.pairs import Pairs
 
 log = logging.getLogger(__name__)
 REPLACEMENT = (
@@ -25,20 +26,29 @@ REPLACEMENT = (
 
 
 class Sampler(Protocol):
-    """Draws pairs; the answer depends only on how it was built and on ``step``."""
+    """Draws pairs of some sensors; the answer depends only on how it was built and on the arguments."""
 
-    def sample(self, batch: int, step: int) -> Pairs: ...
-
-
-SamplerBuilder = Callable[[tuple[str, ...], int, int, int, str], Sampler]
+    def sample(self, batch: int, step: int, modalities: Sequence[str]) -> Pairs: ...
 
 
-def scenes_sampler(modalities: tuple[str, ...], template: int, search: int, seed: int, device: str) -> Sampler:
-    """The sampler of the synthetic scenes, for these sensors, crop sizes (pixels), seed and device."""
-    from modaltrack import scenes
+class SamplerBuilder(Protocol):
+    """Builds the sampler of these sensors for crops of these sizes; ``calls`` = draws per training step."""
 
-    sampler: Sampler = scenes.PairSampler(modalities, template, search, seed, device)
-    return sampler
+    def __call__(
+        self, modalities: tuple[str, ...], template: int, search: int, seed: int, device: str, calls: int
+    ) -> Sampler: ...
+
+
+CAST_STEPS = 250  # training steps for which the scenes keep one cast of actors; drawing a new one costs seconds
+
+
+def scenes_sampler(
+    modalities: tuple[str, ...], template: int, search: int, seed: int, device: str, calls: int
+) -> Sampler:
+    """The sampler of the synthetic scenes."""
+    from modaltrack.scenes.pairs import PairSampler
+
+    return PairSampler(modalities, template, search, seed, device, stage_steps=CAST_STEPS * calls)
 
 
 @dataclass(slots=True)
@@ -74,15 +84,19 @@ class Batch:
 
 
 def _bytes(images: torch.Tensor) -> torch.Tensor:
-    return images.clamp(0, 1).mul(255).round_().to(torch.uint8)
+    return images.clamp(0, 1).mul(255).round_().to(torch.uint8).contiguous()
+
+
+def _of(images: Mapping[Any, torch.Tensor], sensor: str) -> torch.Tensor:
+    return images[Modality(sensor)]  # a Modality is a str, equal to its value
 
 
 @dataclass
 class BatchSource:
     """``source(step)`` -> the parts (one per accumulation) of this rank's share of a step's batch.
 
-    The samples of a step are shards 0..S-1, shard k drawn by ``sampler.sample(shard, step * S + k)``; a rank takes
-    its contiguous share of the shards. Which second sensor a step has, which samples lose a sensor and which image
+    The samples of a step are shards 0..S-1, each drawn with indices of its own; a rank takes its contiguous share of
+    the shards. Which second sensor a step has, which samples lose a sensor and which image
     a single-stream sample shows are drawn from (seed, step, shard) alone.
     """
 
@@ -93,7 +107,6 @@ class BatchSource:
     world: int = 1
     device: str = "cpu"
     build_sampler: SamplerBuilder = scenes_sampler
-    samplers: dict[tuple[str, ...], Sampler] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts = self.world * self.recipe.accumulation
@@ -105,6 +118,10 @@ class BatchSource:
                 f"shard x processes x accumulation."
             )
         self.shards = self.recipe.batch // self.shard
+        self.mix = {m: self.recipe.input_mix.get(m, 0.0) for m in IMAGES} if self.recipe.input_mix else {"rgb": 1.0}
+        self.mix = {m: share for m, share in self.mix.items() if share}
+        self.calls = 1 if self.recipe.modalities else len(self.mix)  # draws per shard
+        self._sampler: Sampler | None = None
 
     def __call__(self, step: int) -> list[Batch]:
         share = self.shards // self.world
@@ -114,7 +131,7 @@ class BatchSource:
 
     def _shard(self, step: int, shard: int) -> Batch:
         failed: list[str] = []
-        index = step * self.shards + shard
+        index = (step * self.shards + shard) * self.calls
         for attempt in range(self.recipe.max_bad_batches + 1):
             try:
                 batch = self._draw(step, shard, index + attempt * REPLACEMENT)
@@ -132,43 +149,46 @@ class BatchSource:
         if recipe.modalities:
             second = recipe.modalities[int(of_step.integers(len(recipe.modalities)))]
             return self._pair(second, index, of_shard)
-        mix = recipe.input_mix or {"rgb": 1.0}
-        shares = np.array([mix.get(m, 0.0) for m in IMAGES])
+        shares = np.array(list(self.mix.values()))
         counts = of_shard.multinomial(self.shard, shares / shares.sum())
-        drawn = [self._single(m, int(n), index) for m, n in zip(IMAGES, counts) if n]
+        drawn = [self._single(m, int(n), index + i) for i, (m, n) in enumerate(zip(self.mix, counts)) if n]
         return _join(drawn)
 
-    def _sampler(self, modalities: tuple[str, ...]) -> Sampler:
-        if modalities not in self.samplers:
-            sampler = self.build_sampler(
-                modalities, self.template_size, self.search_size, self.recipe.seed, self.device
+    @property
+    def sampler(self) -> Sampler:
+        """Built when first used: in the rendering process, if there is one."""
+        if self._sampler is None:
+            recipe = self.recipe
+            sensors = ("rgb", *recipe.modalities) if recipe.modalities else tuple(self.mix)
+            self._sampler = self.build_sampler(
+                sensors, self.template_size, self.search_size, recipe.seed, self.device, self.shards * self.calls
             )
-            self.samplers[modalities] = sampler
-        return self.samplers[modalities]
+        return self._sampler
 
     def _single(self, image: str, count: int, index: int) -> Batch:
-        pairs = self._sampler((image,)).sample(count, index)
+        pairs = self.sampler.sample(count, index, (image,))
         return Batch(
-            {"rgb": _bytes(pairs.template[image])},
-            {"rgb": _bytes(pairs.search[image])},
+            {"rgb": _bytes(_of(pairs.template, image))},
+            {"rgb": _bytes(_of(pairs.search, image))},
             pairs.box.float(),
             pairs.visible.float(),
             None,
         )
 
     def _pair(self, second: str, index: int, random: np.random.Generator) -> Batch:
-        pairs = self._sampler(("rgb", second)).sample(self.shard, index)
         both = ("rgb", second)
+        pairs = self.sampler.sample(self.shard, index, both)
         everywhere = torch.ones(self.shard, dtype=torch.bool, device=pairs.box.device)
-        present = {m: (pairs.present or {}).get(m, everywhere).to(torch.bool) for m in both}
+        known = {str(m): has for m, has in (pairs.present or {}).items()}
+        present = {m: known.get(m, everywhere).to(torch.bool) for m in both}
         drop = torch.from_numpy(random.random(self.shard) < self.recipe.modality_dropout)
         drop_rgb = torch.from_numpy(random.random(self.shard) < 0.5)
         drop, drop_rgb = drop.to(everywhere.device), drop_rgb.to(everywhere.device)
         drop = drop & present["rgb"] & present[second]  # never take the last sensor away
         present = {"rgb": present["rgb"] & ~(drop & drop_rgb), second: present[second] & ~(drop & ~drop_rgb)}
         return Batch(
-            {m: _bytes(pairs.template[m]) for m in both},
-            {m: _bytes(pairs.search[m]) for m in both},
+            {m: _bytes(_of(pairs.template, m)) for m in both},
+            {m: _bytes(_of(pairs.search, m)) for m in both},
             pairs.box.float(),
             pairs.visible.float(),
             present,

@@ -28,7 +28,7 @@ class Ranks:
 
 @contextmanager
 def join_ranks(device: str) -> Iterator[Ranks]:
-    """Join the processes that torchrun started (its environment variables); alone without them. gloo on CPU, nccl on CUDA."""
+    """Join the processes that torchrun started, if any (its environment variables): gloo on CPU, nccl on CUDA."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Ranks()

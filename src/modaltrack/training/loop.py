@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +20,12 @@ from torch import nn
 from modaltrack.training.checkpoint import load_checkpoint, restore_optimizer, save_checkpoint
 from modaltrack.training.data import Batch, BatchSource, Prefetcher, SamplerBuilder, scenes_sampler
 from modaltrack.training.distributed import Ranks, average_gradients, join_ranks, same_everywhere
+from modaltrack.training.objective import TERMS, batch_losses
 from modaltrack.training.optim import Average, build_optimizer, progress, rate, set_training_mode
 from modaltrack.training.recipes import Recipe
 from modaltrack.training.record import Display, Log, environment, write_card
 from modaltrack.training.start import CHECKPOINT, build_model, start_weights
 
-TERMS = ("total", "giou", "l1", "focal")
 # Fields that may change between a run and its resume without changing what is computed.
 HARMLESS = {"log_every", "save_every", "validate_every", "validation_clips", "workers", "max_bad_batches"}
 ModelBuilder = Callable[[Recipe], nn.Module]
@@ -88,7 +88,9 @@ def train(
         torch.set_num_threads(threads)
     out_dir = Path(out_dir)
     if validate is None and recipe.validate_every:
-        from modaltrack.training.validate import quick_validation as validate
+        from modaltrack.training.validate import quick_validation
+
+        validate = quick_validation
     with join_ranks(device) as ranks, torch.random.fork_rng(enabled=True), _stop_on_signal() as stop:
         place = torch.device(device, ranks.local) if device == "cuda" else torch.device(device)
         if place.type == "cuda":
@@ -235,7 +237,7 @@ class _Run:
         losses = torch.zeros(len(TERMS), device=self.device)
         for part in parts:
             clock = time.perf_counter()
-            terms = self._losses(part.to(self.device))
+            terms = batch_losses(self.model, recipe, part, self.device)
             passed = time.perf_counter()
             (terms[0] / len(parts)).backward()
             losses += terms.detach() / len(parts)
@@ -266,23 +268,6 @@ class _Run:
                     "rate, or set amp to none."
                 )
         window.seconds["optimiser"] += time.perf_counter() - clock
-
-    def _losses(self, batch: Batch) -> torch.Tensor:
-        """(4,) float32: total, giou, l1, focal of one part."""
-        from modaltrack.training.losses import box_losses
-        from modaltrack.vision import normalise
-
-        recipe = self.recipe
-        template = {m: normalise(x.float().div_(255)) for m, x in batch.template.items()}
-        search = {m: normalise(x.float().div_(255)) for m, x in batch.search.items()}
-        amp = torch.autocast(self.device.type, torch.bfloat16) if recipe.amp == "bf16" else nullcontext()
-        with amp:
-            prediction = self.model(template, search, batch.present)
-        seen = batch.visible >= recipe.min_visible
-        weight = None if bool(seen.all()) else seen.float()
-        losses = box_losses(prediction, batch.box, box_at=recipe.box_at, weight=weight)
-        giou, l1, focal = losses["giou"], losses["l1"], losses["focal"]
-        return torch.stack([recipe.giou * giou + recipe.l1 * l1 + recipe.focal * focal, giou, l1, focal])
 
     def _log(self, log: Log, display: Display, window: Window) -> None:
         recipe, totals = self.recipe, self.totals
@@ -349,7 +334,7 @@ def _stop_on_signal() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, frame: object) -> None:
         stop.set()

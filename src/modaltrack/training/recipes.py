@@ -42,7 +42,7 @@ class Recipe:
     """Second sensors, one drawn per step and paired with RGB; empty = a single-stream run on RGB."""
     input_mix: dict[str, float] = field(default_factory=dict)
     """Single-stream runs only (ours): share of samples whose image comes from this sensor, fed as if it were RGB."""
-    trainable: tuple[Group, ...] = (Group(".*"),)
+    trainable: tuple[Group, ...] = (Group(""),)
     """Parameter groups; what no group matches is frozen."""
 
     steps: int = 10_000
@@ -74,6 +74,8 @@ class Recipe:
     """Seed of initialisation, samples, dropout."""
     modality_dropout: float = 0.0
     """Probability that either RGB or the second sensor (half each) of a sample is marked missing."""
+    masked_pass: bool = False
+    """SDSTrack's masked second pass and distillation (published; about twice the cost of a step)."""
     eval_batchnorm: bool = False
     """Keep every batch norm in evaluation mode (the published SDSTrack and its relatives do)."""
     box_at: Literal["target", "peak"] = "target"
@@ -85,7 +87,7 @@ class Recipe:
     focal: float = 1.0
     """Weight of the focal loss of the score map."""
     min_visible: float = 0.1
-    """Samples whose target is less visible than this train nothing."""
+    """Samples whose target is less visible than this have no target: no box to learn, an empty score map."""
 
     workers: int = 0
     """Processes that render ahead; 0 = the trainer renders. The samples do not depend on it."""
@@ -170,6 +172,7 @@ def ostrack_tiny_scenes() -> Recipe:
         weight_decay=0.05,
         clip=1.0,
         ema=0.999,
+        trainable=(Group("pos_", weight_decay=0.0), Group("")),
     )
 
 
@@ -178,9 +181,9 @@ def sdstrack_tiny_scenes() -> Recipe:
     """SDSTrack, tiny, one set of weights for RGB with thermal, depth or event, from ``ostrack-tiny-scenes``.
 
     From the paper (CVPR 2024) and its code: two streams on shared weights, adapters and the second stem trained at
-    the full rate, the final norm at a tenth, base frozen (rate 0), batch norm in evaluation mode. Ours: one model
-    for three sensors, drawn per step; ``modality_dropout`` so that a missing sensor is met in training; the size,
-    the data and the optimiser's values.
+    the full rate, the base frozen (``--trainable.2.lr 0``), batch norm in evaluation mode. Ours: one model for three
+    sensors, drawn per step; ``modality_dropout`` so that a missing sensor is met in training; the final norm at the
+    full rate (published: a tenth); no masked pass unless ``--masked-pass``; the size, the data, the optimiser's values.
     Expected number: not measured yet. Hardware: two CPU cores, about one hour (set ``time_budget_s``).
     """
     return Recipe(
@@ -188,7 +191,11 @@ def sdstrack_tiny_scenes() -> Recipe:
         model="sdstrack-tiny",
         start_from="ostrack-tiny-scenes",
         modalities=("thermal", "depth", "event"),
-        trainable=(Group(".*"),),
+        trainable=(
+            Group("adapters|fusions|patch_embed_x"),
+            Group("norm", lr=1.0),
+            Group("", lr=0.0),
+        ),
         steps=10_000,
         batch=32,
         lr=5e-4,

@@ -47,6 +47,11 @@ def start_weights(model: nn.Module, start_from: str) -> dict[str, Any]:
         for name, value in source.items():
             mine[name].copy_(value)
     fresh = sorted(set(mine) - set(source))
+    if getattr(model.config, "x_stem_init", None) == "copy":  # the copy made at birth was of random weights
+        with torch.no_grad():
+            for name in [n for n in fresh if n.startswith("patch_embed_x.")]:
+                mine[name].copy_(source[name.replace("patch_embed_x.", "patch_embed.", 1)])
+                fresh.remove(name)
     return {
         "from": start_from,
         "copied": len(source),
@@ -107,7 +112,8 @@ def export(
 
 
 def _encodings(recipe: dict[str, Any]) -> dict[str, str]:
-    """Sensor -> name of the encoding that the scenes render it in."""
+    """Sensor -> name of the encoding that the scenes render it in: the readers' default."""
+    from modaltrack.sources.encodings import DEFAULT_ENCODING
+
     seen = {"rgb", *recipe["modalities"], *recipe["input_mix"]}
-    names = {"rgb": "rgb", "thermal": "gray", "depth": "jet", "event": "polarity"}
-    return {m: names[m] for m in names if m in seen}
+    return {str(m): name for m, name in DEFAULT_ENCODING.items() if m in seen}
