@@ -1,7 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trackers' networks: one method per file, built by name. ``list_models()`` says which."""
 
+from modaltrack.models.authors import Coverage, from_authors, start_from
 from modaltrack.models.prediction import Prediction
 from modaltrack.models.registry import config_of, create, list_models, register
+from modaltrack.models.weights_io import load_model, pick_device, read_weights, save_model
 
-__all__ = ["Prediction", "config_of", "create", "list_models", "register"]
+__all__ = [
+    "Coverage",
+    "Prediction",
+    "config_of",
+    "create",
+    "from_authors",
+    "list_models",
+    "load_model",
+    "pick_device",
+    "read_weights",
+    "register",
+    "save_model",
+    "start_from",
+]

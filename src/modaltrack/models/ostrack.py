@@ -102,8 +102,8 @@ class OSTrack(nn.Module):
         """Normalised search tokens (B, Nx, D) -> Prediction."""
         grid = self.search_grid
         # (B, D, g, g), laid out with the channels last as the tokens are: no copy, and the faster form on CPUs
-        maps = self.head(features.transpose(1, 2).unflatten(2, (grid, grid)))
-        return Prediction(*maps, decode(*maps)[0], features)
+        score, size, offset = self.head(features.transpose(1, 2).unflatten(2, (grid, grid)))
+        return Prediction(score, size, offset, decode(score, size, offset)[0], features)
 
     def forward(
         self, template: Images, search: Images, present: Presence | None = None, keep_rate: float | None = None

@@ -80,4 +80,6 @@ def config_of(name: str, **overrides: Any) -> Any:
 def create(name: str, **overrides: Any) -> Any:
     """Build a registered model with fresh weights, for example ``create("sdstrack-tiny", drop_path=0.1)``."""
     config = config_of(name, **overrides)
-    return _ENTRIES[name].model(config)
+    model: Any = _ENTRIES[name].model(config)
+    model.name = name
+    return model

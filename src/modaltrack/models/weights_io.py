@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weight files: fp16 safetensors that carry their own card. Nothing in them is ever executed.
+
+The metadata entry ``card`` is JSON with name, method, size, config, modalities, encodings, thresholds, recipe, seed,
+steps, hardware, hours, measured and licence; method, size and config say which model to build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as parse
+from safetensors.torch import save_file
+from torch import Tensor
+
+from modaltrack.frame import Modality
+from modaltrack.models.registry import create, list_models, unknown_name
+from modaltrack.models.zoo import SHIPPED
+
+_ZIP, _PICKLE = b"PK", b"\x80"
+
+
+def save_model(model: Any, path: str | Path, card: Mapping[str, Any]) -> None:
+    """Write a model built by ``create`` as fp16 safetensors with its card; the file appears whole or not at all.
+
+    method, size, config and modalities of the card are filled in from the model. ValueError if a weight is not finite
+    or does not fit into fp16.
+    """
+    path = Path(path)
+    config = asdict(model.config)
+    facts: dict[str, Any] = {"config": config, "modalities": list(config["modalities"])}
+    if hasattr(model, "name"):
+        facts["method"], _, facts["size"] = model.name.rpartition("-")
+    elif not {"method", "size"} <= set(card):
+        raise ValueError("The card has no method and size, and the model was not built by create(); name them in it.")
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        half = tensor.detach().cpu()
+        if half.is_floating_point():
+            half = half.to(torch.float16)
+            if not half.isfinite().all():
+                raise ValueError(f"The weight {name} holds NaN, infinity or a value beyond fp16; nothing was written.")
+        tensors[name] = half.contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, part, metadata={"card": json.dumps({"name": path.stem, **card, **facts})})
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_model(name_or_path: str | Path, device: str | torch.device = "auto") -> Any:
+    """The model of a shipped name or of a weight file, float32, in evaluation mode, with its card as ``.card``.
+
+    device: "auto" takes a GPU if there is one. ValueError, in one sentence, for anything wrong with the file.
+    """
+    path, expected = _find(name_or_path)
+    tensors, card = read_weights(path, expected)
+    known = list_models()
+    name = f"{card.get('method')}-{card.get('size')}"
+    if name not in known:
+        raise ValueError(f"{path} is for another model: {unknown_name(name, known)}")
+    config = {key: _tuples(value) for key, value in card.get("config", {}).items()}
+    if "modalities" in config:
+        config["modalities"] = tuple(Modality(m) for m in config["modalities"])
+    model = create(name, **config)
+    own = model.state_dict()
+    wrong = [f"{k} is missing" for k in own if k not in tensors] + [f"{k} is unknown" for k in tensors if k not in own]
+    wrong += [
+        f"{k} is {tuple(v.shape)} instead of {tuple(own[k].shape)}"
+        for k, v in tensors.items()
+        if k in own and v.shape != own[k].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ValueError(f"{path} does not fit {name}: {', '.join(wrong[:5])}{more}.")
+    bad = [k for k, v in tensors.items() if v.is_floating_point() and not v.isfinite().all()]
+    if bad:
+        raise ValueError(f"{path} is damaged: {len(bad)} weights hold NaN or infinity, the first is {bad[0]}.")
+    model.load_state_dict(tensors)
+    model.card = card
+    return model.to(pick_device(device)).eval()
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """A device; "auto" is the first GPU if there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"The device {device} was asked for, but torch sees no GPU here; use cpu or auto.")
+    return torch.device(device)
+
+
+def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and card of a weight file, checked from its header on; ValueError says what is wrong with it."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"There is no weight file at {path}; give an existing .safetensors file or a shipped name.")
+    data = path.read_bytes()
+    if data[:2] == _ZIP or data[:1] == _PICKLE:
+        raise ValueError(
+            f"{path} is a pickle (a .pth file), which can run code when read, so it is not opened; "
+            "convert it to safetensors where you trust it."
+        )
+    length = struct.unpack("<Q", data[:8])[0] if len(data) > 8 else 0
+    if data[8:9] != b"{":
+        raise ValueError(f"{path} is not a safetensors file; expected weights that save_model wrote.")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        end = 8 + length + max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        what = "is cut short" if 8 + length > len(data) else "has a damaged header"
+        raise ValueError(f"{path} {what}; copy or download it again.") from None
+    if end > len(data):
+        raise ValueError(f"{path} is cut short: {len(data)} of {end} bytes; copy or download it again.")
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise ValueError(f"{path} is not the file that was shipped (its SHA-256 differs); install the package again.")
+    try:
+        card = json.loads((header.get("__metadata__") or {})["card"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} has no readable card in its metadata; expected weights of save_model.") from None
+    return parse(data), card
+
+
+def _find(name_or_path: str | Path) -> tuple[Path, str | None]:
+    text = str(name_or_path)
+    for row in SHIPPED:
+        if row.name == text:
+            return row.path, row.sha256
+    if isinstance(name_or_path, Path) or os.sep in text or "/" in text or "." in text or Path(text).exists():
+        return Path(name_or_path), None
+    if text in list_models():
+        raise ValueError(f"No weights come with {text}; give the path of a weight file, or create() a fresh model.")
+    raise unknown_name(text, sorted([row.name for row in SHIPPED] + list_models()))
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists only; configurations hold tuples."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

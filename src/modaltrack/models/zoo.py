@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The weights that come with the package: one row per file. What they can do is in the card inside each file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modaltrack.frame import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """A file in ``models/weights`` and how to know that it is the right one."""
+
+    name: str
+    file: str
+    sha256: str
+    modalities: tuple[Modality, ...]
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return Path(__file__).parent / "weights" / self.file
+
+
+SHIPPED: tuple[Shipped, ...] = ()

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every way a weight file can be wrong has its own sentence."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from modaltrack import models
+
+TINY = {"dim": 32, "depth": 2, "heads": 2, "head_channels": 16}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "a.safetensors"
+    models.save_model(models.create("ostrack-tiny", **TINY), path, {"licence": "Apache-2.0"})
+    return path
+
+
+def rewrite(path, change=lambda tensors: None, card=None):
+    _, old = models.read_weights(path)
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, None if card == {} else {"card": json.dumps(card or old)})
+
+
+def test_not_found(tmp_path):
+    with pytest.raises(ValueError, match="no weight file"):
+        models.load_model(tmp_path / "none.safetensors")
+
+
+def test_cut_short(path):
+    data = path.read_bytes()
+    for end in (100, len(data) - 1):
+        path.write_bytes(data[:end])
+        with pytest.raises(ValueError, match="cut short"):
+            models.load_model(path)
+
+
+def test_not_safetensors(path):
+    path.write_bytes(b"hello, this is not a weight file at all")
+    with pytest.raises(ValueError, match="not a safetensors"):
+        models.load_model(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_is_not_opened(tmp_path, zipped):
+    path = tmp_path / "a.pth"
+    torch.save({"net": {}}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match="pickle"):
+        models.load_model(path)
+
+
+def test_without_card(path):
+    rewrite(path, card={})
+    with pytest.raises(ValueError, match="card"):
+        models.load_model(path)
+
+
+def test_nan(path):
+    rewrite(path, lambda tensors: tensors["norm.weight"].fill_(float("nan")))
+    with pytest.raises(ValueError, match=r"norm\.weight"):
+        models.load_model(path)
+
+
+def test_wrong_shape_and_missing(path):
+    rewrite(path, lambda tensors: tensors.update({"norm.weight": torch.ones(7, dtype=torch.float16)}))
+    with pytest.raises(ValueError, match=r"norm\.weight is \(7,\) instead of \(32,\)"):
+        models.load_model(path)
+    rewrite(path, lambda tensors: tensors.pop("norm.weight"))
+    with pytest.raises(ValueError, match=r"norm\.weight is missing"):
+        models.load_model(path)
+
+
+def test_unknown_model_in_the_card(path):
+    rewrite(path, card={"method": "ostrak", "size": "tiny"})
+    with pytest.raises(ValueError, match="did you mean ostrack-tiny"):
+        models.load_model(path)
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match="did you mean"):
+        models.load_model("sdtrack-tiny")
+    with pytest.raises(ValueError, match="did you mean"):
+        models.create("sdtrack-tiny")
+    with pytest.raises(ValueError, match="No weights come with ostrack-base"):
+        models.load_model("ostrack-base")
+    with pytest.raises(ValueError, match="no setting colour"):
+        models.create("ostrack-tiny", colour=1)
+
+
+def test_nothing_is_written_when_a_weight_is_not_finite(tmp_path):
+    model = models.create("ostrack-tiny", **TINY)
+    model.norm.weight.data[0] = float("inf")
+    with pytest.raises(ValueError, match=r"norm\.weight"):
+        models.save_model(model, tmp_path / "a.safetensors", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_foreign_gpu_is_told(path):
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no GPU"):
+            models.load_model(path, device="cuda")
