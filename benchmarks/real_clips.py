@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our trackers on real clips: RGB alone, the other sensor alone, and both.
+
+    python benchmarks/real_clips.py sdstrack-tiny --data CLIPS --json ours.json --beside opencv.json
+
+Each clip starts from its first row; success AUC and mean IoU over the later frames with a known box. A model is the
+name or path that ``load_model`` takes; ``create:NAME`` runs fresh weights (a floor to compare with).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from real_clip_folder import RealClip, read_clips
+
+from modaltrack import models
+from modaltrack.frame import Clip, Frame, Modality, Status
+from modaltrack.tracking import Policy, track
+
+
+def frames(clip: RealClip, sensors: tuple[Modality, ...]) -> list[Frame]:
+    """All frames of a clip with these sensors only."""
+    sides = zip(*(clip.images(m) for m in sensors))
+    return [Frame(dict(zip(sensors, images)), index=i) for i, images in enumerate(sides)]
+
+
+def run(model: Any, clip: RealClip, sensors: tuple[Modality, ...], policy: Policy) -> dict[str, Any]:
+    """Scores of one model on one clip with these sensors, how often it was sure, and its speed."""
+    result = track(model, Clip(clip.name, frames(clip, sensors), clip.boxes), policy=policy)
+    return {
+        **clip.score(result.boxes),
+        "score": round(float(result.scores[1:].mean()), 3),
+        "tracking": round(float((result.status[1:] == Status.TRACKING).mean()), 3),
+        "fps": round(len(result.boxes) / result.info["tracker_seconds"], 1),
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """AUC / IoU by clip (down) and by tracker and sensors (across), the mean over clips of each column at the end."""
+    columns = list(dict.fromkeys((row["tracker"], side(row)) for row in rows))
+    cells = {(row["clip"], row["tracker"], side(row)): f"{row['auc']:.3f} / {row['iou']:.3f}" for row in rows}
+    scores = defaultdict(list)
+    for row in rows:
+        scores[row["tracker"], side(row)].append((row["auc"], row["iou"]))
+    lines = ["| clip | " + " | ".join(f"{t} {s}" for t, s in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for clip in dict.fromkeys(row["clip"] for row in rows):
+        lines.append(f"| {clip} | " + " | ".join(cells.get((clip, *column), "") for column in columns) + " |")
+    means = (np.mean(scores[column], axis=0) for column in columns)
+    return "\n".join([*lines, "| mean | " + " | ".join(f"{auc:.3f} / {iou:.3f}" for auc, iou in means) + " |"])
+
+
+def side(row: dict[str, Any]) -> str:
+    """rgb, X or both, from "rgb", "thermal", "rgb+thermal"."""
+    return "both" if "+" in row["sensors"] else "rgb" if row["sensors"] == "rgb" else "X"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", help="names or paths of weights, or create:NAME")
+    parser.add_argument("--data", type=Path, required=True, help="folder with rgbt/, rgbd/, rgbe/")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--published", action="store_true", help="the authors' inference: no thresholds, no guard rails"
+    )
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--beside", type=Path, help="the JSON of real_clips_opencv.py, to print in the same table")
+    given = parser.parse_args()
+    rows = []
+    for name in given.models:
+        if name.startswith("create:"):
+            torch.manual_seed(0)
+            model = models.create(name.removeprefix("create:")).to(given.device).eval()
+        else:
+            model = models.load_model(name, device=given.device)
+        policy = Policy.published() if given.published else Policy.of(model)
+        label = Path(name).stem + (" (published policy)" if given.published else "")
+        for clip in read_clips(given.data):
+            for sensors in ((Modality.RGB,), (clip.aux,), (Modality.RGB, clip.aux)):
+                if not set(sensors) <= set(model.config.modalities):
+                    continue
+                row = {"clip": clip.name, "tracker": label, "sensors": "+".join(sensors)}
+                rows.append({**row, **run(model, clip, sensors, policy)})
+                print(json.dumps(rows[-1]), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+    if given.beside:
+        rows += json.loads(given.beside.read_text())["rows"]
+    print("\nAUC / mean IoU\n\n" + table(rows))
+
+
+if __name__ == "__main__":
+    main()
