@@ -12,6 +12,8 @@ from modaltrack import models
 from modaltrack.boxes import iou
 from modaltrack.frame import Frame, Modality, Status
 from modaltrack.tracking import Policy, select, start, step
+from modaltrack.tracking.step import _crops
+from modaltrack.vision import IMAGENET_STD
 
 RGB, THERMAL, DEPTH, EVENT = Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT
 
@@ -174,6 +176,17 @@ def test_several_targets_in_one_frame(model) -> None:
     state = step(model, start(model, image, boxes), image)
     assert (iou(state.box, boxes) > 0.75).all()
     assert [count for _, count in model.calls] == [2]
+
+
+def test_batched_crops_are_the_crops() -> None:
+    """What runs on CUDA, here on the CPU; several targets in one image, and an image seen backwards."""
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    images = [image, image[:, ::-1, ::-1], image]
+    boxes = np.array([[40.0, 30, 20, 20], [100, 70, 30, 18], [-5, -5, 22, 18]])
+    cpu = torch.device("cpu")
+    exact, batched = (_crops(images, boxes, 4.0, 64, cpu, batched=b) for b in (False, True))
+    assert exact.shape == (3, 3, 64, 64)
+    assert (exact - batched).abs().max() <= 2 / 255 / min(IMAGENET_STD)
 
 
 def test_broken_prediction_holds_the_box(model) -> None:

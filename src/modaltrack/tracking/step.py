@@ -35,11 +35,20 @@ def _where(model: Any) -> tuple[torch.device, torch.dtype]:
 
 
 def _crops(
-    images: Sequence[NDArray[np.uint8]], boxes: Boxes, factor: float, size: int, device: torch.device
+    images: Sequence[NDArray[np.uint8]],
+    boxes: Boxes,
+    factor: float,
+    size: int,
+    device: torch.device,
+    batched: bool | None = None,
 ) -> torch.Tensor:
-    """Normalised crops (n, 3, size, size) of n images around n xywh boxes: the authors' crop, batched on a GPU."""
-    if device.type == "cpu":
-        return vision.normalise(vision.to_tensor([vision.crop(i, b, factor, size)[0] for i, b in zip(images, boxes)]))
+    """Normalised crops (n, 3, size, size) of n images around n xywh boxes.
+
+    The authors' crop; on CUDA (or as ``batched`` says) its batched form, which is up to 2 grey levels off.
+    """
+    if not (device.type == "cuda" if batched is None else batched):
+        crops = vision.to_tensor([vision.crop(image, box, factor, size)[0] for image, box in zip(images, boxes)])
+        return vision.normalise(crops.to(device))
     crops = torch.empty(len(images), 3, size, size, device=device)
     rows = defaultdict(list)
     for row, image in enumerate(images):
@@ -188,8 +197,8 @@ def step(model: Any, state: State, frames: FrameLike | Sequence[FrameLike], poli
         decoded, peaks = vision.decode(maps[0] * (1 - share + share * window), maps[1], maps[2])
         size = model.config.search_size
         factors = size / np.array([vision.crop_side(b, model.config.search_factor) for b in around])
-        predicted = vision.box_from_crop(decoded.double().cpu().numpy(), around, factors, size)
-        peak, seen = peaks.double().cpu().numpy(), counts.cpu().numpy() > 0
+        predicted = vision.box_from_crop(decoded.cpu().double().numpy(), around, factors, size)
+        peak, seen = peaks.cpu().double().numpy(), counts.cpu().numpy() > 0
         for row in np.flatnonzero(seen & np.isfinite(predicted).all(1) & np.isfinite(peak)):
             height, width = next(iter(targets[row].images.values())).shape[:2]
             score[row] = peak[row]
