@@ -51,7 +51,7 @@ def run(options: Options) -> int:
             clip = scenes.clip(options.seed + number, length=options.length, size=SIZE, hard=number % 2 == 1)
             assert clip.boxes is not None, "a rendered clip has ground truth"
             for frame in clip.frames:
-                nothing = Mark(np.full(4, np.nan), 0.0, Status.TRACKING, clip.boxes[frame.index])
+                nothing = Mark(np.full(4, np.nan), float("nan"), Status.TRACKING, clip.boxes[frame.index])
                 # the clips follow one another in one film: each frame at the next free time
                 video.write(_without_time(frame), [nothing], clip.name)
                 bar.advance(task)

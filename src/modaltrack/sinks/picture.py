@@ -34,7 +34,7 @@ MAX_WIDTH = 1920  # wider pictures are shrunk to it: players and encoders have l
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One target in one frame: box (4,) xywh pixels (nan = draw nothing), score 0..1, and what is known to be true."""
+    """One target in one frame: box (4,) xywh pixels, score 0..1 (nan = nothing to show), and the true box if known."""
 
     box: NDArray[np.float64]
     score: float
@@ -120,6 +120,7 @@ def rectangle(panel: Image, box: NDArray[np.float64], colour: tuple[int, int, in
 
 def _facts(frame: Frame, marks: Sequence[Mark], note: str) -> str:
     time = f"  {frame.time:.2f} s" if np.isfinite(frame.time) else ""
+    marks = [m for m in marks if np.isfinite(m.score)]
     if len(marks) == 1:
         state = f"  score {marks[0].score:.2f}  {marks[0].status.name.lower()}"
     else:
