@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from modaltrack.sources.notices import Notices
 from modaltrack.sources.video import open_container, pictures
 
-TIMEOUT_SECONDS = 10.0
-
 
 def is_live(spec: str) -> bool:
     """Whether a spec names a camera (``"0"``, ``"video=Name"`` on Windows) or a stream (``"rtsp://..."``)."""
-    return spec.isdigit() or "://" in spec or spec.startswith(("video=", "/dev/"))
+    return spec.isdigit() or "://" in spec or spec.startswith(("video=", "/dev/video"))
 
 
 class LiveReader:
@@ -49,7 +47,7 @@ class LiveReader:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) the camera states; opens it once."""
+        """(height, width) of a first frame; opens the camera for it once."""
         return self._look()[0]
 
     @property
@@ -62,14 +60,17 @@ class LiveReader:
             with self._open() as container:
                 stream = container.streams.video[0]
                 rate = stream.average_rate or stream.guessed_rate
-                self._known = (stream.codec_context.height, stream.codec_context.width), float(rate) if rate else None
+                first = next((p for _, p in pictures(container, self.name, self._notices) if p is not None), None)
+            if first is None:
+                raise ValueError(f"{self.name} was opened and gives no frame; check the camera or the sender.")
+            self._known = (int(first.shape[0]), int(first.shape[1])), float(rate) if rate else None
         return self._known
 
     def _open(self) -> Any:
         if "://" in self._spec:
-            return open_container(self._spec, "stream", timeout=TIMEOUT_SECONDS)
+            return open_container(self._spec, "stream")
         location, driver = camera_address(self._spec, sys.platform)
-        return open_container(location, "camera", format=driver, timeout=TIMEOUT_SECONDS)
+        return open_container(location, "camera", format=driver)
 
     def frames(self) -> Iterator[tuple[float, NDArray[Any] | None]]:
         """Yield (arrival time in seconds, raw picture or None where a packet is damaged)."""

@@ -120,17 +120,23 @@ class ClipReader:
                 follower.close()
 
     def _follow(self, modality: Modality) -> Follower:
-        source, reference = self.sources[modality], self.sources[self.reference]
+        source = self.sources[modality]
         place = self._place(modality)
         interval = 1.0 / self.fps
-        if not (source.has_time and reference.has_time):
+        if not self._timed(modality):
             return ByIndex(source.images(place))
         offset = self._offset(modality)
         if isinstance(source.reader, EventReader):
             end = source.reader.end
             assert end is not None
             return BySlice(source.reader.between, lambda events: source.encode(events, place), interval, end, offset)
-        return ByTime(source.images(place), interval / 2 if self._tolerance is None else self._tolerance, offset)
+        tolerance = interval / 2 if self._tolerance is None else self._tolerance
+        return ByTime(source.images(place), tolerance, offset, patience=1.0 / (source.fps or FALLBACK_FPS))
+
+    def _timed(self, modality: Modality) -> bool:
+        """Whether both streams carry real stamps of clocks that can be compared: files with files, live with live."""
+        source, reference = self.sources[modality], self.sources[self.reference]
+        return source.has_time and reference.has_time and source.live == reference.live
 
     def _place(self, modality: Modality) -> Place | None:
         size = self.size
@@ -164,7 +170,14 @@ class ClipReader:
             if modality == self.reference:
                 continue
             self._remark_size(modality, source, reference)
-            timed = source.has_time and reference.has_time
+            timed = self._timed(modality)
+            if source.live != reference.live:
+                self._notices.note(
+                    f"live {modality}",
+                    f"{modality} and {self.reference} are a recording and a live source, which share no clock; "
+                    f"they are "
+                    "paired by position.",
+                )
             if timed:
                 self._offset(modality)
             sliced = timed and isinstance(source.reader, EventReader)
@@ -204,7 +217,9 @@ class ClipReader:
     def _note_ended(self, modality: Modality, index: int) -> None:
         length = self.sources[self.reference].length
         of = "" if length is None else f" of {length}"
-        self._notices.note(f"length {modality}", f"{modality} ends at frame {index}{of}; it is missing from there on.")
+        self._notices.note(
+            f"length {modality}", f"{modality} has ended by frame {index}{of}; it is missing from there on."
+        )
 
     def _note_left_over(self, modality: Modality) -> None:
         self._notices.note(

@@ -113,7 +113,9 @@ def depth_jet_bgr(image: NDArray[Any], depth_scale: float = 1.0) -> Image:
     raw = _single_channel(image, "depth-jet-bgr", "use encoding='as-stored' if it is already colour-mapped")
     depth = raw
     if depth_scale != 1.0 or raw.dtype != np.uint16:
-        metric = np.nan_to_num(raw.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0) * depth_scale
+        metric = raw.astype(np.float32) * np.float32(depth_scale)
+        if raw.dtype.kind == "f":
+            metric = np.nan_to_num(metric, nan=0.0, posinf=0.0, neginf=0.0)
         depth = np.clip(np.rint(metric), 0, 65535).astype(np.uint16)
     median = float(np.median(depth))
     if median == 0 and depth.any():

@@ -57,11 +57,13 @@ class ByIndex:
 class ByTime:
     """The image nearest in time, if it lies within ``tolerance`` seconds; of two equally near the later one.
 
-    offset: seconds added to the stream's own stamps to come to the reference's clock.
+    offset: seconds added to the stream's own stamps to come to the reference's clock. patience: seconds after its last
+    image from which on the stream counts as ended; a slow stream has gaps of its own.
     """
 
-    def __init__(self, stream: Stream, tolerance: float, offset: float = 0.0) -> None:
+    def __init__(self, stream: Stream, tolerance: float, offset: float = 0.0, patience: float = 0.0) -> None:
         self._stream = stream
+        self._patience = max(patience, tolerance) * (1 + 1e-6)
         self._tolerance = tolerance * (1 + 1e-6)  # stamps are rounded to the container's clock
         self._offset = offset
         self._now: tuple[float, Image | None] | None = None
@@ -85,7 +87,7 @@ class ByTime:
                 break
             self._now, self._next = self._next, self._pull()
         if self._now is None or abs(self._now[0] - time) > self._tolerance:
-            self.ended = self._next is None and (self._now is None or time > self._now[0])
+            self.ended = self._next is None and (self._now is None or time - self._now[0] > self._patience)
             return None
         return self._now[1]
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.sources.notices import Notices
 
+TIMEOUT_SECONDS = 10.0  # to open a camera or a stream, and for each read of it
 _HIDDEN_FRAMES = ("vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9")  # some packets are never shown
 _WIDE_GREY = re.compile(r"gray(9|10|12|14|16)(le|be)")
 
@@ -62,6 +64,10 @@ def pictures(container: Any, name: str, notices: Notices) -> Iterator[tuple[floa
 
 def open_container(location: str, what: str, **options: Any) -> Any:
     """``av.open`` with its errors turned into one sentence; ``what`` names the thing ("video file", "camera")."""
+    if "://" in location:
+        what = "stream"
+    if what != "video file":
+        options["timeout"] = TIMEOUT_SECONDS
     try:
         container = av.open(location, **options)
     except (av.error.FFmpegError, OSError) as error:
@@ -106,6 +112,8 @@ class VideoReader:
                 duration = float(stream.duration * stream.time_base)
             elif container.duration is not None:
                 duration = container.duration / av.time_base
+            # With sound in the file the stated end may be the sound's.
+            self._stated_end = duration if len(container.streams) == 1 else None
             time, first = next(
                 ((t, p) for t, p in pictures(container, self.name, Notices()) if p is not None), (None, None)
             )
@@ -143,9 +151,29 @@ class VideoReader:
             for time, picture in pictures(container, self.name, self._notices):
                 last = last + step if time is None else time
                 count += 1
-                yield last, picture
+                yield last, picture if picture is None else self._in_size(picture)
         if self.length is not None and count < self.length:
             self._notices.note(
                 f"short {self.name}",
                 f"{self.name} states {self.length} frames and {count} could be read; it may be cut.",
             )
+        elif self._stated_end is not None and last + 2 * step < self._stated_end:
+            self._notices.note(
+                f"short {self.name}",
+                f"{self.name} states a length of {self._stated_end:.2f} s and its last frame is at {last:.2f} s; "
+                "it may be cut.",
+            )
+
+    def _in_size(self, picture: NDArray[Any]) -> NDArray[Any]:
+        if picture.shape[:2] == self.size:
+            return picture
+        self._notices.note(
+            f"mixed {self.name}",
+            f"{self.name} changes from {self.size[1]}x{self.size[0]} to {picture.shape[1]}x{picture.shape[0]}; "
+            "all frames are scaled to the first.",
+        )
+        nearest = picture.dtype == np.uint16  # what may be depth
+        resized: NDArray[Any] = cv2.resize(
+            picture, self.size[::-1], interpolation=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+        )
+        return resized
