@@ -20,7 +20,7 @@ from modaltrack.frame import Modality
 from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
 from modaltrack.models.parts.adapter import MLP_SCALE, AdapterPair
 from modaltrack.models.parts.elimination import eliminate, restore
-from modaltrack.models.parts.vit import STEMS, init_linear
+from modaltrack.models.parts.vit import STEMS, accumulate, init_linear, scaled
 from modaltrack.models.prediction import Images, Prediction, Presence, check_images
 from modaltrack.models.registry import register
 
@@ -184,16 +184,17 @@ class SDSTrack(OSTrack):
         block, adapter = self.block(i), cast(AdapterPair, self.adapters[i])
         attention, q, k = block.attn(block.norm1(tokens))
         scale = block.keep_scale(tokens)
-        tokens = tokens + attention * scale
-        tokens[of_x].add_(adapter.space(attention[of_x]) * _rows(scale, of_x))
+        tokens = tokens + scaled(attention, scale)
+        tokens[of_x].add_(scaled(adapter.space(attention[of_x]), None if scale is None else scale[of_x]))
         if i in self.config.elimination_blocks:
             tokens, index = eliminate(tokens, index, q, k, self.num_template, keep_rate)
         hidden = block.norm2(tokens)
         scale = block.keep_scale(tokens)
-        if isinstance(scale, Tensor):
+        if scale is not None:
             scale[: of_x.start] = 1  # the published RGB stream has no stochastic depth here
-        tokens = tokens + block.mlp(hidden) * scale
-        tokens[of_x].add_(adapter.mlp(hidden[of_x]) * (MLP_SCALE * _rows(scale, of_x)))
+        tokens = accumulate(tokens, scaled(block.mlp(hidden), scale))
+        change = scaled(adapter.mlp(hidden[of_x]), None if scale is None else scale[of_x])
+        tokens[of_x].add_(change, alpha=MLP_SCALE)
         return tokens, index
 
     def _fusion_block(self, i: int, tokens: Tensor, skip: int) -> Tensor:
@@ -204,27 +205,17 @@ class SDSTrack(OSTrack):
         hidden = block.norm1(tokens)
         (q,) = attn.split(F.linear(hidden[:, skip:], attn.qkv.weight[:dim], attn.qkv.bias[:dim]), 1)
         k, v = attn.split(F.linear(hidden, attn.qkv.weight[dim:], attn.qkv.bias[dim:]), 2)
-        cross = F.scaled_dot_product_attention(q, k.roll(batch, 0), v.roll(batch, 0))
-        attention = attn.merge(cross)
-        tokens = tokens[:, skip:] + _gated(attention + pair.space(attention), pair.attention_gate) * self._pair_scale(
-            i, q
-        )
+        attention = attn.merge(F.scaled_dot_product_attention(q, k.roll(batch, 0), v.roll(batch, 0)))
+        change = attention + pair.space(attention)
+        tokens = tokens[:, skip:] + scaled(scaled(change, pair.attention_gate), self._pair_scale(i, batch, tokens))
         hidden = block.norm2(tokens)
-        change = block.mlp(hidden) + MLP_SCALE * pair.mlp(hidden)
-        return tokens + _gated(change, pair.mlp_gate) * self._pair_scale(i, q)
+        change = torch.add(block.mlp(hidden), pair.mlp(hidden), alpha=MLP_SCALE)
+        return accumulate(tokens, scaled(scaled(change, pair.mlp_gate), self._pair_scale(i, batch, tokens)))
 
-    def _pair_scale(self, i: int, rows: Tensor) -> Tensor | float:
+    def _pair_scale(self, i: int, batch: int, tokens: Tensor) -> Tensor | None:
         """Stochastic depth of a fusion: both streams of a sample are one set of tokens and drop together."""
-        scale = self.block(i).keep_scale(rows[: rows.shape[0] // 2])
-        return scale.repeat(2, 1, 1) if isinstance(scale, Tensor) else scale
-
-
-def _rows(scale: Tensor | float, rows: slice) -> Tensor | float:
-    return scale[rows] if isinstance(scale, Tensor) else scale
-
-
-def _gated(change: Tensor, gate: Tensor | None) -> Tensor:
-    return change if gate is None else change * gate
+        scale = self.block(i).keep_scale(tokens[:batch])
+        return None if scale is None else scale.repeat(2, 1, 1)
 
 
 @register(SDSTrack)

@@ -100,12 +100,22 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = drop_path
 
-    def keep_scale(self, x: Tensor) -> Tensor | float:
-        """Stochastic depth: per-sample factors (B, 1, 1), 0 or 1 / (1 - p), in training; 1 otherwise."""
+    def keep_scale(self, x: Tensor) -> Tensor | None:
+        """Stochastic depth: per-sample factors (B, 1, 1), 0 or 1 / (1 - p), in training; None where nothing drops."""
         if not self.training or self.drop_path == 0:
-            return 1.0
+            return None
         keep = 1 - self.drop_path
         return x.new_empty(x.shape[0], 1, 1, dtype=torch.float32).bernoulli_(keep).div_(keep)
+
+
+def scaled(change: Tensor, scale: Tensor | None) -> Tensor:
+    """``change`` times ``scale``, or as it is: a product with one would cost a pass through memory."""
+    return change if scale is None else change * scale
+
+
+def accumulate(tokens: Tensor, change: Tensor) -> Tensor:
+    """``tokens + change``, in place where no gradient is recorded; only for tokens that nobody else holds."""
+    return tokens + change if torch.is_grad_enabled() else tokens.add_(change)
 
 
 def init_linear(module: nn.Module) -> None:
