@@ -19,7 +19,7 @@ from modaltrack.sources.folder import list_images, read_image
         (["10.png", "9.png", "1.png"], ["1.png", "9.png", "10.png"]),
         (["v000018.jpg", "v0002.jpg", "v000.jpg"], ["v000.jpg", "v0002.jpg", "v000018.jpg"]),
         (["00002v.JPG", "00010v.jpg", "00001v.Jpg"], ["00001v.Jpg", "00002v.JPG", "00010v.jpg"]),
-        (["cam2_frame3.bmp", "cam2_frame1.bmp"], ["cam2_frame1.bmp", "cam2_frame3.bmp"]),
+        (["cam2_frame3.bmp", "cam9_frame1.bmp"], ["cam9_frame1.bmp", "cam2_frame3.bmp"]),
         (["b.png", "a.png"], ["a.png", "b.png"]),
         (["b1.png", "a1.png", "notes.txt", ".hidden1.png", "._1.png"], ["a1.png", "b1.png"]),
         (["1.tif", "2.TIFF", "3.jpeg"], ["1.tif", "2.TIFF", "3.jpeg"]),

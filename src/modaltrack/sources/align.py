@@ -68,7 +68,7 @@ def _read_json(file: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(
             f'The alignment file {file} holds a {type(content).__name__}; {{"thermal": [[...], [...], [...]]}} '
-            f"is expected."
+            "is expected."
         )
     return content
 

@@ -91,8 +91,7 @@ def camera_address(spec: str, platform: str) -> tuple[str, str]:
     if int(spec) >= len(names):
         raise ValueError(
             f"Camera {spec} does not exist ({len(names)} found: {', '.join(names) or 'none'}); plug it in or "
-            f"give its name "
-            "as 'video=NAME'."
+            "give its name as 'video=NAME'."
         )
     return f"video={names[int(spec)]}", "dshow"
 

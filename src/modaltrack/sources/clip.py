@@ -159,7 +159,7 @@ class ClipReader:
             f"clock {modality}",
             f"The clocks of {modality} ({source.start:.3f} to {source.end:.3f} s) and {self.reference} "
             f"({reference.start:.3f} to {reference.end:.3f} s) do not overlap; both are counted from their "
-            f"first frame.",
+            "first frame.",
         )
         return reference.start - source.start
 
@@ -175,8 +175,7 @@ class ClipReader:
                 self._notices.note(
                     f"live {modality}",
                     f"{modality} and {self.reference} are a recording and a live source, which share no clock; "
-                    f"they are "
-                    "paired by position.",
+                    "they are paired by position.",
                 )
             if timed:
                 self._offset(modality)

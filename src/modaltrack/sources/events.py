@@ -32,8 +32,7 @@ def load_events(file: Path) -> tuple[Events, tuple[int, int] | None]:
     if suffix in UNREAD_SUFFIXES:
         raise ValueError(
             f"Event files of type {suffix} ({file}) are not read here; convert them to .npz with arrays t "
-            f"(microseconds), "
-            "x, y, p."
+            "(microseconds), x, y, p."
         )
     if suffix not in EVENT_SUFFIXES:
         raise ValueError(f"{file} is no event file this package reads; one of {', '.join(EVENT_SUFFIXES)} is expected.")
@@ -86,8 +85,7 @@ def _load_npz(file: Path) -> tuple[Events, tuple[int, int] | None]:
     if not {"t", "x", "y", "p"} <= held.keys():
         raise ValueError(
             f"The event file {file} holds the arrays {', '.join(sorted(held)) or 'nothing'} and t "
-            f"(microseconds), x, y, p "
-            "were expected; save it with these names."
+            "(microseconds), x, y, p were expected; save it with these names."
         )
     size = (int(held["height"]), int(held["width"])) if {"height", "width"} <= held.keys() else None
     return Events(held["t"], held["x"], held["y"], held["p"]), size

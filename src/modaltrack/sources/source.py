@@ -169,8 +169,7 @@ class Source:
                 self._notices.note(
                     f"holes {name}",
                     f"{name} has frames without a reading in more than half of their pixels; there the clipping "
-                    f"distance "
-                    "comes from the median of the readings (the published rule would blank the frame).",
+                    "distance comes from the median of the readings (the published rule would blank the frame).",
                 )
 
 
