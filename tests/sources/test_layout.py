@@ -39,6 +39,14 @@ def test_unfit_boxes_are_refused(tmp_path: Path, text: str, words: str) -> None:
         read_boxes(tmp_path / "boxes.txt")
 
 
+def test_no_file_and_no_text(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_boxes(tmp_path / "none.txt")
+    (tmp_path / "boxes.txt").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(ValueError, match="no text file"):
+        read_boxes(tmp_path / "boxes.txt")
+
+
 def test_folder_with_all_four(
     tmp_path: Path, write_folder: Callable[..., Path], colours: Callable[..., list[Any]]
 ) -> None:

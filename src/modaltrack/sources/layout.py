@@ -75,7 +75,12 @@ def read_boxes(file: str | os.PathLike[str]) -> NDArray[np.float64]:
     Numbers are not shifted between 0- and 1-based. Raises ValueError naming the line that does not fit.
     """
     path = Path(file)
-    lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except OSError as error:
+        raise ValueError(f"The box file {path} cannot be read ({error.strerror}); check the path.") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text file; one box x,y,w,h per line was expected.") from error
     if not lines:
         raise ValueError(f"{path} is empty and one box x,y,w,h per line was expected.")
     return np.array([_box(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)], np.float64)
