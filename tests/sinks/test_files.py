@@ -66,3 +66,11 @@ def test_the_output_folder_is_checked_before_any_work(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ValueError, match="is a file"):
             prepare_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"a": 1}, {"frames": []}, {"frames": [1]}, {"a": [1], "frames": [{"b": 2}, 3]}]
+)
+def test_any_document_is_written_as_valid_json(tmp_path: Path, document: dict[str, object]) -> None:
+    write_json(tmp_path / "r.json", document)
+    assert json.loads((tmp_path / "r.json").read_text()) == document

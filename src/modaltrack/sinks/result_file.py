@@ -46,8 +46,13 @@ def result_document(results: Sequence[Result], facts: Mapping[str, Any]) -> dict
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file that every strict parser reads: nan and infinity become null."""
-    text = json.dumps(plain(document), allow_nan=False, ensure_ascii=False, indent=1)
+    """Write a JSON file that every strict parser reads: nan and infinity become null. ``frames`` get a line each."""
+    head = plain(document)
+    frames = head.pop("frames", None)
+    text = json.dumps(head, allow_nan=False, ensure_ascii=False, indent=1)
+    if frames is not None:
+        lines = ",\n  ".join(json.dumps(f, allow_nan=False, ensure_ascii=False) for f in frames)
+        text = text.removesuffix("\n}").removesuffix("}") + ("," if head else "") + f'\n "frames": [\n  {lines}\n ]\n}}'
     with replacing(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
