@@ -132,6 +132,7 @@ ERRORS: list[Case] = [
     ("weights without a card", lambda s: s.words(model=without_card(s)), "no readable card"),
     ("a pickle that runs code", lambda s: s.words(model=harmful_pickle(s)), "pickle"),
     ("an unknown device", lambda s: s.words("--device", "gpu7"), "gpu7"),
+    ("a device that is not there", lambda s: s.words("--device", "mps"), "Apple GPU"),
     # the rest
     ("alignment that is no JSON", lambda s: s.words("--align", s.file("a.json", "{oops")), "not valid JSON"),
     ("alignment that is not there", lambda s: s.words("--align", s.folder / "a.json"), "does not exist"),

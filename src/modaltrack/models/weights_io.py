@@ -95,9 +95,17 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     """A device; "auto" is the first GPU if there is one, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+    try:
+        wanted = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"There is no device {str(device)!r}; use auto, cpu, cuda, cuda:1 or mps.") from None
+    if wanted.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"The device {device} was asked for, but torch sees no GPU here; use cpu or auto.")
-    return torch.device(device)
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"The device {device} was asked for, but torch sees {torch.cuda.device_count()} GPUs here.")
+    if wanted.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"The device {device} was asked for, but torch sees no Apple GPU here; use cpu or auto.")
+    return wanted
 
 
 def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
