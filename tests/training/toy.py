@@ -31,9 +31,9 @@ class ToyConfig:
 class Toy(nn.Module):
     """Three convolutions over whatever images are present; uses dropout, so that randomness is tested too."""
 
-    def __init__(self, batchnorm: bool = False) -> None:
+    def __init__(self, batchnorm: bool = False, drop: float = 0.1) -> None:
         super().__init__()
-        self.config = ToyConfig()
+        self.config, self.drop = ToyConfig(), drop
         self.stem = nn.Conv2d(3, 8, 4, stride=4)
         self.adapter = nn.Conv2d(3, 8, 4, stride=4)
         self.norm = nn.BatchNorm2d(8) if batchnorm else nn.Identity()
@@ -48,7 +48,7 @@ class Toy(nn.Module):
             if present is not None:
                 x = x * present[m].view(-1, 1, 1, 1)
             total = total + x
-        x = nn.functional.dropout(torch.relu(self.norm(total)), 0.1, self.training)
+        x = nn.functional.dropout(torch.relu(self.norm(total)), self.drop, self.training)
         score, size, offset = self.head(x).float().split((1, 2, 2), 1)
         score, size = score.sigmoid().clamp(1e-4, 1 - 1e-4), size.sigmoid()
         return Prediction(score, size, offset, decode(score, size, offset)[0])
@@ -73,7 +73,6 @@ class ToySampler:
     seed: int
     fail_at: int | None = None
     kill_at: int | None = None
-    poison_from: int | None = None
 
     def sample(self, batch: int, step: int, modalities=None) -> ToyPairs:
         if step == self.fail_at:
@@ -82,8 +81,6 @@ class ToySampler:
             os.kill(os.getpid(), signal.SIGKILL)
         random = torch.Generator().manual_seed(self.seed * 1000 + step % 999_983)
         box = torch.rand(batch, 4, generator=random) * 0.4 + 0.1
-        if self.poison_from is not None and step >= self.poison_from:
-            box = box * float("nan")
         centre = box[:, :2] + box[:, 2:] / 2
         grid = (torch.arange(self.search) + 0.5) / self.search
         near = (grid[None] - centre[:, :1]).abs() < 0.15, (grid[None] - centre[:, 1:]).abs() < 0.15
@@ -101,14 +98,13 @@ class BuildSampler:
 
     fail_at: int | None = None
     kill_at: int | None = None
-    poison_from: int | None = None
 
     def __call__(self, modalities, template, search, seed, device, calls) -> ToySampler:
-        return ToySampler(modalities, template, search, seed, self.fail_at, self.kill_at, self.poison_from)
+        return ToySampler(modalities, template, search, seed, self.fail_at, self.kill_at)
 
 
 def make_toy(recipe: Recipe) -> Toy:
-    return Toy(bool(recipe.model_options.get("batchnorm", False)))
+    return Toy(**recipe.model_options)
 
 
 RECIPE = Recipe(
@@ -122,6 +118,8 @@ def run_toy(out: str | Path, build: BuildSampler | None = None, **changes) -> di
     from modaltrack.training.loop import train
 
     options = {k: changes.pop(k) for k in ("resume", "threads") if k in changes}
+    if "drop" in changes:
+        changes["model_options"] = {"drop": changes.pop("drop")}
     return train(
         replace(RECIPE, **changes), out, "cpu", **{"threads": 1, **options},
         make_model=make_toy, make_sampler=build or BuildSampler(),

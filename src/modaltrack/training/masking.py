@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MASK_RATE = 0.3
-CLEAN_WEIGHT, MASKED_WEIGHT, DISTILLATION_WEIGHT = 0.6, 0.2, 0.1  # of the authors' code; the paper has 1 : 0.3 : 0.25
+CLEAN, MASKED, DISTILLATION = 0.6, 0.2, 0.1  # of the authors' code; the paper has 1 : 0.3 : 0.25
 
 
 def draw_masks(

@@ -67,7 +67,7 @@ class Recipe:
     clip: float = 1.0
     """Largest global gradient norm; 0 = no clipping (the norm is still logged)."""
     amp: Literal["none", "bf16"] = "none"
-    """Autocast type of the forward pass."""
+    """Autocast type of the forward pass; bf16 halves the time of a step on processors and GPUs that have it."""
     ema: float = 0.999
     """Decay of the running average of the weights, the ones that are evaluated and shipped; 0 = no average."""
     seed: int = 0
@@ -172,6 +172,7 @@ def ostrack_tiny_scenes() -> Recipe:
         weight_decay=0.05,
         clip=1.0,
         ema=0.999,
+        amp="bf16",
         trainable=(Group("pos_", weight_decay=0.0), Group("")),
     )
 
@@ -203,6 +204,7 @@ def sdstrack_tiny_scenes() -> Recipe:
         weight_decay=1e-4,
         clip=1.0,
         ema=0.999,
+        amp="bf16",
         modality_dropout=0.3,
         eval_batchnorm=True,
     )

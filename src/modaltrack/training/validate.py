@@ -86,22 +86,24 @@ def _choices(model: nn.Module, sensors: list[str]) -> dict[str, dict[str, str]]:
 
 def track_clips(model: nn.Module, clips: Iterable[Clip], sensors: tuple[str, ...]) -> list[tuple[Any, Clip]]:
     """Track every clip from its first annotated frame with these sensors only; (result, the clip from there on)."""
-    from modaltrack.tracking import track
+    from modaltrack.tracking import track_many
 
     config: Any = model.config
     as_rgb = {str(m) for m in config.modalities} == {"rgb"} and sensors != ("rgb",)
     if as_rgb and len(sensors) > 1:
         raise ValueError(f"A single-stream model sees one sensor at a time and was given {sensors}: ask for one each.")
     model.eval()
-    tracked = []
+    views, rests, starts = [], [], []
     for clip in clips:
         if clip.boxes is None or not np.isfinite(clip.boxes).all(1).any():
             raise ValueError(f"The clip {clip.name} has no annotated frame to start from: choose another clip.")
         first = int(np.flatnonzero(np.isfinite(clip.boxes).all(1))[0])
         rest = replace(clip, frames=clip.frames[first:], boxes=clip.boxes[first:])
         assert rest.boxes is not None
-        tracked.append((track(model, View(rest.frames, sensors, as_rgb), rest.boxes[0]), rest))
-    return tracked
+        views.append(replace(rest, frames=View(rest.frames, sensors, as_rgb)))
+        rests.append(rest)
+        starts.append(rest.boxes[0])
+    return list(zip(track_many(model, views, starts), rests))
 
 
 def validate_tracking(

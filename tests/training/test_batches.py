@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches are a pure function of recipe and step, and split over processes without a sample lost."""
+
+import queue
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from toy import RECIPE, BuildSampler
+
+from modaltrack.training.data import BatchSource, Prefetcher
+from modaltrack.training.recipes import Recipe
+
+
+def source(recipe: Recipe = RECIPE, rank: int = 0, world: int = 1, **build) -> BatchSource:
+    return BatchSource(recipe, 8, 16, rank, world, build_sampler=BuildSampler(**build))
+
+
+def test_a_step_has_the_same_samples_whenever_it_is_asked_for() -> None:
+    a, b = source(), source()
+    b(0), b(7)
+    first, again = a(3)[0], b(3)[0]
+    assert first.search.keys() == again.search.keys()
+    assert all(torch.equal(first.search[m], again.search[m]) for m in first.search)
+    assert all(torch.equal(first.present[m], again.present[m]) for m in first.present)
+    assert first.search["rgb"].dtype == torch.uint8
+
+
+def test_ranks_and_parts_share_out_the_samples_of_one_process() -> None:
+    recipe = replace(RECIPE, shard=2)
+    whole = source(recipe)(5)[0]
+    ranks = [source(recipe, r, 2)(5)[0] for r in (0, 1)]
+    parts = source(replace(recipe, accumulation=2))(5)
+    for pieces in (ranks, parts):
+        assert torch.equal(torch.cat([p.box for p in pieces]), whole.box)
+        assert torch.equal(torch.cat([p.search["rgb"] for p in pieces]), whole.search["rgb"])
+        assert torch.equal(torch.cat([p.present["rgb"] for p in pieces]), whole.present["rgb"])
+
+
+def test_a_batch_that_cannot_be_split_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"8 in shards of 2 cannot be split over 3 process"):
+        source(replace(RECIPE, shard=2), world=3)
+
+
+def test_every_second_sensor_is_drawn_and_alone_in_its_batch() -> None:
+    drawn = [set(source()(step)[0].search) for step in range(20)]
+    assert all(len(sensors) == 2 and "rgb" in sensors for sensors in drawn)
+    assert set().union(*drawn) == {"rgb", "thermal", "depth"}
+
+
+def test_modality_dropout_takes_one_sensor_and_never_both() -> None:
+    recipe = replace(RECIPE, batch=400, modality_dropout=0.3)
+    batch = source(recipe)(0)[0]
+    rgb, second = (batch.present[m] for m in batch.present)
+    assert (rgb | second).all()
+    assert (~rgb).float().mean() == pytest.approx(0.15, abs=0.06)
+    assert (~second).float().mean() == pytest.approx(0.15, abs=0.06)
+
+
+def test_input_mix_feeds_other_sensors_as_rgb() -> None:
+    recipe = replace(RECIPE, modalities=(), batch=200, input_mix={"rgb": 0.5, "event": 0.5})
+    asked = []
+
+    class Noting:
+        def sample(self, batch, step, modalities):
+            asked.append((batch, step, modalities))
+            return BuildSampler()(modalities, 8, 16, 0, "cpu", 1).sample(batch, step, modalities)
+
+    made = BatchSource(recipe, 8, 16, build_sampler=lambda *_: Noting())(3)[0]
+    assert made.search.keys() == {"rgb"}
+    assert made.present is None
+    assert sum(n for n, _, _ in asked) == 200
+    assert {m for _, _, m in asked} == {("rgb",), ("event",)}
+    assert {step for _, step, _ in asked} == {6, 7}  # scenes of their own
+    assert 70 < asked[0][0] < 130
+
+
+def test_a_dead_rendering_process_is_an_error() -> None:
+    prefetcher = Prefetcher(source(), 0, 4)
+    prefetcher.workers = 1
+    prefetcher.queues = [queue.Queue()]
+    prefetcher.processes = [SimpleNamespace(is_alive=lambda: False, exitcode=-9)]
+    with pytest.raises(RuntimeError, match=r"process 0 died \(exit code -9\) before step 2"):
+        prefetcher._receive(2)
+    prefetcher.queues[0].put("OSError: unplugged")
+    with pytest.raises(RuntimeError, match="process 0 failed: OSError: unplugged"):
+        prefetcher._receive(2)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes, the command line, and a real tiny model from start to weights file."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from toy import BuildSampler
+
+from modaltrack.training.command import cli_main, parse
+from modaltrack.training.loop import train
+from modaltrack.training.recipes import RECIPES, Group, Recipe, get_recipe
+from modaltrack.training.start import build_model, export, start_weights
+
+SMALL = {"dim": 48, "depth": 2, "heads": 2, "head_channels": 16, "template_size": 32, "search_size": 64}
+
+
+def test_fields_are_options() -> None:
+    words = ["sdstrack-tiny-scenes", "--out", "o", "--lr", "0.1", "--modalities", "depth", "--trainable.2.lr", "0.1"]
+    options = parse([*words, "--model-options", "drop_path", "0.1", "--amp", "none", "--no-export"])
+    assert options.recipe.lr == 0.1
+    assert options.recipe.modalities == ("depth",)
+    assert options.recipe.trainable[2].lr == 0.1
+    assert options.recipe.model_options == {"drop_path": 0.1}
+    assert options.out == Path("o")
+    assert not options.export
+    assert parse(["ostrack-tiny-scenes", "--out", "o"]).recipe == get_recipe("ostrack-tiny-scenes")
+    mix = parse(["ostrack-tiny-scenes", "--out", "o", "--input-mix.depth", "0.5"]).recipe.input_mix
+    assert mix["depth"] == 0.5
+
+
+def test_mistakes_on_the_command_line_are_told(capsys) -> None:
+    assert cli_main(["ostrack-huge", "--out", "o"]) == 2
+    assert "no recipe called 'ostrack-huge': choose among ostrack-tiny-scenes" in capsys.readouterr().err
+    assert cli_main(["ostrack-tiny-scenes", "--out", "o", "--batch", "0"]) == 2
+    assert "batch is 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as left:
+        cli_main(["ostrack-tiny-scenes", "--out", "o", "--learning-rat", "1"])
+    assert left.value.code == 2
+    assert "learning-rat" in capsys.readouterr().err
+    assert cli_main([]) == 2
+    assert cli_main(["list"]) == 0
+    assert "sdstrack-tiny-scenes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"modalities": ("sonar",)}, "sonar"),
+        ({"modalities": ("rgb", "depth")}, "leave rgb out"),
+        ({"modalities": ("depth",), "input_mix": {"rgb": 1.0}}, "single-stream"),
+        ({"input_mix": {"rgb": 0.0}}, "not all 0"),
+        ({"ema": 1.0}, "ema"),
+        ({"lr": 0.0}, "lr > 0"),
+    ],
+)
+def test_recipes_that_make_no_sense_are_errors(change: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(Recipe("r", "ostrack-tiny"), **change)
+
+
+def test_listing_recipes_needs_no_torch() -> None:
+    code = "import sys, modaltrack.training.command as c; c.cli_main(['list']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_patterns_of_every_recipe_fit_its_model(name: str) -> None:
+    from modaltrack.training.optim import build_optimizer
+
+    recipe = get_recipe(name)
+    assert recipe.name == name
+    assert "Expected number" in (RECIPES[name].__doc__ or "")
+    small = {**SMALL, **({"fusion_blocks": (1,)} if "sdstrack" in recipe.model else {})}
+    model = build_model(replace(recipe, model_options=small))
+    optimizer = build_optimizer(model, recipe)
+    learned = {n.split(".")[0] for group in optimizer.param_groups for n in group["names"]}
+    if "sdstrack" in name:
+        assert learned == {"adapters", "fusions", "patch_embed_x", "norm"}
+
+
+def test_base_then_two_sensors_then_weights_that_load(tmp_path: Path) -> None:
+    from modaltrack.models import load_model
+
+    common = {"steps": 2, "batch": 4, "log_every": 1, "warmup": 0, "amp": "none"}
+    base = replace(get_recipe("ostrack-tiny-scenes"), model_options=SMALL, **common)
+    train(base, tmp_path / "base", "cpu", threads=1, make_sampler=BuildSampler())
+    first = export(tmp_path / "base", thresholds={"tracking": 0.5, "lost": 0.2})
+    both = replace(
+        get_recipe("sdstrack-tiny-scenes"),
+        model_options={**SMALL, "fusion_blocks": (1,)}, start_from=str(first), masked_pass=True, **common,
+    )  # fmt: skip
+    card = train(both, tmp_path / "both", "cpu", threads=1, make_sampler=BuildSampler())
+    assert card["start"]["copied"] == len(load_model(first).state_dict())
+    assert all(n.startswith(("adapters.", "fusions.")) for n in card["start"]["fresh"])
+    model = load_model(export(tmp_path / "both"), device="cpu")
+    base_weights = load_model(first, device="cpu").state_dict()
+    frozen = [n for n in base_weights if not n.startswith("norm.")]
+    assert all(torch.equal(model.state_dict()[n], base_weights[n]) for n in frozen)
+    assert not torch.equal(model.norm.weight, base_weights["norm.weight"])
+    assert model.card["name"] == "sdstrack-tiny-scenes"
+    assert model.card["encodings"].keys() == {"rgb", "thermal", "depth", "event"}
+    assert model.card["steps"] == 2
+    assert load_model(first).card["thresholds"] == {"tracking": 0.5, "lost": 0.2}
+
+
+def test_weights_of_another_size_are_no_start(tmp_path: Path) -> None:
+    recipe = Recipe("r", "ostrack-tiny", SMALL, steps=1, batch=2, trainable=(Group(""),))
+    train(recipe, tmp_path, "cpu", threads=1, make_sampler=BuildSampler())
+    start_weights(build_model(recipe), str(tmp_path))
+    with pytest.raises(ValueError, match="without a place in OSTrack"):
+        start_weights(build_model(replace(recipe, model_options={**SMALL, "dim": 96})), str(tmp_path))
