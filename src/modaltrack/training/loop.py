@@ -133,10 +133,11 @@ class _Run:
 
     def _restore(self) -> None:
         saved = load_checkpoint(self.path)
-        before, now = saved.rest["recipe"], json.loads(json.dumps(self.recipe.to_dict()))
-        changed = sorted(k for k in now if k not in HARMLESS and before.get(k) != now[k])
+        now = json.loads(json.dumps(self.recipe.to_dict()))
+        before = {**Recipe(self.recipe.name, self.recipe.model).to_dict(), **saved.rest["recipe"]}  # newer fields
+        changed = sorted(k for k in now if k not in HARMLESS and before[k] != now[k])
         if set(changed) - {"steps", "time_budget_s"}:
-            told = ", ".join(f"{k} {before.get(k)} -> {now[k]}" for k in changed)
+            told = ", ".join(f"{k} {before[k]} -> {now[k]}" for k in changed)
             raise ValueError(
                 f"{self.out_dir} holds a run with other settings ({told}): give it the same ones, another folder, "
                 "or resume='never' to overwrite it."

@@ -174,14 +174,15 @@ def thresholds(
 
 
 def quick_validation(model: nn.Module, recipe: Recipe, step: int) -> dict[str, float]:
-    """What the loop measures every ``validate_every`` steps: tracking of the first validation clips of the scenes.
+    """What the loop measures every ``validate_every`` steps: tracking of validation clips, half easy, half hard.
 
     A two-sensor recipe is measured with RGB alone, each second sensor alone and with both; a single-stream recipe with
     every sensor of its mix. The clips are the same at every step.
     """
     from modaltrack import scenes
 
-    clips = scenes.benchmark(seed=0, split="validation")[: recipe.validation_clips]
+    lazy = scenes.benchmark(seed=0, split="validation", clips=recipe.validation_clips)
+    clips = [replace(clip, frames=list(clip.frames)) for clip in lazy]  # rendered once for all sets of sensors
     if recipe.modalities:
         sets: list[tuple[str, ...]] = [("rgb",)]
         for second in recipe.modalities:
