@@ -9,7 +9,7 @@ Source: Hou et al., CVPR 2024, arXiv 2403.16002; after spec sdstrack.md. What is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -20,8 +20,9 @@ from modaltrack.frame import Modality
 from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
 from modaltrack.models.parts.adapter import MLP_SCALE, AdapterPair
 from modaltrack.models.parts.elimination import eliminate, restore
+from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
 from modaltrack.models.parts.vit import STEMS, accumulate, init_linear, scaled
-from modaltrack.models.prediction import Images, Prediction, Presence, check_images
+from modaltrack.models.prediction import Images, Prediction, Presence
 from modaltrack.models.registry import register
 
 Masks = Mapping[str, Mapping[Modality, Tensor]]  # {"template": {modality: (B, Nz) bool}, "search": {... (B, Nx)}}
@@ -47,9 +48,10 @@ class SDSTrackConfig(OSTrackConfig):
 class SDSTrack(OSTrack):
     """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
 
-    Missing modalities are ours: a sample with one sensor runs that stream alone, without fusion and without averaging.
+    Missing modalities are ours, see ``missing_policy``.
     """
 
+    missing_policy = "A sample with one sensor runs that stream alone, without fusion and without averaging."
     config: SDSTrackConfig
 
     def __init__(self, config: SDSTrackConfig) -> None:
@@ -81,31 +83,11 @@ class SDSTrack(OSTrack):
         present: per modality which samples have it, (B,) bool; a key missing in an image mapping counts as missing for
         the whole batch. A sample without any sensor gets a meaningless prediction; a batch without any is an error.
         """
-        modalities = self._modalities(template, search)
         rate = self.config.keep_rate if keep_rate is None else keep_rate
-        batch = template[modalities[0]].shape[0]
-        device = template[modalities[0]].device
-        everywhere = torch.ones(batch, dtype=torch.bool, device=device)
-        has = {m: everywhere if present is None else present.get(m, everywhere).to(device) for m in modalities}
-        if present is None or all(bool(flags.all()) for flags in has.values()):
-            return self._run(template, search, modalities, rate)
-        if not any(bool(flags.any()) for flags in has.values()):
-            raise ValueError("No sample of the batch has any modality; skip the model where no sensor has an image.")
-        # Samples with the same sensors run together, so that each gets exactly what it would get alone.
-        pattern = sum(flags.long() << k for k, flags in enumerate(has.values()))
-        assert isinstance(pattern, Tensor)
-        pattern = torch.where(pattern == 0, 1, pattern)
-        rows, parts = [], []
-        for bits in pattern.unique().tolist():
-            group = (pattern == bits).nonzero()[:, 0]
-            chosen = [m for k, m in enumerate(modalities) if bits >> k & 1]
-            rows.append(group)
-            parts.append(
-                self._run({m: template[m][group] for m in chosen}, {m: search[m][group] for m in chosen}, chosen, rate)
-            )
-        back = torch.cat(rows).argsort()
-        names = [field.name for field in fields(Prediction)]
-        return Prediction(**{name: torch.cat([getattr(part, name) for part in parts])[back] for name in names})
+        modalities = self._modalities(template, search)
+        return run_by_presence(
+            lambda z, x, chosen: self._run(z, x, chosen, rate), template, search, modalities, present
+        )
 
     def masked_pair(
         self, template: Images, search: Images, masks: Masks, keep_rate: float | None = None
@@ -129,13 +111,8 @@ class SDSTrack(OSTrack):
 
     def _modalities(self, template: Images, search: Images) -> list[Modality]:
         """RGB and X, RGB alone or X alone, in this order."""
-        available = check_images(template, search, self.config.template_size, self.config.search_size)
-        strange = [m for m in available if m not in self.config.modalities]
-        others = [m for m in available if m is not Modality.RGB]
-        if strange or len(others) > 1 or not available:
-            found, wanted = ", ".join(available) or "none", ", ".join(m for m in self.config.modalities if m != "rgb")
-            raise ValueError(f"The images are of {found}; this model reads rgb and at most one of {wanted}.")
-        return available
+        c = self.config
+        return rgb_and_other(template, search, c.modalities, c.template_size, c.search_size)
 
     def _tokens(self, template: Images, search: Images, modalities: list[Modality], masks: Masks | None) -> Tensor:
         """Stacked tokens (S * B, N, D)."""
