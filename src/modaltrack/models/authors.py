@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,8 @@ _ADAPTERS = (
     (r"backbone\.blocks\.(\d+)\.Space_X_X_DTE_Adapter\.D_(.+)", r"fusions.\1.space.\2"),
     (r"backbone\.blocks\.(\d+)\.MLP_X_X_DTE_Adapter\.D_(.+)", r"fusions.\1.mlp.\2"),
 )
+# method -> settings (overrides of ``create``) that the names and shapes of an authors' tensors tell; none: one variant
+VARIANTS: dict[str, Callable[[Mapping[str, Tensor]], dict[str, Any]]] = {}
 KEY_MAPS = {"ostrack": _TRUNK, "sdstrack": (*_ADAPTERS, *_TRUNK)}  # one row per method
 
 
@@ -81,17 +84,20 @@ def our_name(method: str, name: str) -> str | None:
     return None
 
 
-def from_authors(method: str, state_dict: Mapping[str, Tensor], size: str = "base") -> tuple[nn.Module, Coverage]:
+def from_authors(
+    method: str, state_dict: Mapping[str, Tensor], size: str = "base", allow_partial: bool = False
+) -> tuple[nn.Module, Coverage]:
     """Build ``method`` with the weights of the authors' checkpoint: the mapping of names to tensors under its ``net``.
 
-    Returns the model in evaluation mode and the report. ValueError, with the report, if any tensor is missing, left
-    over or of another shape; tensors known to be without effect are accepted and named in ``Coverage.unused``.
+    Returns the model in evaluation mode, of the variant that the tensors tell, and the report. ValueError, with the
+    report, if any tensor is missing, left over or of another shape, unless ``allow_partial``: then the model keeps its
+    fresh values there. Tensors known to be without effect are accepted and named in ``Coverage.unused``.
     """
     if method not in KEY_MAPS:
         raise unknown_name(method, sorted(KEY_MAPS))
     if "net" in state_dict and isinstance(state_dict["net"], Mapping):
         raise ValueError("This is a whole checkpoint; pass the mapping under its key 'net'.")
-    model = create(f"{method}-{size}")
+    model = create(f"{method}-{size}", **(VARIANTS[method](state_dict) if method in VARIANTS else {}))
     own = model.state_dict()
     matched, unexpected, wrong, unused, found = [], [], [], dict[str, str](), dict[str, Tensor]()
     for name, tensor in state_dict.items():
@@ -110,10 +116,15 @@ def from_authors(method: str, state_dict: Mapping[str, Tensor], size: str = "bas
             unexpected.append(name)
     missing = tuple(name for name in own if name not in found)
     report = Coverage(tuple(matched), missing, tuple(unexpected), tuple(wrong), unused)
-    if not report.complete:
+    if not (report.complete or allow_partial):
         raise ValueError(f"The checkpoint does not fit {method}-{size}: {report}.")
-    model.load_state_dict(found)
+    model.load_state_dict({name: found[name] if fits(name, found, own) else own[name] for name in own})
     return model.eval(), report
+
+
+def fits(name: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> bool:
+    """Whether ``found`` has the model's tensor ``name``, in its shape."""
+    return name in found and found[name].shape == own[name].shape
 
 
 @torch.no_grad()
