@@ -86,7 +86,8 @@ def test_track_writes_all_it_promises(
     assert document["card"]["licence"] == "Apache-2.0"
     assert len(document["frames"]) == 6
     assert document["frames"][5]["present"] == ["rgb", "thermal"]
-    assert document["speed"]["frames_per_second_tracker"] > document["speed"]["frames_per_second_end_to_end"]
+    assert document["speed"]["frames_per_second_tracker"] > 0
+    assert document["speed"]["seconds"]["total"] > document["speed"]["seconds"]["tracker"] > 0
     assert document["versions"]["torch"]
     if video:
         with av.open(str(tmp_path / "out" / "video.mp4")) as container:
@@ -207,7 +208,7 @@ def test_demo_in_small(random_weights: Path, tmp_path: Path, capsys: pytest.Capt
 
 
 def test_scenes_in_small(tmp_path: Path) -> None:
-    assert cli.main(["scenes", "--clips", "2", "--length", "3", "--out", str(tmp_path)]) == 0
+    assert cli.main(["scenes", "--clips", "1", "--length", "3", "--out", str(tmp_path)]) == 0
     assert {p.name for p in tmp_path.iterdir()} == {"video.mp4", "sheet.png"}
 
 

@@ -69,7 +69,7 @@ def test_the_output_folder_is_checked_before_any_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [{}, {"a": 1}, {"frames": []}, {"frames": [1]}, {"a": [1], "frames": [{"b": 2}, 3]}]
+    "document", [{}, {"a": {"b": {}}}, {"frames": []}, {"frames": [1]}, {"a": {"b": 1}, "frames": [{"b": 2}, 3]}]
 )
 def test_any_document_is_written_as_valid_json(tmp_path: Path, document: dict[str, object]) -> None:
     write_json(tmp_path / "r.json", document)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where boxes come from: the command line, a file, or the mouse.
+"""Where boxes come from: the command line or the mouse.
 
 The window is Tk's, because the headless OpenCV wheel has none.
 """
@@ -7,13 +7,10 @@ The window is Tk's, because the headless OpenCV wheel has none.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from modaltrack.sources import read_boxes
 
 MAX_SIDE = 1200  # pixels of the window; larger images are shown smaller
 
@@ -27,16 +24,6 @@ def parse_box(text: str) -> NDArray[np.float64]:
     if len(values) != 4:
         raise ValueError(f"The box {text!r} holds {len(values)} numbers; give four: --box x,y,w,h in pixels.")
     return np.array(values, dtype=np.float64)
-
-
-def read_box_file(path: Path) -> NDArray[np.float64]:
-    """``sources.read_boxes`` for a path that a user typed: (N, 4) xywh; ValueError or OSError in one sentence."""
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; give a text file with one row x,y,w,h per frame.")
-    try:
-        return read_boxes(path)
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file; give one with a row x,y,w,h per frame.") from None
 
 
 def why_no_window() -> str:

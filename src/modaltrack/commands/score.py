@@ -25,11 +25,11 @@ class Options:
 
 def run(options: Options) -> int:
     """Print the scores."""
-    from modaltrack.commands.box_input import read_box_file
     from modaltrack.commands.terminal import out, table
     from modaltrack.scoring import mean_iou, normalised_precision_at, overlaps, precision_at, success_auc
+    from modaltrack.sources import read_boxes
 
-    pred, truth = read_box_file(options.pred), read_box_file(options.truth)
+    pred, truth = read_boxes(options.pred), read_boxes(options.truth)
     rows = table("", "score", ">value", "how")
     rows.add_row("success", f"{success_auc(pred, truth):.4f}", "mean over 0:0.05:1 of share(IoU > threshold)")
     rows.add_row("precision", f"{precision_at(pred, truth, 20):.4f}", "share(centre error <= 20 px)")

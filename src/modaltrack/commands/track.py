@@ -68,12 +68,12 @@ def run(options: Options) -> int:
     import numpy as np
 
     from modaltrack.boxes import check_box
-    from modaltrack.commands.box_input import parse_box, read_box_file
+    from modaltrack.commands.box_input import parse_box
     from modaltrack.commands.following import Follower, follow_frames, versions, write_outputs
     from modaltrack.commands.terminal import out, progress
     from modaltrack.frame import Modality
     from modaltrack.sinks import prepare_folder
-    from modaltrack.sources import open_clip
+    from modaltrack.sources import open_clip, read_boxes
 
     given = {m: getattr(options, m.value) for m in Modality}
     specs: dict[Modality, str] = {m: spec for m, spec in given.items() if spec is not None}
@@ -83,7 +83,7 @@ def run(options: Options) -> int:
         raise ValueError(f"--max-frames is {options.max_frames}; give a number of at least 1.")
     boxes = [parse_box(text) for text in options.box]
     encodings = parse_encodings(options.encoding)
-    truth = read_box_file(options.truth) if options.truth else None
+    truth = read_boxes(options.truth) if options.truth else None
     if truth is not None and len(boxes) > 1:
         raise ValueError(f"--truth is of one target and {len(boxes)} boxes were given; pass one --box with it.")
     folder = prepare_folder(options.out)

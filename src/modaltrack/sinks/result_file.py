@@ -52,7 +52,8 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     text = json.dumps(head, allow_nan=False, ensure_ascii=False, indent=1)
     if frames is not None:
         lines = ",\n  ".join(json.dumps(f, allow_nan=False, ensure_ascii=False) for f in frames)
-        text = text.removesuffix("\n}").removesuffix("}") + ("," if head else "") + f'\n "frames": [\n  {lines}\n ]\n}}'
+        before = text.removesuffix("\n}") + "," if head else "{"
+        text = f'{before}\n "frames": [\n  {lines}\n ]\n}}'
     with replacing(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
