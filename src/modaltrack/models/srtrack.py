@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SRTrack: RGB and one other sensor X have a whole vision transformer each; four more blocks let all tokens meet.
+
+Legend: B batch, S streams (2 with both sensors, RGB first), N = Nz + Nx tokens of one stream (template first), D width.
+Source: Chen et al., arXiv 2508.17488, after spec srtrack.md 1. The tiny size and everything marked ours is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from modaltrack.frame import Modality
+from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
+from modaltrack.models.parts.lora import LoraLinear
+from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
+from modaltrack.models.parts.vit import STEMS, Block, accumulate, init_linear, scaled, working_room
+from modaltrack.models.prediction import Images, Prediction, Presence
+from modaltrack.models.registry import register
+
+
+@dataclass(frozen=True)
+class SRTrackConfig(OSTrackConfig):
+    """OSTrack's sizes and SRTrack's additions; the defaults are the authors' 256-pixel network ("siamtrack").
+
+    modalities: RGB and the kinds of X the weights are for. fusion_blocks: after which blocks all tokens meet.
+    temporal_positions: one vector for all template tokens and one for all search tokens (the DropMAE variant).
+    lora_ranks: ranks of the low-rank changes of qkv and of the output projection, None for none.
+    fuse_gate_init: None (published) or the initial value of a learnable gate on the fusion's residual branches (ours).
+    """
+
+    modalities: tuple[Modality, ...] = tuple(Modality)
+    elimination_blocks: tuple[int, ...] = ()
+    fusion_blocks: tuple[int, ...] = (2, 5, 8, 11)
+    temporal_positions: bool = False
+    lora_ranks: tuple[int, int] | None = None
+    fuse_gate_init: float | None = None
+
+
+LARGE: dict[str, Any] = {"template_size": 192, "search_size": 384}
+# the authors' networks: settings for create("srtrack-base", **VARIANTS[...])
+VARIANTS: dict[str, dict[str, Any]] = {
+    "256": {},
+    "384": LARGE,
+    "dropmae": {**LARGE, "temporal_positions": True, "search_factor": 5.0},
+    "lora": {"lora_ranks": (8, 16)},
+}
+
+
+class CrossBlock(Block):
+    """One of the blocks in which the tokens of both sensors meet; gate_init: see ``fuse_gate_init``."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float, drop_path: float, gate_init: float | None) -> None:
+        super().__init__(dim, heads, mlp_ratio, drop_path)
+        self.attention_gate = None if gate_init is None else nn.Parameter(torch.full((dim,), gate_init))
+        self.mlp_gate = None if gate_init is None else nn.Parameter(torch.full((dim,), gate_init))
+
+
+class SRTrack(OSTrack):
+    """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
+
+    The RGB branch carries the names of an OSTrack, X's branch the same with ``_x``. Missing modalities are ours, see
+    ``missing_policy``.
+    """
+
+    missing_policy = (
+        "A sample with one sensor runs that sensor's branch alone; the fusion blocks see its tokens only, "
+        "and nothing is averaged."
+    )
+    config: SRTrackConfig
+
+    def __init__(self, config: SRTrackConfig) -> None:
+        super().__init__(config)
+        c = config
+        if c.elimination_blocks:
+            raise ValueError(f"elimination_blocks is {c.elimination_blocks}; SRTrack keeps every token: leave it ().")
+        if strange := [i for i in c.fusion_blocks if not 0 <= i < c.depth]:
+            raise ValueError(f"fusion_blocks names the blocks {strange}; the model has the blocks 0 to {c.depth - 1}.")
+        rates = [self.block(i).drop_path for i in range(c.depth)]
+        self.patch_embed_x = STEMS[c.stem](c.dim, c.stride)
+        self.blocks_x = nn.ModuleList([Block(c.dim, c.heads, c.mlp_ratio, rate) for rate in rates])
+        self.norm_x = nn.LayerNorm(c.dim, eps=1e-6)
+        self.cross_blocks = nn.ModuleList(
+            [CrossBlock(c.dim, c.heads, c.mlp_ratio, rates[i], c.fuse_gate_init) for i in sorted(c.fusion_blocks)]
+        )
+        if c.temporal_positions:
+            self.temporal_template = nn.Parameter(torch.zeros(1, 1, c.dim))
+            self.temporal_search = nn.Parameter(torch.zeros(1, 1, c.dim))
+        for stack in (self.blocks, self.blocks_x, self.cross_blocks):
+            for block in cast("list[Block]", stack):
+                if c.lora_ranks is not None:
+                    block.attn.qkv = LoraLinear(c.dim, 3 * c.dim, c.lora_ranks[0])
+                    block.attn.proj = LoraLinear(c.dim, c.dim, c.lora_ranks[1])
+                if stack is not self.blocks or c.lora_ranks is not None:
+                    block.apply(init_linear)
+
+    def copies_of_base(self, name: str) -> list[str]:
+        """Our further tensors that start as the RGB tracker's tensor ``name`` does (spec 1.4)."""
+        copies = {"patch_embed": "patch_embed_x", "blocks": "blocks_x", "norm": "norm_x"}
+        kind, _, rest = name.partition(".")
+        found = [f"{copies[kind]}.{rest}"] if kind in copies else []
+        block, _, tensor = rest.partition(".")
+        stages = [str(i) for i in sorted(self.config.fusion_blocks)]
+        if kind == "blocks" and block in stages:
+            found.append(f"cross_blocks.{stages.index(block)}.{tensor}")
+        return found
+
+    def forward(  # type: ignore[override]
+        self, template: Images, search: Images, present: Presence | None = None
+    ) -> Prediction:
+        """Normalised images per modality -> Prediction.
+
+        present: per modality which samples have it, (B,) bool; a key missing in an image mapping counts as missing for
+        the whole batch. A sample without any sensor gets a meaningless prediction; a batch without any is an error.
+        """
+        c = self.config
+        modalities = rgb_and_other(template, search, c.modalities, c.template_size, c.search_size)
+        return run_by_presence(self._run, template, search, modalities, present)
+
+    def _run(self, template: Images, search: Images, modalities: list[Modality]) -> Prediction:
+        stems = [self.patch_embed if m is Modality.RGB else self.patch_embed_x for m in modalities]
+        streams = [self.embed(stem, template[m], search[m]) for stem, m in zip(stems, modalities)]
+        return self.predict(self.backbone(streams, modalities))
+
+    def embed(self, stem: nn.Module, template: Tensor, search: Tensor) -> Tensor:
+        """Images (B, 3, h, w) of one modality -> tokens (B, N, D) with their positions."""
+        z, x = stem(template) + self.pos_template, stem(search) + self.pos_search
+        if self.config.temporal_positions:
+            z, x = z + self.temporal_template, x + self.temporal_search
+        return torch.cat([z, x], 1)
+
+    def backbone(self, streams: list[Tensor], modalities: list[Modality]) -> Tensor:  # type: ignore[override]
+        """S times (B, N, D) -> mean of the normalised search tokens (B, Nx, D)."""
+        c = self.config
+        of_rgb = [m is Modality.RGB for m in modalities]
+        stacks = [self.blocks if rgb else self.blocks_x for rgb in of_rgb]
+        # sized for the fusion; the low-rank layers compute more than one product and have no use for it
+        room = working_room(streams[0], c.mlp_ratio * len(streams)) if c.lora_ranks is None else None
+        cross = iter(self.cross_blocks)
+        for i in range(c.depth):
+            streams = [through(cast(Block, stack[i]), tokens, room) for stack, tokens in zip(stacks, streams)]
+            if i in c.fusion_blocks:
+                together = torch.cat(streams, 1)  # (B, S * N, D)
+                streams = list(through(cast(CrossBlock, next(cross)), together, room).chunk(len(streams), 1))
+        norms = [self.norm if rgb else self.norm_x for rgb in of_rgb]
+        outputs = [norm(tokens[:, self.num_template :]) for norm, tokens in zip(norms, streams)]
+        return outputs[0] if len(outputs) == 1 else (outputs[0] + outputs[1]) / 2
+
+
+def through(block: Block, tokens: Tensor, room: Tensor | None) -> Tensor:
+    """Tokens (B, N, D) -> (B, N, D) through a whole block."""
+    gates = (block.attention_gate, block.mlp_gate) if isinstance(block, CrossBlock) else (None, None)
+    attention, _, _ = block.attn(block.norm1(tokens), room)
+    tokens = tokens + scaled(scaled(attention, gates[0]), block.keep_scale(tokens))
+    change = block.mlp(block.norm2(tokens), room)
+    return accumulate(tokens, scaled(scaled(change, gates[1]), block.keep_scale(tokens)))
+
+
+def from_rgb_tracker(tensors: Mapping[str, Tensor], positions: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """An SRTrack checkpoint, in the authors' names, made of an RGB tracker's (an OSTrack's or a DropTrack's ``net``).
+
+    Both branches and the fusion blocks become copies of the RGB tracker (spec 1.4); they share memory with ``tensors``.
+    positions: a second RGB checkpoint whose positions are taken instead (the 384-pixel variant takes DropTrack-384's).
+    """
+    result: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        room, _, rest = name.partition(".")
+        kind, _, tail = rest.partition(".")
+        if room != "backbone" or kind not in ("patch_embed", "blocks", "norm"):
+            result[name] = tensor
+            continue
+        for branch in ("rgb", "event"):
+            result[f"backbone.{kind}_{branch}.{tail}"] = tensor
+        block, _, tensor_name = tail.partition(".")
+        if kind == "blocks" and block in ("2", "5", "8", "11"):
+            result[f"backbone.blocks_cross.{int(block) // 3}.{tensor_name}"] = tensor
+    for name in ("backbone.pos_embed_z", "backbone.pos_embed_x"):
+        if positions is not None:
+            if name not in positions:
+                raise ValueError(f"The checkpoint for the positions lacks {name}; give the 'net' of a DropTrack.")
+            result[name] = positions[name]
+    return result
+
+
+@register(SRTrack)
+def srtrack_base() -> SRTrackConfig:
+    """The authors' SRTrack on OSTrack-256; ``VARIANTS`` holds the settings of their other networks."""
+    return SRTrackConfig()
+
+
+@register(SRTrack)
+def srtrack_tiny() -> SRTrackConfig:
+    """Ours: starts as the tiny OSTrack in each branch, with a nearly closed fusion."""
+    return SRTrackConfig(**TINY, fusion_blocks=(1, 3, 5), fuse_gate_init=1e-2)
