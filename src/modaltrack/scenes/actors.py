@@ -180,7 +180,9 @@ def _vessel(rng: Rng, n: int) -> Parts:
     _put(parts, 1, (0.0, 0.1), (slim, tall), 0.0, np.where(bottle, 0.6, 1.0), body, heat, 0.9,
          (rng.random(n) < 0.4) * rng.uniform(-0.6, 0.6, n), rng.uniform(3, 10, n))  # fmt: skip
     _put(parts, 2, (0.0, 0.1), (slim * 0.95, tall * rng.uniform(0.1, 0.5, n)), 0.0, 0.3, label, heat * 0.9, 0.92)
-    _put(parts, 3, (slim * -0.3, -0.15), (slim * 0.16, tall * 0.2), 0.3, 1.0, np.clip(body * 1.6 + 0.1, 0, 1), heat, 0.9)
+    _put(
+        parts, 3, (slim * -0.3, -0.15), (slim * 0.16, tall * 0.2), 0.3, 1.0, np.clip(body * 1.6 + 0.1, 0, 1), heat, 0.9
+    )
     for k in (4, 5):
         there = rng.random(n) < 0.5
         _put(parts, k, (rng.uniform(-0.5, 0.5, n) * slim, rng.uniform(-0.4, 0.5, n) * tall),

@@ -147,10 +147,10 @@ def compose(background: Tensor, layers: list[Layer], troupe: Troupe, masks: bool
             area[:, k] = torch.maximum(solid.sum((1, 2)).float(), full)
     values = values.view(n, height, width, channels).permute(0, 3, 1, 2).contiguous()
     values[:, :3].clamp_(0.0, 1.0)
+    values[:, 3:4].clamp_(0.0, 1.3)  # empty where only the albedo was asked for
     if owner is None:
         empty = torch.empty(0, device=device)
         return Fields(values, empty, boxes, area, empty)
-    values[:, 3].clamp_(0.0, 1.3)
     owner = owner.view(n, height, width)
     seen = torch.stack([(owner == k).sum((1, 2)) for k in range(len(layers))], 1).float()
     return Fields(values, owner, boxes, area, seen)

@@ -18,7 +18,7 @@ from torch import Tensor
 from modaltrack.frame import Modality
 from modaltrack.scenes import sensors
 from modaltrack.scenes.actors import Troupe
-from modaltrack.scenes.compose import WINDOWS, Layer, backdrop, compose
+from modaltrack.scenes.compose import Layer, backdrop, compose
 from modaltrack.scenes.conditions import camouflage, change_light, random_weather
 from modaltrack.scenes.texture import canvases, chance, uniform
 from modaltrack.vision.crop import box_to_crop, crop_batch
@@ -122,7 +122,9 @@ class PairSampler:
         for k, window in enumerate(order):
             low, high = SCALES[window]
             scale = torch.exp(uniform((s,), math.log(low), math.log(high), g))
-            scale = torch.stack([scale, scale * torch.exp(0.22 * torch.randn(s, generator=g))], 1).clamp(low * 0.8, high * 1.1)
+            scale = torch.stack([scale, scale * torch.exp(0.22 * torch.randn(s, generator=g))], 1).clamp(
+                low * 0.8, high * 1.1
+            )
             first = uniform((s, 2), 0.15 * FRAME, 0.85 * FRAME, g)
             second = first + torch.randn(s, 2, generator=g) * 30
             outside = (second < 0.08 * FRAME) | (second > 0.92 * FRAME)
@@ -249,7 +251,7 @@ class PairSampler:
             search={m: search[:, 3 * i : 3 * i + 3] for i, m in enumerate(wanted)},
             box=box,
             visible=visible,
-            present={m: present for m in wanted},
+            present=dict.fromkeys(wanted, present),
         )
 
     def _crop_target(self, images: Tensor, target: Tensor, share: Tensor, g: torch.Generator) -> tuple[Tensor, ...]:  # fmt: skip
@@ -261,7 +263,9 @@ class PairSampler:
         shift = uniform((s, 2), -0.5, 0.5, g).to(device) * reach
         middle = target[:, 1, :2] + width / 2 + shift
         around = torch.cat([middle - jittered / 2, jittered], 1)
-        elsewhere = (chance((s,), self.absent, g) > 0).to(device) if s > 1 else torch.zeros(s, dtype=torch.bool, device=device)
+        elsewhere = (
+            (chance((s,), self.absent, g) > 0).to(device) if s > 1 else torch.zeros(s, dtype=torch.bool, device=device)
+        )
         wander = (self.misalignment * torch.randn(s, 2, generator=g)).to(device) * width.prod(1, keepdim=True).sqrt()
         now = torch.where(elsewhere.view(-1, 1, 1, 1), images[:, 1].roll(1, 0), images[:, 1])
         template, search = [], []
@@ -270,7 +274,9 @@ class PairSampler:
             offset = torch.zeros(s, 4, device=device)
             if start:  # every sensor but the first looks a little past the first
                 offset[:, :2] = wander
-            crop, _ = crop_batch(images[:, 0, start : start + 3], target[:, 0] + offset, self.template_factor, self.template_size)
+            crop, _ = crop_batch(
+                images[:, 0, start : start + 3], target[:, 0] + offset, self.template_factor, self.template_size
+            )
             template.append(crop)
             crop, resize = crop_batch(now[:, start : start + 3], around + offset, self.search_factor, self.search_size)
             search.append(crop)

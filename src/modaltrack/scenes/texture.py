@@ -121,7 +121,9 @@ def canvases(n: int, generator: torch.Generator, size: int = CANVAS_SIZE) -> Ten
     Returns (n, 5, size, size) float32: albedo R, G, B in 0..1, temperature in 0..1, inverse depth in 1/m (0.02..2).
     """
     saturation = uniform((n, 1, 1), 0.0, 1.0, generator) ** 2 * 0.5
-    tone = (uniform((n, 1, 1), 0.08, 0.6, generator) + 0.22 * torch.randn(n, 6, 1, generator=generator)).clamp(0.03, 0.9)
+    tone = (uniform((n, 1, 1), 0.08, 0.6, generator) + 0.22 * torch.randn(n, 6, 1, generator=generator)).clamp(
+        0.03, 0.9
+    )
     tint = uniform((n, 1, 3), 0.86, 1.14, generator)
     palette = (tone * tint + saturation * (torch.randn(n, 6, 3, generator=generator) * 0.3)).clamp(0.03, 0.95)
     outdoor = chance((n,), 0.55, generator)
