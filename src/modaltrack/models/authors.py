@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,9 +39,110 @@ _ADAPTERS = (
     (r"backbone\.blocks\.(\d+)\.Space_X_X_DTE_Adapter\.D_(.+)", r"fusions.\1.space.\2"),
     (r"backbone\.blocks\.(\d+)\.MLP_X_X_DTE_Adapter\.D_(.+)", r"fusions.\1.mlp.\2"),
 )
+_SIGMA = (  # the authors' 1, rgb and nothing are RGB; 2, e and modalx are the other sensor
+    (r"backbone\.(score\..+)", r"\1"),
+    (r"backbone\.sigma_norm\.(.+)", r"interaction_norm.\1"),
+    (r"backbone\.cross_mamba\.(\d+)\.op\.conv2d\.(.+)", r"interactions.\1.cross.conv.\2"),
+    *(
+        (rf"backbone\.cross_mamba\.(\d+)\.op\.{theirs}", rf"interactions.\1.cross.{sensor}.{ours}")
+        for sensor, number, suffix_in, suffix_out in (("rgb", 1, "", "_rgb"), ("x", 2, "_modalx", "_e"))
+        for theirs, ours in (
+            (rf"in_proj{suffix_in}\.(.+)", r"in_proj.\2"),
+            (rf"out_proj{suffix_out}\.(.+)", r"out_proj.\2"),
+            (rf"CMA_ssm\.(A_log|D)_{number}", r"\2"),
+            (rf"CMA_ssm\.(x_proj|dt_proj|out_norm)_{number}\.(.+)", r"\2.\3"),
+        )
+    ),
+    *(
+        (rf"backbone\.channel_attn_mamba\.(\d+)\.op\.{theirs}", rf"interactions.\1.concat.{ours}")
+        for theirs, ours in (
+            ("x_proj_weight", "x_proj"),
+            (r"dt_projs_(weight|bias)", r"dt_\2"),
+            ("A_logs", "A_log"),
+            ("Ds", "D"),
+            (r"in_proj\.(.+)", r"in_proj_rgb.\2"),
+            (r"in_proj_modalx\.(.+)", r"in_proj_x.\2"),
+            (r"conv2d\.(.+)", r"conv_rgb.\2"),
+            (r"conv2d_modalx\.(.+)", r"conv_x.\2"),
+            (r"out_norm1\.(.+)", r"out_norm_rgb.\2"),
+            (r"out_norm2\.(.+)", r"out_norm_x.\2"),
+            (r"fc1\.(.+)", r"excite_rgb.\2"),
+            (r"fc2\.(.+)", r"excite_x.\2"),
+            (r"(out_proj\..+)", r"\2"),
+        )
+    ),
+)
+
+
+def smstracker_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Interactions and image sizes of an SMSTracker; ValueError for development versions (spec smstracker.md 2.3)."""
+    strange = {
+        "score_in_layer.": "a second score attention",
+        "patch_embed_modal.": "a patch embedding of its own for X",
+        "score.conv1.": "a convolutional score mask",
+        "score.0.": "a score module for every block",
+    }
+    found = [what for mark, what in strange.items() if any(name.startswith(f"backbone.{mark}") for name in tensors)]
+    if "backbone.score.attn.qkv.weight" in tensors and "backbone.score.norm.weight" not in tensors:
+        found.append("no norm behind the score attention")
+    if found:
+        raise ValueError(
+            f"The checkpoint has {' and '.join(found)}: an SMSTracker from before its publication, which computes "
+            "something else; use weights of the published model."
+        )
+    numbers = [re.match(r"backbone\.cross_mamba\.(\d+)\.", name) for name in tensors]
+    settings: dict[str, Any] = {"interactions": max((int(n[1]) for n in numbers if n), default=0) + 1}
+    if settings["interactions"] == 4:
+        warnings.warn(
+            "Four interactions are read as behind blocks 3, 6, 9 and 12, as published; a development version of "
+            "SMSTracker has the same tensors, uses three of them and would give other numbers.",
+            stacklevel=3,
+        )
+    for role, name in (("template", "backbone.pos_embed_z"), ("search", "backbone.pos_embed_x")):
+        if name in tensors:
+            settings[f"{role}_size"] = 16 * math.isqrt(tensors[name].shape[1])
+    return settings
+
+
+_TWO_BRANCHES = (  # the second branch is called event whatever its sensor is
+    (r"backbone\.patch_embed_rgb\.(.+)", r"patch_embed.\1"),
+    (r"backbone\.patch_embed_event\.(.+)", r"patch_embed_x.\1"),
+    (r"backbone\.blocks_rgb\.(.+)", r"blocks.\1"),
+    (r"backbone\.blocks_event\.(.+)", r"blocks_x.\1"),
+    (r"backbone\.blocks_cross\.(.+)", r"cross_blocks.\1"),
+    (r"backbone\.norm_rgb\.(.+)", r"norm.\1"),
+    (r"backbone\.norm_event\.(.+)", r"norm_x.\1"),
+    (r"backbone\.temporal_pos_embed_z", "temporal_template"),
+    (r"backbone\.temporal_pos_embed_x", "temporal_search"),
+    *(row for row in _TRUNK if "pos_embed" in row[0] or "box_head" in row[0]),
+)
+
+
+def srtrack_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Image sizes, temporal positions (of DropMAE, which searches in a larger crop) and low ranks of an SRTrack."""
+    settings: dict[str, Any] = {}
+    for role, name in (("template", "backbone.pos_embed_z"), ("search", "backbone.pos_embed_x")):
+        if name in tensors and tensors[name].ndim == 3:
+            settings[f"{role}_size"] = 16 * math.isqrt(tensors[name].shape[1])
+    if "backbone.temporal_pos_embed_z" in tensors:
+        settings |= {"temporal_positions": True, "search_factor": 5.0}
+    ranks = [tensors.get(f"backbone.blocks_rgb.0.attn.{layer}.lora_A") for layer in ("qkv", "proj")]
+    if ranks[0] is not None and ranks[1] is not None:
+        settings["lora_ranks"] = (ranks[0].shape[0], ranks[1].shape[0])
+    return settings
+
+
 # method -> settings (overrides of ``create``) that the names and shapes of an authors' tensors tell; none: one variant
-VARIANTS: dict[str, Callable[[Mapping[str, Tensor]], dict[str, Any]]] = {}
-KEY_MAPS = {"ostrack": _TRUNK, "sdstrack": (*_ADAPTERS, *_TRUNK)}  # one row per method
+VARIANTS: dict[str, Callable[[Mapping[str, Tensor]], dict[str, Any]]] = {
+    "smstracker": smstracker_variant,
+    "srtrack": srtrack_variant,
+}
+KEY_MAPS: dict[str, tuple[tuple[str, str], ...]] = {  # one row per method
+    "ostrack": _TRUNK,
+    "sdstrack": (*_ADAPTERS, *_TRUNK),
+    "smstracker": (*_SIGMA, *_TRUNK),
+    "srtrack": _TWO_BRANCHES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +234,17 @@ def fits(name: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> b
 def start_from(model: nn.Module, base: nn.Module) -> Coverage:
     """Copy the weights of ``base`` (an OSTrack) into ``model`` (a method built on it) wherever names agree.
 
-    The X stem becomes a copy of the base's stem if the model's configuration says ``x_stem_init="copy"`` (ours).
+    The X stem becomes a copy of the base's stem if the model's configuration says ``x_stem_init="copy"`` (ours). A
+    model whose further layers start as copies of the base's names them: ``copies_of_base(name) -> list of names``.
     Returns the report: ``missing`` are the model's own additions. ValueError if a tensor of the base finds no place.
     """
     source = dict(base.state_dict())
     if getattr(getattr(model, "config", None), "x_stem_init", "fresh") == "copy":
         stem = {name: tensor for name, tensor in source.items() if name.startswith("patch_embed.")}
         source |= {name.replace("patch_embed.", "patch_embed_x."): tensor for name, tensor in stem.items()}
+    copies: Callable[[str], list[str]] | None = getattr(model, "copies_of_base", None)
+    if copies is not None:
+        source |= {copy: tensor for name, tensor in source.items() for copy in copies(name)}
     own = model.state_dict()
     unexpected = tuple(name for name in source if name not in own)
     wrong = tuple(

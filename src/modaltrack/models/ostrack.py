@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from modaltrack.frame import Modality
 from modaltrack.models.parts.center_head import CenterHead
 from modaltrack.models.parts.elimination import eliminate, restore
-from modaltrack.models.parts.vit import STEMS, Block, accumulate, init_linear, scaled, sincos_positions
+from modaltrack.models.parts.vit import STEMS, Block, accumulate, init_linear, scaled, sincos_positions, working_room
 from modaltrack.models.prediction import Images, Prediction, Presence, check_images
 from modaltrack.models.registry import register
 from modaltrack.vision.response import decode
@@ -87,13 +87,14 @@ class OSTrack(nn.Module):
     def backbone(self, tokens: Tensor, keep_rate: float) -> Tensor:
         """Tokens (B, N, D) -> normalised tokens (B, N, D); eliminated search positions hold zeros."""
         index = self.start_index(tokens)
+        room = working_room(tokens, self.config.mlp_ratio)
         for i in range(len(self.blocks)):
             block = self.block(i)
-            attention, q, k = block.attn(block.norm1(tokens))
+            attention, q, k = block.attn(block.norm1(tokens), room)
             tokens = tokens + scaled(attention, block.keep_scale(tokens))
             if i in self.config.elimination_blocks:
                 tokens, index = eliminate(tokens, index, q, k, self.num_template, keep_rate)
-            tokens = accumulate(tokens, scaled(block.mlp(block.norm2(tokens)), block.keep_scale(tokens)))
+            tokens = accumulate(tokens, scaled(block.mlp(block.norm2(tokens), room), block.keep_scale(tokens)))
         tokens = self.norm(tokens)
         search = restore(tokens[:, self.num_template :], index, self.num_search)
         return torch.cat([tokens[:, : self.num_template], search], 1)

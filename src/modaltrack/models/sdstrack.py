@@ -21,7 +21,7 @@ from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
 from modaltrack.models.parts.adapter import MLP_SCALE, AdapterPair
 from modaltrack.models.parts.elimination import eliminate, restore
 from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
-from modaltrack.models.parts.vit import STEMS, accumulate, init_linear, scaled
+from modaltrack.models.parts.vit import STEMS, accumulate, attend, init_linear, scaled, working_room
 from modaltrack.models.prediction import Images, Prediction, Presence
 from modaltrack.models.registry import register
 
@@ -142,11 +142,12 @@ class SDSTrack(OSTrack):
         of_x = slice(batch * (streams - 1) if modalities[-1] is not Modality.RGB else tokens.shape[0], None)
         index = self.start_index(tokens)
         search_only = False
+        room = working_room(tokens, self.config.mlp_ratio)
         for i in range(len(self.blocks)):
-            tokens, index = self._stream_block(i, tokens, index, of_x, keep_rate)
+            tokens, index = self._stream_block(i, tokens, index, of_x, keep_rate, room)
             if i in self.config.fusion_blocks and streams == 2:
                 search_only = stages is None and i == len(self.blocks) - 1
-                tokens = self._fusion_block(i, tokens, self.num_template if search_only else 0)
+                tokens = self._fusion_block(i, tokens, self.num_template if search_only else 0, room)
                 if stages is not None:
                     stages.append(tokens)
         split = 0 if search_only else self.num_template
@@ -155,11 +156,11 @@ class SDSTrack(OSTrack):
         return self.norm(tokens.view(streams, batch, *tokens.shape[1:]).mean(0))
 
     def _stream_block(
-        self, i: int, tokens: Tensor, index: Tensor, of_x: slice, keep_rate: float
+        self, i: int, tokens: Tensor, index: Tensor, of_x: slice, keep_rate: float, room: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Block i in both streams at once; ``of_x`` are the rows of X, which alone have adapters (spec 1.4)."""
         block, adapter = self.block(i), cast(AdapterPair, self.adapters[i])
-        attention, q, k = block.attn(block.norm1(tokens))
+        attention, q, k = block.attn(block.norm1(tokens), room)
         scale = block.keep_scale(tokens)
         tokens = tokens + scaled(attention, scale)
         tokens[of_x].add_(scaled(adapter.space(attention[of_x]), None if scale is None else scale[of_x]))
@@ -169,12 +170,12 @@ class SDSTrack(OSTrack):
         scale = block.keep_scale(tokens)
         if scale is not None:
             scale[: of_x.start] = 1  # the published RGB stream has no stochastic depth here
-        tokens = accumulate(tokens, scaled(block.mlp(hidden), scale))
+        tokens = accumulate(tokens, scaled(block.mlp(hidden, room), scale))
         change = scaled(adapter.mlp(hidden[of_x]), None if scale is None else scale[of_x])
         tokens[of_x].add_(change, alpha=MLP_SCALE)
         return tokens, index
 
-    def _fusion_block(self, i: int, tokens: Tensor, skip: int) -> Tensor:
+    def _fusion_block(self, i: int, tokens: Tensor, skip: int, room: Tensor | None) -> Tensor:
         """Block i once more: every token looks at the other sensor's tokens only. The first ``skip`` get no output."""
         block, pair = self.block(i), cast(AdapterPair, self.fusions[str(i)])
         batch, dim = tokens.shape[0] // 2, tokens.shape[2]
@@ -182,11 +183,11 @@ class SDSTrack(OSTrack):
         hidden = block.norm1(tokens)
         (q,) = attn.split(F.linear(hidden[:, skip:], attn.qkv.weight[:dim], attn.qkv.bias[:dim]), 1)
         k, v = attn.split(F.linear(hidden, attn.qkv.weight[dim:], attn.qkv.bias[dim:]), 2)
-        attention = attn.merge(F.scaled_dot_product_attention(q, k.roll(batch, 0), v.roll(batch, 0)))
+        attention = attn.merge(attend(q, k.roll(batch, 0), v.roll(batch, 0)))
         change = attention + pair.space(attention)
         tokens = tokens[:, skip:] + scaled(scaled(change, pair.attention_gate), self._pair_scale(i, batch, tokens))
         hidden = block.norm2(tokens)
-        change = torch.add(block.mlp(hidden), pair.mlp(hidden), alpha=MLP_SCALE)
+        change = torch.add(block.mlp(hidden, room), pair.mlp(hidden), alpha=MLP_SCALE)
         return accumulate(tokens, scaled(scaled(change, pair.mlp_gate), self._pair_scale(i, batch, tokens)))
 
     def _pair_scale(self, i: int, batch: int, tokens: Tensor) -> Tensor | None:

@@ -28,15 +28,18 @@ from modaltrack.models.zoo import SHIPPED
 _ZIP, _PICKLE = b"PK", b"\x80"
 
 
-def save_model(model: Any, path: str | Path, card: Mapping[str, Any]) -> None:
-    """Write a model built by ``create`` as fp16 safetensors with its card; the file appears whole or not at all.
+def save_model(model: Any, path: str | Path, card: Mapping[str, Any], dtype: torch.dtype = torch.float16) -> None:
+    """Write a model built by ``create`` as safetensors with its card; the file appears whole or not at all.
 
-    method, size, config and modalities of the card are filled in from the model. ValueError if a weight is not finite
-    or does not fit into fp16.
+    method, size, config and modalities of the card are filled in from the model. dtype: of the stored floats; other
+    people's weights, which should stay as they are, are stored in float32. ValueError if a weight is not finite or does
+    not fit into ``dtype``.
     """
     path = Path(path)
     config = asdict(model.config)
     facts: dict[str, Any] = {"config": config, "modalities": list(config["modalities"])}
+    if hasattr(model, "missing_policy"):
+        facts["missing_policy"] = model.missing_policy
     if hasattr(model, "name"):
         facts["method"], _, facts["size"] = model.name.rpartition("-")
     elif not {"method", "size"} <= set(card):
@@ -45,9 +48,12 @@ def save_model(model: Any, path: str | Path, card: Mapping[str, Any]) -> None:
     for name, tensor in model.state_dict().items():
         half = tensor.detach().cpu()
         if half.is_floating_point():
-            half = half.to(torch.float16)
+            half = half.to(dtype)
             if not half.isfinite().all():
-                raise ValueError(f"The weight {name} holds NaN, infinity or a value beyond fp16; nothing was written.")
+                kind = str(dtype).removeprefix("torch.")
+                raise ValueError(
+                    f"The weight {name} holds NaN, infinity or a value beyond {kind}; nothing was written."
+                )
         tensors[name] = half.contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -117,7 +123,7 @@ def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str,
     if data[:2] == _ZIP or data[:1] == _PICKLE:
         raise ValueError(
             f"{path} is a pickle (a .pth file), which can run code when read, so it is not opened; "
-            "convert it to safetensors where you trust it."
+            "turn the authors' checkpoints into safetensors with: modaltrack models import."
         )
     length = struct.unpack("<Q", data[:8])[0] if len(data) > 8 else 0
     if data[8:9] != b"{":

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BACKENDS = ("auto", "blocked", "loop", "triton", "mamba_ssm")
-BLOCK = 16  # steps between two states that are kept for the backward pass
+BLOCK = 8  # steps worked on together: with N = 16 the states kept for the backward pass take twice the room of u
 _STEP_FLOATS = 32768  # of one step worked on together: a block of them fits a CPU's cache, and one step one thread
 
 
@@ -163,9 +163,8 @@ def scan_blocked(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> T
 class _Room:
     """Working memory of a tile of rows, reused by all blocks: (T, r, N, D) buffers and their single steps."""
 
-    def __init__(self, like: Tensor, rows: int, count: int) -> None:
-        shape = (BLOCK, rows, *like.shape[1:])
-        self.buffers = [like.new_empty(shape) for _ in range(count)]
+    def __init__(self, like: Tensor, count: int) -> None:
+        self.buffers = [like.new_empty(BLOCK, *like.shape) for _ in range(count)]
         self.steps = [buffer.unbind(0) for buffer in self.buffers]
 
 
@@ -174,37 +173,37 @@ def _tiles(A: Tensor) -> list[slice]:
     return [slice(r, min(r + rows, A.shape[0])) for r in range(0, A.shape[0], rows)]
 
 
-def _time_major(x: Tensor, rows: slice, start: int) -> Tensor:
-    """The block of (R, L, D) that begins at ``start`` as contiguous (n, r, D)."""
-    return x[rows, start : start + BLOCK].transpose(0, 1).contiguous()
+def _blocks(rows: slice, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Blocks (n, r, D) of tensors (R, L, D), in time; views, unless the channels lie apart."""
+    split = [x[rows].transpose(0, 1).split(BLOCK) for x in tensors]
+    return [tuple(v if v.stride(2) == 1 else v.contiguous() for v in views) for views in zip(*split)]
 
 
-def _states(room: _Room, d: Tensor, x: Tensor, A: Tensor, b: Tensor, before: Tensor) -> None:
-    """Decays and states of one block into the room's first two buffers, from the state ``before`` it."""
+def _states(room: _Room, d: Tensor, x: Tensor, A: Tensor, b: Tensor, before: Tensor) -> Tensor:
+    """Decays and states of one block into the room's first two buffers, from the state ``before`` it; the last state."""
     n = d.shape[0]
-    decay, state = room.buffers[0][:n], room.buffers[1][:n]
-    torch.mul(d[:, :, None], A, out=decay).exp_()  # (n, r, N, D)
-    torch.mul(b[..., None], (d * x)[:, :, None], out=state)
-    for a, h in zip(room.steps[0][:n], room.steps[1]):
-        before = h.addcmul_(a, before)
+    torch.mul(d[:, :, None], A, out=room.buffers[0][:n]).exp_()  # (n, r, N, D)
+    torch.mul(b[..., None], (d * x)[:, :, None], out=room.buffers[1][:n])
+    for decay, state in zip(room.steps[0][:n], room.steps[1]):
+        before = state.addcmul_(decay, before)
+    return before
 
 
 def _forward(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, kept: Tensor | None) -> Tensor:
     """y (R, L, D); ``kept`` (ceil(L / T), R, N, D) receives the state before each block."""
-    y = u.new_empty(u.shape)
+    y = torch.empty_like(u, memory_format=torch.contiguous_format)
     for rows in _tiles(A):
         a = A[rows].contiguous()
-        room = _Room(a, a.shape[0], 2)
-        before = torch.zeros_like(a)
-        for start in range(0, u.shape[1], BLOCK):
+        room, before = _Room(a, 2), torch.zeros_like(a)
+        for k, (d, x, b, c, out) in enumerate(_blocks(rows, delta, u, B, C, y)):
             if kept is not None:
-                kept[start // BLOCK, rows] = before
-            d, x, b, c = (_time_major(v, rows, start) for v in (delta, u, B, C))
-            n = d.shape[0]
-            _states(room, d, x, a, b, before)
-            out = torch.bmm(c.flatten(0, 1)[:, None], room.buffers[1][:n].flatten(0, 1))  # (n * r, 1, D)
-            y[rows, start : start + n] = out.view(n, -1, u.shape[2]).transpose(0, 1)
-            before.copy_(room.steps[1][n - 1])
+                kept[k, rows] = before
+            before.copy_(_states(room, d, x, a, b, before))
+            states = room.buffers[1][: d.shape[0]]
+            if d.shape[1] == 1:
+                torch.bmm(c, states[:, 0], out=out)  # (n, 1, N) @ (n, N, D)
+            else:
+                out.copy_(torch.matmul(c[:, :, None], states)[:, :, 0])
     return y
 
 
@@ -221,16 +220,15 @@ class _Blocked(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         u, delta, A, B, C, kept = ctx.saved_tensors
-        du, ddelta, dB, dC = (x.new_empty(x.shape) for x in (u, delta, B, C))
+        du, ddelta, dB, dC = (x.new_empty(x.shape) for x in (u, delta, B, C))  # contiguous, so that blocks are views
         dA = A.new_zeros(A.shape)
         for rows in _tiles(A):
             a = A[rows].contiguous()
-            room = _Room(a, a.shape[0], 3)
+            room = _Room(a, 3)
             later = torch.zeros_like(a)  # what reaches the last state of this block from the next one
-            for start in reversed(range(0, u.shape[1], BLOCK)):
-                before = kept[start // BLOCK, rows]
-                d, x, g, b, c = (_time_major(v, rows, start) for v in (delta, u, grad, B, C))
-                n, here = d.shape[0], slice(start, start + d.shape[0])
+            blocks = enumerate(_blocks(rows, delta, u, B, C, grad, du, ddelta, dB, dC))
+            for k, (d, x, b, c, g, to_u, to_delta, to_b, to_c) in reversed(list(blocks)):
+                n, before = d.shape[0], kept[k, rows]
                 _states(room, d, x, a, b, before)
                 decay, state, back = (buffer[:n] for buffer in room.buffers)
                 torch.mul(c[..., None], g[:, :, None], out=back)  # gradients of the states, (n, r, N, D)
@@ -238,15 +236,15 @@ class _Blocked(torch.autograd.Function):
                 for t in range(n - 2, -1, -1):
                     room.steps[2][t].addcmul_(room.steps[0][t + 1], room.steps[2][t + 1])
                 torch.mul(decay[0], back[0], out=later)
-                dC[rows, here] = torch.matmul(state, g[..., None])[..., 0].transpose(0, 1)
-                dB[rows, here] = torch.matmul(back, (d * x)[..., None])[..., 0].transpose(0, 1)
+                to_c.copy_(torch.matmul(state, g[..., None])[..., 0])
+                to_b.copy_(torch.matmul(back, (d * x)[..., None])[..., 0])
                 s = torch.matmul(b[:, :, None], back)[:, :, 0]  # (n, r, D)
-                decay.mul_(back)  # becomes the gradient of the exponents, through exp
+                torch.mul(s, d, out=to_u)
+                decay.mul_(back)  # becomes the gradient of the exponents: through exp, and then times the state before
                 decay[0].mul_(before)
                 decay[1:].mul_(state[:-1])
                 torch.mul(decay, a, out=state)
-                du[rows, here] = (s * d).transpose(0, 1)
-                ddelta[rows, here] = torch.addcmul(state.sum(2), s, x).transpose(0, 1)
+                to_delta.copy_(torch.addcmul(state.sum(2), s, x))
                 dA[rows] += decay.mul_(d[:, :, None]).sum(0)
         return du, ddelta, dA, dB, dC
 

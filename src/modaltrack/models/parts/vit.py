@@ -21,7 +21,12 @@ class PatchStem(nn.Module):
         self.proj = nn.Conv2d(3, dim, patch, patch)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.proj(image).flatten(2).transpose(1, 2)  # (B, N, D)
+        patch = self.proj.kernel_size[0]
+        rows, columns = image.shape[2] // patch, image.shape[3] // patch
+        # patches do not overlap, so the convolution is one matrix product, which CPUs do faster
+        patches = image.unflatten(3, (columns, patch)).unflatten(2, (rows, patch))  # (B, 3, rows, p, columns, p)
+        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, N, 3 * p * p)
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)  # (B, N, D)
 
 
 class ConvStem(nn.Module):
@@ -53,6 +58,40 @@ class ConvStem(nn.Module):
 STEMS = {"patch": PatchStem, "conv": ConvStem}
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Scaled dot-product attention of (B, H, N, d) heads.
+
+    In training on a CPU the plain products are used: for the few tokens of the tiny models the backward pass of torch's
+    fused kernel takes three times as long (a third of a whole training step).
+    """
+    if torch.is_grad_enabled() and q.device.type == "cpu" and k.shape[2] <= 256:
+        logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, H, N, M)
+        return logits.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def working_room(tokens: Tensor, mlp_ratio: float) -> Tensor | None:
+    """Memory for the widest intermediate result of a block, to be used again by every block; None where of no use.
+
+    On a CPU, fresh memory for each of them costs a twentieth of the time in page faults.
+    """
+    plain = tokens.device.type == "cpu" and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    if not plain or torch.compiler.is_compiling():
+        return None
+    return tokens.new_empty(int(tokens.numel() * max(3.0, mlp_ratio)))
+
+
+def linear_into(layer: nn.Linear, x: Tensor, room: Tensor | None) -> Tensor:
+    """``layer(x)``, written into ``room`` if there is one; what an earlier call wrote there is gone."""
+    if room is None:
+        return layer(x)
+    rows = x.flatten(0, -2)
+    out = room[: rows.shape[0] * layer.out_features].view(rows.shape[0], layer.out_features)
+    if layer.bias is None:
+        return torch.mm(rows, layer.weight.t(), out=out).view(*x.shape[:-1], layer.out_features)
+    return torch.addmm(layer.bias, rows, layer.weight.t(), out=out).view(*x.shape[:-1], layer.out_features)
+
+
 class Attention(nn.Module):
     """Multi-head attention whose projections can also be used one by one: fusion and elimination need the parts."""
 
@@ -71,10 +110,10 @@ class Attention(nn.Module):
         """(B, H, N, d) -> (B, N, D) through the output projection."""
         return self.proj(heads.transpose(1, 2).flatten(2))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, room: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens (B, N, D) -> output (B, N, D) and the queries and keys (B, H, N, d), which elimination reads."""
-        q, k, v = self.split(self.qkv(x), 3)
-        return self.merge(F.scaled_dot_product_attention(q, k, v)), q, k
+        q, k, v = self.split(linear_into(self.qkv, x, room), 3)
+        return self.merge(attend(q, k, v)), q, k
 
 
 class Mlp(nn.Module):
@@ -85,8 +124,9 @@ class Mlp(nn.Module):
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+    def forward(self, x: Tensor, room: Tensor | None = None) -> Tensor:
+        hidden = linear_into(self.fc1, x, room)  # (B, N, hidden)
+        return self.fc2(F.gelu(hidden) if torch.is_grad_enabled() else torch.ops.aten.gelu_(hidden))
 
 
 class Block(nn.Module):
@@ -122,7 +162,8 @@ def init_linear(module: nn.Module) -> None:
     """The family's initialiser: truncated normal of std 0.02 for every linear layer, adapters included; zero bias."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def sincos_positions(dim: int, grid: int) -> Tensor:

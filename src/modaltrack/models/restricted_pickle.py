@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a pickle as data: its opcodes are interpreted here, so no class is imported and nothing named in it is called.
+
+Python's own unpickler calls whatever a file names. This one knows a short table of builders (containers, numbers,
+tensors still without their values); every other class or function becomes an inert ``Placeholder`` that swallows what
+the file wants done with it. Format: the documentation of Python's ``pickletools``, protocols 0 to 5.
+"""
+
+from __future__ import annotations
+
+import math
+import pickletools
+import struct
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+STORAGE_TYPES = {
+    f"{module}.{kind}Storage": dtype
+    for module in ("torch", "torch.storage", "torch.cuda")
+    for kind, dtype in {
+        "Double": torch.float64,
+        "Float": torch.float32,
+        "Half": torch.float16,
+        "BFloat16": torch.bfloat16,
+        "Long": torch.int64,
+        "Int": torch.int32,
+        "Short": torch.int16,
+        "Char": torch.int8,
+        "Byte": torch.uint8,
+        "Untyped": torch.uint8,
+        "Bool": torch.bool,
+    }.items()
+}
+DTYPES = {str(dtype): dtype for dtype in STORAGE_TYPES.values()}  # "torch.float32"
+_NUMPY = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i1": "b"}  # numpy's names -> struct's
+_NUMPY |= {"u8": "Q", "u4": "I", "u2": "H", "u1": "B", "b1": "?"}
+_EXPANDED_LIMIT = 2**28  # elements of a tensor that repeats its storage by strides of zero
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A block of values that lies elsewhere in the file: its key there, type and number of values."""
+
+    key: str
+    dtype: torch.dtype
+    count: int
+
+
+@dataclass(frozen=True)
+class TensorPlan:
+    """A tensor without its values: where in which storage it lies, in elements."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Name:
+    """A class or function that the file names; it is neither imported nor looked up."""
+
+    path: str
+
+
+@dataclass(eq=False)
+class Placeholder:
+    """What an unknown class or function would have made. Never called, never filled."""
+
+    path: str
+
+
+@dataclass(eq=False)
+class NumpyType:
+    """A numpy number type, ``code`` as in "f8"; its byte order comes after it in the file."""
+
+    code: str
+    order: str = "<"
+
+
+class _Mark:
+    """Where the operands of an opcode with any number of them begin."""
+
+
+@dataclass
+class Reading:
+    """What a pickle held: its value, and the unknown names in it; ``called`` are those it wanted to have called.
+
+    storages: key -> every block of values that it refers to, those of dropped parts too.
+    """
+
+    value: Any = None
+    storages: dict[str, Storage] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    called: set[str] = field(default_factory=set)
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Any:
+    if not isinstance(storage, Storage):
+        return Placeholder("a tensor without a storage")
+    numbers = (offset, *shape, *stride)
+    if len(shape) != len(stride) or not all(type(n) is int and 0 <= n < 2**48 for n in numbers):
+        raise ValueError("a tensor has an impossible shape")
+    count = math.prod(shape)
+    last = offset + sum((n - 1) * s for n, s in zip(shape, stride))
+    if count and last >= storage.count:
+        raise ValueError(f"a tensor of shape {tuple(shape)} reaches beyond its {storage.count} stored values")
+    if count > max(storage.count, _EXPANDED_LIMIT):
+        raise ValueError(f"a tensor of shape {tuple(shape)} claims more values than the file holds")
+    return TensorPlan(storage, offset, tuple(shape), tuple(stride))
+
+
+def _numpy_scalar(kind: Any, data: Any = None, *_: Any) -> Any:
+    if not isinstance(kind, NumpyType) or kind.code not in _NUMPY or not isinstance(data, bytes | str):
+        return Placeholder("numpy.scalar")
+    raw = data.encode("latin1") if isinstance(data, str) else data
+    return struct.unpack(kind.order + _NUMPY[kind.code], raw)[0]
+
+
+# All that is ever called, under every name that files use for it. None of them does anything but make its value.
+BUILDERS: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": lambda items=(): OrderedDict((k, v) for k, v in items),
+    "collections.defaultdict": lambda *_: {},
+    "_codecs.encode": lambda text, coding="latin1": text.encode("latin1") if isinstance(text, str) else b"",
+    "torch.Size": lambda sizes=(): torch.Size([int(n) for n in sizes]),
+    "torch.device": lambda *names: Placeholder("torch.device"),  # tensors are always built on the CPU
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": lambda data, *_: data,
+    "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+    "numpy.dtype": lambda code, *_: NumpyType(str(code)),
+    "numpy.core.multiarray.scalar": _numpy_scalar,
+    "numpy._core.multiarray.scalar": _numpy_scalar,
+}
+for _python in ("builtins", "__builtin__"):
+    BUILDERS |= {
+        f"{_python}.set": lambda items=(): set(items),
+        f"{_python}.frozenset": lambda items=(): frozenset(items),
+        f"{_python}.list": lambda items=(): list(items),
+        f"{_python}.tuple": lambda items=(): tuple(items),
+        f"{_python}.dict": lambda *_: {},
+        f"{_python}.complex": lambda real=0.0, imaginary=0.0: complex(float(real), float(imaginary)),
+        f"{_python}.bytearray": lambda *_: Placeholder("bytearray"),
+    }
+
+_VALUES = {"INT", "LONG", "FLOAT", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "STRING", "BINSTRING"}
+_VALUES |= {"SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES"}
+_VALUES |= {"SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
+_COLLECT: dict[str, Callable[[list[Any]], Any]] = {
+    "LIST": list,
+    "TUPLE": tuple,
+    "FROZENSET": frozenset,
+    "DICT": lambda items: dict(zip(items[::2], items[1::2])),
+}
+
+
+class Stream(Protocol):
+    """Bytes that can be read piece by piece: a BytesIO or a memory map (their ``read`` never makes room in advance)."""
+
+    def read(self, count: int, /) -> bytes: ...
+    def readline(self) -> bytes: ...
+
+
+def read_pickle(file: Stream) -> Reading:
+    """Interpret one pickle from ``file`` and leave the position behind it; ValueError for a damaged one."""
+    machine = _Machine()
+    try:
+        for opcode, argument, _ in pickletools.genops(file):  # type: ignore[arg-type]
+            machine.do(opcode.name, argument)
+        (machine.reading.value,) = machine.take(1)
+    except (IndexError, KeyError, TypeError, AttributeError, OverflowError, UnicodeError, struct.error) as error:
+        raise ValueError(f"its pickle is damaged ({type(error).__name__}: {error})") from None
+    return machine.reading
+
+
+class _Machine:
+    """The stack and the memo of the pickle's little language."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.reading = Reading()
+
+    def do(self, name: str, argument: Any) -> None:
+        """Carry out one opcode."""
+        stack = self.stack
+        if name in _VALUES:
+            stack.append(argument)
+        elif name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name in _EMPTY:
+            stack.append(_EMPTY[name]())
+        elif name in _COLLECT:
+            stack.append(_COLLECT[name](self.since_mark()))
+        elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            stack.append(tuple(self.take(int(name[-1]))))
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            self.memo[int(argument)] = stack[-1]
+        elif name == "MEMOIZE":
+            self.memo[len(self.memo)] = stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(self.memo[int(argument)])
+        elif name in ("PROTO", "FRAME", "STOP"):
+            pass
+        elif (method := getattr(self, f"op_{name.lower()}", None)) is not None:
+            method(argument)
+        else:  # registered extensions, buffers outside the file, storages named by plain text
+            raise ValueError(f"its pickle uses {name}, which no checkpoint needs")
+
+    def take(self, count: int) -> list[Any]:
+        """The last ``count`` values, off the stack."""
+        taken = [self.stack.pop() for _ in range(count)][::-1]
+        if any(isinstance(value, _Mark) for value in taken):
+            raise IndexError("a mark is where a value should be")
+        return taken
+
+    def since_mark(self) -> list[Any]:
+        """All values after the last mark, off the stack together with it."""
+        at = next(i for i in range(len(self.stack) - 1, -2, -1) if i < 0 or isinstance(self.stack[i], _Mark))
+        if at < 0:
+            raise IndexError("there is no mark")
+        values = self.stack[at + 1 :]
+        del self.stack[at:]
+        return values
+
+    def call(self, target: Any, arguments: Any) -> Any:
+        """The value of a call that the file asks for: made by a builder of ours, or an inert placeholder."""
+        path = target.path if isinstance(target, Name | Placeholder) else type(target).__name__
+        if isinstance(target, Name) and path in BUILDERS and isinstance(arguments, tuple):
+            return BUILDERS[path](*arguments)
+        if isinstance(target, Name) and path == "copyreg._reconstructor" and isinstance(arguments, tuple) and arguments:
+            return self.make(arguments[0])
+        self.reading.unknown.add(path)
+        self.reading.called.add(path)
+        return Placeholder(path)
+
+    def make(self, kind: Any, *arguments: Any) -> Any:
+        """A new object of a class: one of ours if the class is known, otherwise an inert placeholder."""
+        path = kind.path if isinstance(kind, Name | Placeholder) else type(kind).__name__
+        if isinstance(kind, Name) and path in BUILDERS:
+            return BUILDERS[path](*arguments)
+        self.reading.unknown.add(path)
+        return Placeholder(path)
+
+    def name(self, module: Any, attribute: Any) -> Any:
+        """What a dotted name stands for: a type of numbers, or the name itself."""
+        path = f"{module}.{attribute}".replace("copy_reg.", "copyreg.")
+        return DTYPES.get(path, Name(path))
+
+    # The opcodes that do more than push a value; ``argument`` is what follows them in the file.
+
+    def op_mark(self, argument: Any) -> None:
+        self.stack.append(_Mark())
+
+    def op_pop(self, argument: Any) -> None:
+        self.stack.pop()
+
+    def op_pop_mark(self, argument: Any) -> None:
+        self.since_mark()
+
+    def op_dup(self, argument: Any) -> None:
+        self.stack.append(self.stack[-1])
+
+    def op_append(self, argument: Any) -> None:
+        self.extend(self.take(1))
+
+    def op_appends(self, argument: Any) -> None:
+        self.extend(self.since_mark())
+
+    def op_additems(self, argument: Any) -> None:
+        values = self.since_mark()
+        if isinstance(self.stack[-1], set):
+            self.stack[-1].update(values)
+
+    def extend(self, values: list[Any]) -> None:
+        if isinstance(self.stack[-1], list):
+            self.stack[-1].extend(values)
+
+    def op_setitem(self, argument: Any) -> None:
+        self.set_items(self.take(2))
+
+    def op_setitems(self, argument: Any) -> None:
+        self.set_items(self.since_mark())
+
+    def set_items(self, values: list[Any]) -> None:
+        if isinstance(self.stack[-1], dict):
+            self.stack[-1].update(zip(values[::2], values[1::2]))
+
+    def op_global(self, argument: str) -> None:
+        self.stack.append(self.name(*argument.split(" ", 1)))
+
+    def op_stack_global(self, argument: Any) -> None:
+        self.stack.append(self.name(*self.take(2)))
+
+    def op_reduce(self, argument: Any) -> None:
+        self.stack.append(self.call(*self.take(2)))
+
+    def op_newobj(self, argument: Any) -> None:
+        kind, arguments = self.take(2)
+        self.stack.append(self.make(kind, *arguments))
+
+    def op_newobj_ex(self, argument: Any) -> None:
+        kind, arguments, _ = self.take(3)
+        self.stack.append(self.make(kind, *arguments))
+
+    def op_obj(self, argument: Any) -> None:
+        kind, *arguments = self.since_mark()
+        self.stack.append(self.call(kind, tuple(arguments)))
+
+    def op_inst(self, argument: str) -> None:
+        arguments = self.since_mark()
+        self.stack.append(self.call(self.name(*argument.split(" ", 1)), tuple(arguments)))
+
+    def op_build(self, argument: Any) -> None:
+        (state,) = self.take(1)
+        target = self.stack[-1]  # the state of anything but a number type is dropped: no attribute is ever set
+        if isinstance(target, NumpyType) and isinstance(state, tuple) and state[1:2] == (">",):
+            target.order = ">"
+
+    def op_binpersid(self, argument: Any) -> None:
+        (identity,) = self.take(1)
+        kind, storage_type, key, _, count, *view = identity
+        dtype = STORAGE_TYPES.get(storage_type.path) if isinstance(storage_type, Name) else None
+        if kind != "storage" or type(count) is not int or count < 0 or any(v is not None for v in view):
+            raise ValueError(f"it refers to values outside of it in a way that no checkpoint needs ({kind})")
+        if dtype is None:
+            self.stack.append(self.make(storage_type))
+        else:
+            self.stack.append(self.reading.storages.setdefault(str(key), Storage(str(key), dtype, count)))

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SMSTracker: RGB and one other sensor X walk through one OSTrack, a third path collects what both of them answer.
+
+Legend: B batch, S streams (2 with both sensors), N = Nz + Nx tokens of one stream (template first), D width.
+Both streams are stacked along the batch, RGB first, (S * B, N, D): the shared weights see one large matrix product.
+Source: Chan et al., ICCV 2025; after spec smstracker.md. What is marked ours is not in the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from modaltrack.frame import Modality
+from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
+from modaltrack.models.parts.concat_state_space import ConcatStateSpace
+from modaltrack.models.parts.cross_state_space import CrossStateSpace
+from modaltrack.models.parts.drop_key import attend_dropping_keys
+from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
+from modaltrack.models.parts.score_mask import ScoreMaskFusion
+from modaltrack.models.parts.vit import accumulate, init_linear, scaled, working_room
+from modaltrack.models.prediction import Images, Prediction, Presence
+from modaltrack.models.registry import register
+
+
+@dataclass(frozen=True)
+class SMSTrackerConfig(OSTrackConfig):
+    """OSTrack's sizes and SMSTracker's additions; the defaults are the authors'.
+
+    modalities: RGB and the kinds of X the weights are for. interactions: how often the streams interact, evenly spread
+    over the blocks (1, 2, 3, 4 or 6 of 12). merge: "published" or "max" (ours) in the score-mask fusion. score_heads,
+    score_dropout: of its attention. drop_key: chance of a key to be dropped in training, in every attention.
+    norm_streams: whether an interaction also normalises the two streams (published) or the mixed path alone (ours).
+    interaction_init: "normal" (published) or "zero" (ours) for what interactions add to the streams. mixed_gate_init:
+    None (published) or the initial value of a learnable gate on the mixed path in the final sum (ours).
+    """
+
+    modalities: tuple[Modality, ...] = tuple(Modality)
+    elimination_blocks: tuple[int, ...] = ()
+    interactions: int = 1
+    merge: str = "published"
+    score_heads: int = 6
+    score_dropout: float = 0.1
+    drop_key: float = 0.1
+    states: int = 4
+    norm_streams: bool = True
+    interaction_init: str = "normal"
+    mixed_gate_init: float | None = None
+
+
+class Interaction(nn.Module):
+    """A cross block, which changes both streams, and a concat block, which makes of them what the mixed path gets."""
+
+    def __init__(self, dim: int, states: int) -> None:
+        super().__init__()
+        self.cross = CrossStateSpace(dim, states)
+        self.concat = ConcatStateSpace(dim, states)
+
+
+class SMSTracker(OSTrack):
+    """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
+
+    The mixed path is kept for the search tokens only: nothing but the head reads it, so the template's part of it, and
+    of the last interaction, would change no number. Missing modalities are ours, see ``missing_policy``.
+    """
+
+    missing_policy = "A sample with one sensor runs that stream alone, without mixed path and interactions."
+    config: SMSTrackerConfig
+
+    def __init__(self, config: SMSTrackerConfig) -> None:
+        super().__init__(config)
+        c = config
+        if c.elimination_blocks:
+            raise ValueError("SMSTracker eliminates no candidates; elimination_blocks has to be ().")
+        if c.interactions < 1 or c.depth % c.interactions:
+            raise ValueError(f"interactions is {c.interactions}; expected a divisor of the depth, {c.depth}.")
+        if c.interaction_init not in ("normal", "zero"):
+            raise ValueError(f"interaction_init is {c.interaction_init!r}; expected normal or zero.")
+        self.score = ScoreMaskFusion(c.dim, c.score_heads, c.merge, c.drop_key, c.score_dropout)
+        self.interactions = nn.ModuleList([Interaction(c.dim, c.states) for _ in range(c.interactions)])
+        self.interaction_norm = nn.LayerNorm(c.dim, eps=1e-6)
+        self.mixed_gate = None if c.mixed_gate_init is None else nn.Parameter(torch.full((c.dim,), c.mixed_gate_init))
+        self.score.apply(init_linear)
+        self.interactions.apply(init_linear)  # of the published start this leaves only the concat block's step sizes
+        if c.interaction_init == "zero":
+            for j in range(c.interactions):
+                for own in (self.interaction(j).cross.rgb, self.interaction(j).cross.x):
+                    nn.init.zeros_(own.out_proj.weight)
+
+    def interaction(self, j: int) -> Interaction:
+        """Interaction j with its type."""
+        return cast(Interaction, self.interactions[j])
+
+    def forward(  # type: ignore[override]
+        self, template: Images, search: Images, present: Presence | None = None
+    ) -> Prediction:
+        """Normalised images per modality -> Prediction.
+
+        present: per modality which samples have it, (B,) bool; a key missing in an image mapping counts as missing for
+        the whole batch. A sample without any sensor gets a meaningless prediction; a batch without any is an error.
+        """
+        c = self.config
+        modalities = rgb_and_other(template, search, c.modalities, c.template_size, c.search_size)
+        return run_by_presence(self._run, template, search, modalities, present)
+
+    def _run(self, template: Images, search: Images, modalities: list[Modality]) -> Prediction:
+        z, x = (
+            torch.cat([cast(Mapping[Modality, Tensor], images)[m] for m in modalities]) for images in (template, search)
+        )
+        tokens = self.embed(self.patch_embed, z, x)  # one stem and one set of positions for both sensors
+        return self.predict(self.paths(tokens, len(modalities)))
+
+    def paths(self, tokens: Tensor, streams: int) -> Tensor:
+        """Stacked tokens (S * B, N, D) -> normalised sum of the paths at the search tokens (B, Nx, D)."""
+        room = working_room(tokens, self.config.mlp_ratio)
+        interval = len(self.blocks) // self.config.interactions
+        mixed = self.score(tokens[:, self.num_template :], self.num_search, room) if streams == 2 else None
+        for i in range(len(self.blocks)):
+            tokens = self._stream_block(i, tokens, room)
+            if mixed is not None:
+                mixed = accumulate(mixed, self.score(tokens, self.num_search, room))
+            if (i + 1) % interval == 0:
+                if i == len(self.blocks) - 1:
+                    tokens = tokens[:, self.num_template :]
+                tokens, mixed = self._interact(i // interval, tokens, mixed)
+        if mixed is None:
+            return self.norm(tokens)
+        rgb, x = tokens.chunk(2)
+        return self.norm(rgb + scaled(mixed, self.mixed_gate) + x)
+
+    def _stream_block(self, i: int, tokens: Tensor, room: Tensor | None) -> Tensor:
+        """Block i in both streams at once: a plain one, except that in training keys are dropped."""
+        block, rate = self.block(i), self.config.drop_key
+        hidden = block.norm1(tokens)
+        if self.training and rate:
+            q, k, v = block.attn.split(block.attn.qkv(hidden), 3)
+            attention = block.attn.merge(attend_dropping_keys(q, k, v, rate))
+        else:
+            attention = block.attn(hidden, room)[0]
+        tokens = tokens + scaled(attention, block.keep_scale(tokens))
+        return accumulate(tokens, scaled(block.mlp(block.norm2(tokens), room), block.keep_scale(tokens)))
+
+    def _interact(self, j: int, tokens: Tensor, mixed: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Interaction j on the template's and the search's grid by themselves; a lone stream is only normalised."""
+        if mixed is not None:
+            pair = self.interaction(j)
+            parts = []
+            for part in tokens.split([tokens.shape[1] - self.num_search, self.num_search], 1):
+                parts.append(torch.cat(pair.cross(*part.chunk(2))) if part.shape[1] else part)
+            mixed = self.interaction_norm(mixed + pair.concat(*parts[1].chunk(2)))
+            tokens = torch.cat(parts, 1)
+        return self.interaction_norm(tokens) if self.config.norm_streams else tokens, mixed
+
+
+@register(SMSTracker)
+def smstracker_base() -> SMSTrackerConfig:
+    """The authors' SMSTracker on OSTrack-256, with one interaction behind the last block."""
+    return SMSTrackerConfig()
+
+
+@register(SMSTracker)
+def smstracker_tiny() -> SMSTrackerConfig:
+    """Ours: each stream starts exactly as the tiny OSTrack, the mixed path nearly closed, sensors merged in place."""
+    return SMSTrackerConfig(
+        **TINY,
+        interactions=3,
+        merge="max",
+        score_heads=3,
+        score_dropout=0.0,
+        norm_streams=False,
+        interaction_init="zero",
+        mixed_gate_init=1e-2,
+    )
