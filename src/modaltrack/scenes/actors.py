@@ -38,8 +38,8 @@ def _blank(n: int) -> Parts:
     return parts
 
 
-def _put(parts: Parts, k: int, centre: tuple, half: tuple, angle: object, roundness: object,
-         colour: NDArray, heat: object, relief: object, stripes: object = 0.0, frequency: object = 6.0) -> None:  # fmt: skip
+def _put(parts: Parts, k: int, centre: tuple, half: tuple, angle: object, roundness: object, colour: NDArray,
+         heat: object, relief: object, stripes: object = 0.0, frequency: object = 6.0) -> None:  # fmt: skip
     """Fill part `k`; every value is a number, (n,) or (n, phases)."""
 
     def spread(value: object) -> NDArray[np.float32]:
@@ -79,7 +79,6 @@ def _walker(rng: Rng, n: int) -> Parts:
     _put(parts, 6, (0.0, -0.89), (0.13, 0.08), 0.0, 1.0, _colour(rng, n), warm * 0.9, 0.5)
     bag = rng.random(n) < 0.35
     _put(parts, 7, (-0.2, -0.3), (np.where(bag, 0.13, -1), 0.22), 0.0, 0.5, _colour(rng, n), 0.45, 0.4)
-    # Two legs were written to 0 and 3; the order 0..7 is the order of painting, back to front.
     return parts
 
 

@@ -2,7 +2,8 @@
 """Whole clips of the synthetic world: one target on its way, seen by four cameras, with truth and attributes.
 
 A clip is a function of its seed. Trajectories are drawn for the whole length at once; pictures are rendered a few
-frames at a time when they are asked for, so a long clip needs no more memory than a short one. Shapes: T frames, K actors.
+frames at a time when they are asked for, so a long clip needs no more memory than a short one. Shapes: T frames, K
+actors.
 """
 
 from __future__ import annotations
@@ -287,9 +288,11 @@ def _layers(script: _Script, rows: Tensor, height: int, width: int, background: 
 class _Frames(Sequence[Frame]):
     """The pictures of a clip, rendered CHUNK frames at a time; only the last chunk is kept."""
 
-    def __init__(self, script: _Script, seed: int, length: int, height: int, width: int, modalities: tuple[Modality, ...]):  # fmt: skip
+    def __init__(
+        self, script: _Script, seed: int, length: int, size: tuple[int, int], modalities: tuple[Modality, ...]
+    ) -> None:
         self._script, self._seed, self._length = script, seed, length
-        self._height, self._width, self._modalities = height, width, modalities
+        (self._height, self._width), self._modalities = size, modalities
         self._chunk: tuple[int, list[Frame]] | None = None
 
     def __len__(self) -> int:
@@ -385,7 +388,7 @@ def clip(
     wanted = tuple(Modality(m) for m in modalities)
     return Clip(
         name=name or f"{'hard' if hard else 'easy'}-{seed}",
-        frames=_Frames(script, seed, length, height, width, wanted),
+        frames=_Frames(script, seed, length, size, wanted),
         boxes=boxes,
         visible=visible,
         attributes=frozenset(_attributes(what, boxes, visible, script)),

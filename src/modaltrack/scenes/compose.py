@@ -47,10 +47,11 @@ class Layer:
 
 @dataclass(slots=True)
 class Fields:
-    """albedo (N, 3, H, W), heat (N, 1, H, W), inverse_depth (N, 1, H, W); owner (N, H, W) int16: the topmost layer, -1 = none.
+    """What the sensors read, and who is where.
 
-    boxes: (N, K, 4) xyxy of what of each actor lies in the frame, as if nothing hid it. area: (N, K) pixels of the whole
-    actor, in the frame or not. seen: (N, K) its pixels in the frame that nothing hides.
+    albedo (N, 3, H, W), heat (N, 1, H, W), inverse_depth (N, 1, H, W); owner (N, H, W) int16: topmost layer, -1 = none.
+    boxes: (N, K, 4) xyxy of what of each actor lies in the frame, as if nothing hid it. area: (N, K) pixels of the
+    whole actor, in the frame or not. seen: (N, K) its pixels in the frame that nothing hides.
     """
 
     values: Tensor

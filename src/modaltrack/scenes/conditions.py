@@ -47,7 +47,7 @@ def change_light(weather: Weather, amount: Tensor | float) -> Weather:
 
 
 def camouflage(shape: tuple[int, ...], generator: torch.Generator, hard: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
-    """How far actors hide, each 0..1 of `shape`: (in colour, in heat, in depth). At most one sensor is blinded fully in two draws of three."""
+    """How far actors hide, each 0..1 of `shape`: in colour, in heat, in depth; rarely from two sensors at once."""
     blind = torch.rand(shape, generator=generator)
     step = 0.1 + 0.12 * hard
     strong = uniform(shape, 0.7, 1.0, generator)

@@ -100,12 +100,12 @@ class PairSampler:
     # -- one rendered batch of scenes --------------------------------------------------------------------------------
 
     def _layers(self, s: int, g: torch.Generator, background: Tensor) -> tuple[list[Layer], list[Layer], Tensor]:
-        """Layers at both instants (rows: scene-major, 2 instants) and one moment before them, and the actors' motion."""
+        """Layers at both instants (rows: scene-major, 2 instants), a moment before them, and the camera's shake."""
         order = ["small", "medium", "small", "medium", "large", "medium", "large"]
         swap = int(torch.randint(0, 6, (1,), generator=g))
         order[swap], order[swap + 1] = order[swap + 1], order[swap]
         k_count = len(order)
-        troupe, n = self._troupe, self.num_actors
+        n = self.num_actors
         actors = torch.randint(0, n, (s, k_count), generator=g)
         # Distractors of the same kind: neighbours in the troupe are of one kind; some are twins of another layer.
         for k in range(1, k_count):
@@ -254,8 +254,10 @@ class PairSampler:
             present=dict.fromkeys(wanted, present),
         )
 
-    def _crop_target(self, images: Tensor, target: Tensor, share: Tensor, g: torch.Generator) -> tuple[Tensor, ...]:  # fmt: skip
-        """Template and search crops around (S, 2, 4) xywh; jitter up to the published one (centre factor 3, scale factor 0.25)."""
+    def _crop_target(
+        self, images: Tensor, target: Tensor, share: Tensor, g: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Template and search crops around (S, 2, 4) xywh; jitter up to the published one (centre 3, scale 0.25)."""
         s, device = images.shape[0], images.device
         width = target[:, 1, 2:]
         jittered = width * torch.exp(0.25 * torch.randn(s, 2, generator=g).clamp(-2, 2)).to(device)

@@ -71,7 +71,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 def irradiance(albedo: Tensor, weather: Weather) -> Tensor:
     """Light that reaches the lens, (N, 3, H, W), before fog: albedo under a tilted light."""
-    n, _, h, w = albedo.shape
+    h, w = albedo.shape[-2:]
     y = torch.linspace(-1, 1, h, device=albedo.device).view(1, 1, h, 1)
     x = torch.linspace(-1, 1, w, device=albedo.device).view(1, 1, 1, w)
     slope = (1 + _col(weather.slope[:, 0]) * x + _col(weather.slope[:, 1]) * y).clamp(min=0.15)
@@ -117,7 +117,7 @@ def _jet() -> Tensor:
 
 
 def depth_millimetres(inverse_depth: Tensor, weather: Weather, generator: torch.Generator) -> Tensor:
-    """The depth camera, (N, 1, H, W) millimetres: noise grows with the square of the range, edges and far points are holes (0)."""
+    """The depth camera, (N, 1, H, W) millimetres: noise grows with the squared range, edges and far points are 0."""
     n, _, h, w = inverse_depth.shape
     distance = 1 / inverse_depth.clamp(min=0.02)
     noise = torch.randn(n, 1, h, w, generator=generator, device=distance.device)

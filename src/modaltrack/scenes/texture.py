@@ -18,7 +18,7 @@ LEAF_CELLS = (192, 96, 48, 24, 12)
 
 
 def fractal_noise(n: int, size: int, generator: torch.Generator, coarsest: int = 3, decay: float = 0.55) -> Tensor:
-    """(n, 1, size, size) smooth noise with zero mean and about unit variance; `decay` is the gain from octave to octave."""
+    """(n, 1, size, size) noise of about zero mean and unit variance; `decay` is the gain from octave to octave."""
     out = torch.zeros(n, 1, size, size)
     gain, cells, power = 1.0, coarsest, 0.0
     while cells <= size // 2:
