@@ -19,11 +19,11 @@ SMALL = {"dim": 48, "depth": 2, "heads": 2, "head_channels": 16, "template_size"
 
 
 def test_fields_are_options() -> None:
-    words = ["sdstrack-tiny-scenes", "--out", "o", "--lr", "0.1", "--modalities", "depth", "--trainable.2.lr", "0.1"]
+    words = ["sdstrack-tiny-scenes", "--out", "o", "--lr", "0.1", "--modalities", "depth", "--trainable.1.lr", "0.1"]
     options = parse([*words, "--model-options", "drop_path", "0.1", "--amp", "none", "--no-export"])
     assert options.recipe.lr == 0.1
     assert options.recipe.modalities == ("depth",)
-    assert options.recipe.trainable[2].lr == 0.1
+    assert options.recipe.trainable[1].lr == 0.1
     assert options.recipe.model_options == {"drop_path": 0.1}
     assert options.out == Path("o")
     assert not options.export
