@@ -131,7 +131,7 @@ def _per_item(vector: Tensor) -> Tensor:
 
 def _by_rows(scan: Scan, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
     """Every group of every item becomes a row with one B and C: (B, L, G * D) -> (R, L, D) and back."""
-    batch, length, channels = u.shape
+    batch, _, channels = u.shape
     groups = B.shape[2] if B.ndim == 4 else 1
     A = A.expand(batch, -1, -1).unflatten(1, (groups, channels // groups)).flatten(0, 1).transpose(1, 2)  # (R, N, D)
     if B.ndim == 4:
@@ -180,7 +180,7 @@ def _blocks(rows: slice, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
 
 
 def _states(room: _Room, d: Tensor, x: Tensor, A: Tensor, b: Tensor, before: Tensor) -> Tensor:
-    """Decays and states of one block into the room's first two buffers, from the state ``before`` it; the last state."""
+    """Decays and states of one block into the room's first two buffers; the state before it -> its last state."""
     n = d.shape[0]
     torch.mul(d[:, :, None], A, out=room.buffers[0][:n]).exp_()  # (n, r, N, D)
     torch.mul(b[..., None], (d * x)[:, :, None], out=room.buffers[1][:n])
