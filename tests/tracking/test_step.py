@@ -70,6 +70,19 @@ def test_late_template_waits_for_tracking(model) -> None:
     assert state.template_present[THERMAL][0]
 
 
+def test_blank_picture_is_no_template_where_another_sensor_sees_the_target(model) -> None:
+    """An event camera shows nothing before something moves; its template is the first picture that shows something."""
+    boxes = path(4)
+    first = frame(0, boxes[0], RGB)
+    blank = Frame({**first.images, EVENT: np.full((120, 160, 3), 255, np.uint8)})
+    state = start(model, blank, boxes[0])
+    assert EVENT not in state.template
+    state = step(model, state, frame(1, boxes[1], RGB, EVENT))
+    assert state.template_present[EVENT][0]
+    alone = start(model, Frame({EVENT: blank.images[EVENT]}), boxes[0])
+    assert alone.template_present[EVENT][0]  # better than nothing
+
+
 def test_first_template_is_never_replaced(model) -> None:
     boxes = path(4)
     state = start(model, frame(0, boxes[0], RGB, THERMAL), boxes[0])

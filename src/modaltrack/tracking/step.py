@@ -109,7 +109,11 @@ def _check_sensors(model: Any, frame: Frame) -> None:
 
 @torch.inference_mode()
 def _fill_templates(model: Any, state: State, frames: Sequence[Frame]) -> State:
-    """Cut the templates that are still missing from these frames, for the targets that are TRACKING in them."""
+    """Cut the templates that are still missing from these frames, for the targets that are TRACKING in them.
+
+    A crop of one colour (an event camera before anything moved, a blind sensor) shows nothing to look for: it is not
+    taken as long as the target has another template to be followed by (ours).
+    """
     config, device = model.config, _where(model)[0]
     template, present = dict(state.template), dict(state.template_present)
     for modality in config.modalities:
@@ -120,10 +124,17 @@ def _fill_templates(model: Any, state: State, frames: Sequence[Frame]) -> State:
             continue
         images = [frames[int(row)].images[modality] for row in rows]
         size = config.template_size
+        crops = _crops(images, state.box[rows], config.template_factor, size, device)
+        followed = np.any([p[rows] for p in present.values()], axis=0) if present else np.zeros(len(rows), bool)
+        blank = (crops.amax((2, 3)) == crops.amin((2, 3))).all(1).cpu().numpy()
+        take = ~(blank & followed)
+        rows, crops = rows[take], crops[torch.from_numpy(take).to(device)]
+        if not len(rows):
+            continue
         whole = torch.zeros(len(state.box), 3, size, size, device=device)
         if modality in template:
             whole.copy_(template[modality])
-        whole[torch.from_numpy(rows).to(device)] = _crops(images, state.box[rows], config.template_factor, size, device)
+        whole[torch.from_numpy(rows).to(device)] = crops
         template[modality], present[modality] = whole, has | np.isin(np.arange(len(has)), rows)
     return replace(state, template=template, template_present=present)
 
