@@ -15,14 +15,14 @@ from importlib import import_module
 COMMANDS = {
     "demo": "render a hard clip with four sensors, track it, show what each sensor adds",
     "track": "follow a target through your own files, cameras or streams",
-    "models": "list the models and their weights; 'models show NAME' prints a card",
+    "models": "list the models; 'models show NAME' prints a card, 'models import' reads authors' files",
     "score": "success and precision of a file of boxes against the truth",
     "bench": "frames per second on this machine, split by part",
     "scenes": "render a contact sheet and a video of the synthetic world",
     "train": "run a training recipe",
     "doctor": "versions, devices, optional parts and how to install each",
 }
-REPEATABLE = {"--box", "--encoding"}
+REPEATABLE = {"--box", "--encoding", "--modality"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

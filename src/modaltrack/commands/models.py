@@ -1,31 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``modaltrack models`` and ``modaltrack models show NAME``."""
+"""``modaltrack models``, ``modaltrack models show NAME`` and ``modaltrack models import FILE``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 
 @dataclass
 class Options:
-    """List the models that can be loaded or created, or print the card of one: recipe, seed, hours, what it reached."""
+    """List the models that can be loaded or created, print the card of one, or import an authors' checkpoint.
 
-    action: Positional[Literal["list", "show"]] = "list"
-    """list, or show NAME."""
-    name: Positional[Annotated[str, arg(metavar="NAME|PATH")]] = ""
-    """With show: a name from the list or a weights file."""
+    'models show NAME' prints recipe, seed, hours and what it reached. 'models import FILE --method sdstrack --out
+    NAME.safetensors' reads a .pth or .pth.tar file without running anything in it and says what became of its tensors.
+    """
+
+    action: Positional[Literal["list", "show", "import"]] = "list"
+    """list, show NAME, or import FILE."""
+    target: Positional[Annotated[str, arg(metavar="NAME|PATH")]] = ""
+    """With show: a name from the list or a weights file. With import: the authors' checkpoint."""
+    method: str = ""
+    """With import: whose checkpoint it is, e.g. sdstrack."""
+    out: Annotated[Path | None, arg(metavar="FILE.safetensors")] = None
+    """With import: the file to write."""
+    name: str = ""
+    """With import: the model's name in its card; the file's name by default."""
+    size: str = "base"
+    """With import: the size of the method."""
+    modality: UseAppendAction[Annotated[list[str], arg(metavar="MODALITY")]] = field(default_factory=list)
+    """With import: what these weights were trained on, e.g. --modality rgb --modality thermal; repeatable."""
+    half: bool = False
+    """With import: store 16-bit floats; the file is half as large and no longer exact."""
+    allow_partial: bool = False
+    """With import: accept a file that does not cover the whole model; the rest keeps random values."""
+    report: bool = False
+    """With import: print every tensor, not only the summary."""
 
 
 def run(options: Options) -> int:
-    """Print the table or the card; -> 0."""
+    """Print the table or the card, or write the imported weights; -> 0."""
+    if options.action == "import":
+        return _import(options)
+    if options.method or options.out:
+        raise ValueError("--method and --out belong to: modaltrack models import FILE --method NAME --out FILE.")
     if options.action == "show":
-        return _show(options.name)
-    if options.name:
-        raise ValueError(f"'models list' takes no name; did you mean: modaltrack models show {options.name}?")
+        return _show(options.target)
+    if options.target:
+        raise ValueError(f"'models list' takes no name; did you mean: modaltrack models show {options.target}?")
     return _list()
 
 
@@ -39,6 +63,52 @@ def _show(name: str) -> int:
         raise ValueError("'models show' needs a name; 'modaltrack models' lists them.")
     model = load_model(name, device="cpu")
     out().print(json.dumps(model.card, indent=2, ensure_ascii=False), markup=False)
+    return 0
+
+
+def _import(options: Options) -> int:
+    import warnings
+
+    from modaltrack.commands.terminal import out, table
+    from modaltrack.frame import Modality
+    from modaltrack.models.authors import KEY_MAPS
+    from modaltrack.models.importing import import_checkpoint
+
+    if not (options.target and options.method and options.out):
+        raise ValueError(
+            "'models import' needs a file, --method and --out: modaltrack models import FILE --method "
+            f"{'|'.join(sorted(KEY_MAPS))} --out FILE.safetensors."
+        )
+    if strange := [m for m in options.modality if m not in list(Modality)]:
+        raise ValueError(f"--modality {strange[0]} is not known; use {', '.join(Modality)}.")
+    done = import_checkpoint(
+        options.target,
+        options.method,
+        options.out,
+        name=options.name or None,
+        size=options.size,
+        modalities=tuple(Modality(m) for m in options.modality),
+        half=options.half,
+        allow_partial=options.allow_partial,
+    )
+    console = out()
+    if options.report:
+        rows = table("tensors", "in the file", "here", ">shape", "what became of it")
+        for row in done.rows:
+            rows.add_row(*row)
+        console.print(rows, markup=False)
+    console.print(str(done.coverage), markup=False)
+    if done.ignored:
+        console.print(f"Left out, and never called: {', '.join(done.ignored)}", markup=False)
+    if done.hostile:
+        warnings.warn(
+            f"{options.target} asks for {', '.join(done.hostile)}, which no checkpoint needs: nothing of it was run, "
+            "and opening the file with torch.load would run it.",
+            stacklevel=2,
+        )
+    if not done.coverage.complete:
+        warnings.warn("The file does not cover the model: what is missing keeps random values.", stacklevel=2)
+    console.print(f"Wrote {options.out}; licence: {done.card['licence']}", markup=False)
     return 0
 
 

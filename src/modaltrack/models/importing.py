@@ -47,8 +47,9 @@ def import_checkpoint(
     """Read the authors' file at ``path`` and write it as the safetensors file ``out``; answers what was matched.
 
     name: of the model in its card, default that of ``out``. modalities: what these weights were trained on, default
-    all that the method reads; the model ignores the others. encodings: modality -> how its images are made, default the published ones. half: store
-    16-bit floats. ValueError if the file cannot be read, or does not cover the model and ``allow_partial`` is not set.
+    all that the method reads; the model ignores the others. encodings: modality -> how its images are made, default the
+    published ones. half: store 16-bit floats. ValueError if the file cannot be read, or does not cover the model and
+    ``allow_partial`` is not set.
     """
     out = Path(out)
     if out.suffix != ".safetensors":

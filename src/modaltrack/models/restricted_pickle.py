@@ -135,17 +135,13 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "numpy.dtype": lambda code, *_: NumpyType(str(code)),
     "numpy.core.multiarray.scalar": _numpy_scalar,
     "numpy._core.multiarray.scalar": _numpy_scalar,
+    "builtins.set": lambda items=(): set(items),
+    "builtins.frozenset": lambda items=(): frozenset(items),
+    "builtins.list": lambda items=(): list(items),
+    "builtins.tuple": lambda items=(): tuple(items),
+    "builtins.dict": lambda *_: {},
+    "builtins.complex": lambda real=0.0, imaginary=0.0: complex(float(real), float(imaginary)),
 }
-for _python in ("builtins", "__builtin__"):
-    BUILDERS |= {
-        f"{_python}.set": lambda items=(): set(items),
-        f"{_python}.frozenset": lambda items=(): frozenset(items),
-        f"{_python}.list": lambda items=(): list(items),
-        f"{_python}.tuple": lambda items=(): tuple(items),
-        f"{_python}.dict": lambda *_: {},
-        f"{_python}.complex": lambda real=0.0, imaginary=0.0: complex(float(real), float(imaginary)),
-        f"{_python}.bytearray": lambda *_: Placeholder("bytearray"),
-    }
 
 _VALUES = {"INT", "LONG", "FLOAT", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "STRING", "BINSTRING"}
 _VALUES |= {"SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES"}
@@ -250,7 +246,8 @@ class _Machine:
 
     def name(self, module: Any, attribute: Any) -> Any:
         """What a dotted name stands for: a type of numbers, or the name itself."""
-        path = f"{module}.{attribute}".replace("copy_reg.", "copyreg.")
+        module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)  # Python 2's names
+        path = f"{module}.{attribute}"
         return DTYPES.get(path, Name(path))
 
     # The opcodes that do more than push a value; ``argument`` is what follows them in the file.
