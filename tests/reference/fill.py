@@ -30,6 +30,10 @@ def values(name: str, shape: tuple[int, ...], seed: int) -> NDArray[Any]:
         return 1 + np.float32(0.3) * np.abs(x)
     if last == "running_mean":
         return np.float32(0.1) * x
+    if "A_" in last and "log" in last:  # state-space decay, (channels, states)
+        return np.log(np.arange(1, shape[-1] + 1, dtype=np.float32)) + np.float32(0.1) * x
+    if last in ("D", "Ds", "D_1", "D_2", "D_b", "D_s"):  # state-space skip
+        return 1 + np.float32(0.1) * x
     if "pos_embed" in name or "token" in name:
         return np.float32(0.2) * x
     if "bias" in last:
