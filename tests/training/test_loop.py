@@ -203,10 +203,14 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path: Path) -> None:
     code = f"from toy import *; run_toy({str(tmp_path / 'two')!r}, **{change})"
     port = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20_000 + os.getpid() % 20_000), "WORLD_SIZE": "2"}
     two = [in_process(code, RANK=str(rank), LOCAL_RANK=str(rank), **port) for rank in (0, 1)]
-    run_toy(tmp_path / "one", **change)
-    for process in two:
-        said = process.communicate(timeout=240)[1]
-        assert process.returncode == 0, said
+    try:
+        run_toy(tmp_path / "one", **change)
+        for process in two:
+            said = process.communicate(timeout=240)[1]
+            assert process.returncode == 0, said
+    finally:
+        for process in two:
+            process.kill()
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
     assert json.loads((tmp_path / "two" / "card.json").read_text())["processes"] == 2
     for name, value in tensors(tmp_path / "one").items():

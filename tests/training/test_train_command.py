@@ -73,25 +73,27 @@ def test_patterns_of_every_recipe_fit_its_model(name: str) -> None:
 
     recipe = get_recipe(name)
     assert recipe.name == name
-    assert "Expected number" in (RECIPES[name].__doc__ or "")
+    assert "two CPU cores" in (RECIPES[name].__doc__ or "")  # a recipe says what it needs
     small = {**SMALL, **({"fusion_blocks": (1,)} if "sdstrack" in recipe.model else {})}
     model = build_model(replace(recipe, model_options=small))
     optimizer = build_optimizer(model, recipe)
     learned = {n.split(".")[0] for group in optimizer.param_groups for n in group["names"]}
     if "sdstrack" in name:
-        assert learned == {"adapters", "fusions", "patch_embed_x", "norm"}
+        assert {"adapters", "fusions", "patch_embed_x", "norm"} <= learned
 
 
 def test_base_then_two_sensors_then_weights_that_load(tmp_path: Path) -> None:
     from modaltrack.models import load_model
 
-    common = {"steps": 2, "batch": 4, "log_every": 1, "warmup": 0, "amp": "none"}
+    frozen_base = (Group("adapters|fusions|patch_embed_x"), Group("norm"), Group("", 0.0))
+    common = {"steps": 2, "batch": 4, "log_every": 1, "warmup": 0, "amp": "none", "workers": 0, "time_budget_s": None}
     base = replace(get_recipe("ostrack-tiny-scenes"), model_options=SMALL, **common)
     train(base, tmp_path / "base", "cpu", threads=1, make_sampler=BuildSampler())
     first = export(tmp_path / "base", thresholds={"tracking": 0.5, "lost": 0.2})
     both = replace(
         get_recipe("sdstrack-tiny-scenes"),
-        model_options={**SMALL, "fusion_blocks": (1,)}, start_from=str(first), masked_pass=True, **common,
+        model_options={**SMALL, "fusion_blocks": (1,)}, start_from=str(first), masked_pass=True,
+        trainable=frozen_base, **common,
     )  # fmt: skip
     card = train(both, tmp_path / "both", "cpu", threads=1, make_sampler=BuildSampler())
     assert card["start"]["copied"] == len(load_model(first).state_dict())
