@@ -24,4 +24,11 @@ class Shipped:
         return Path(__file__).parent / "weights" / self.file
 
 
-SHIPPED: tuple[Shipped, ...] = ()
+SHIPPED: tuple[Shipped, ...] = (
+    Shipped(
+        "ostrack-tiny",
+        "ostrack-tiny.safetensors",
+        "923dbad700ff67dc68ffab0f901d5bed09c2a9936b6aaf25cd7a0ef8c3f359b5",
+        (Modality.RGB,),
+    ),
+)
