@@ -36,9 +36,9 @@ def run(options: Options) -> int:
     import cv2
     import numpy as np
 
-    from modaltrack import scenes
     from modaltrack.commands.terminal import out, progress
     from modaltrack.frame import Modality, Status
+    from modaltrack.scenes import clip as render
     from modaltrack.sinks import AnnotatedVideo, Mark, prepare_folder, replacing
 
     if options.clips < 1 or options.length < 2:
@@ -48,7 +48,7 @@ def run(options: Options) -> int:
     with progress() as bar, AnnotatedVideo(folder / "video.mp4", tuple(Modality)) as video:
         task = bar.add_task("rendering", total=options.clips * options.length, facts="")
         for number in range(options.clips):
-            clip = scenes.clip(options.seed + number, length=options.length, size=SIZE, hard=number % 2 == 1)
+            clip = render(options.seed + number, length=options.length, size=SIZE, hard=number % 2 == 1)
             assert clip.boxes is not None, "a rendered clip has ground truth"
             for frame in clip.frames:
                 nothing = Mark(np.full(4, np.nan), float("nan"), Status.TRACKING, clip.boxes[frame.index])
