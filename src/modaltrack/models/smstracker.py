@@ -32,18 +32,18 @@ class SMSTrackerConfig(OSTrackConfig):
     """OSTrack's sizes and SMSTracker's additions; the defaults are the authors'.
 
     modalities: RGB and the kinds of X the weights are for. interactions: how often the streams interact, evenly spread
-    over the blocks (1, 2, 3, 4 or 6 of 12). merge: "published" or "max" (ours) in the score-mask fusion. score_heads,
-    score_dropout: of its attention. drop_key: chance of a key to be dropped in training, in every attention.
-    norm_streams: whether an interaction also normalises the two streams (published) or the mixed path alone (ours).
-    interaction_init: "normal" (published) or "zero" (ours) for what interactions add to the streams. mixed_gate_init:
-    None (published) or the initial value of a learnable gate on the mixed path in the final sum (ours).
+    over the blocks (1, 2, 3, 4 or 6 of 12). merge: "published" or "max" (ours) in the score-mask fusion, whose attention
+    has half the heads of a block. score_dropout: of that attention. drop_key: chance of a key to be dropped in training,
+    in every attention. states: of the scans. norm_streams: whether an interaction also normalises the two streams
+    (published) or the mixed path alone (ours). interaction_init: "normal" (published) or "zero" (ours) for what
+    interactions add to the streams. mixed_gate_init: None (published) or the initial value of a learnable gate on the
+    mixed path in the final sum (ours).
     """
 
     modalities: tuple[Modality, ...] = tuple(Modality)
     elimination_blocks: tuple[int, ...] = ()
     interactions: int = 1
     merge: str = "published"
-    score_heads: int = 6
     score_dropout: float = 0.1
     drop_key: float = 0.1
     states: int = 4
@@ -80,7 +80,7 @@ class SMSTracker(OSTrack):
             raise ValueError(f"interactions is {c.interactions}; expected a divisor of the depth, {c.depth}.")
         if c.interaction_init not in ("normal", "zero"):
             raise ValueError(f"interaction_init is {c.interaction_init!r}; expected normal or zero.")
-        self.score = ScoreMaskFusion(c.dim, c.score_heads, c.merge, c.drop_key, c.score_dropout)
+        self.score = ScoreMaskFusion(c.dim, max(1, c.heads // 2), c.merge, c.drop_key, c.score_dropout)
         self.interactions = nn.ModuleList([Interaction(c.dim, c.states) for _ in range(c.interactions)])
         self.interaction_norm = nn.LayerNorm(c.dim, eps=1e-6)
         self.mixed_gate = None if c.mixed_gate_init is None else nn.Parameter(torch.full((c.dim,), c.mixed_gate_init))
@@ -167,9 +167,8 @@ def smstracker_tiny() -> SMSTrackerConfig:
     """Ours: each stream starts exactly as the tiny OSTrack, the mixed path nearly closed, sensors merged in place."""
     return SMSTrackerConfig(
         **TINY,
-        interactions=3,
+        interactions=2,
         merge="max",
-        score_heads=3,
         score_dropout=0.0,
         norm_streams=False,
         interaction_init="zero",
