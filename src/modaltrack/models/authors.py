@@ -132,12 +132,72 @@ def srtrack_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return settings
 
 
+_PROGRESSIVE = (  # b and s are the backward and the dynamic order
+    *(
+        (rf"backbone\.cross_mamba\.(\d+)\.{theirs}", rf"differences.\1.{ours}")
+        for theirs, ours in (
+            (r"(norm|mamba\.in_proj|mamba\.out_proj)\.(.+)", r"\2.\3"),
+            (r"mamba\.(A_log|D)", r"mamba.branch.\2"),
+            (r"mamba\.(x_proj|dt_proj)\.(.+)", r"mamba.branch.\2.\3"),
+            (r"mamba\.conv1d\.(.+)", r"mamba.branch.conv.\2"),
+            (r"fuse\.0\.(.+)", r"fuse.\2"),
+            (r"fuse\.1\.(.+)", r"fuse_norm.\2"),
+        )
+    ),
+    (r"mamba_fusion\.norm\.(.+)", r"order_fusion.norm_out.\1"),
+    *(
+        (rf"mamba_fusion\.fusion\.0\.{theirs}", rf"order_fusion.{ours}")
+        for theirs, ours in (
+            (r"norm1\.(.+)", r"norm_in.\1"),
+            (r"norm2\.(.+)", r"norm_map.\1"),
+            (r"mamba\.(in_proj|out_proj)\.(.+)", r"\1.\2"),
+            (r"mamba\.mlp\.(.+)", r"order.layers.\1"),
+            (r"mamba\.fc\.(.+)", r"order.last.\1"),
+        )
+    ),
+    *(
+        (rf"mamba_fusion\.fusion\.0\.mamba\.{theirs}", rf"order_fusion.branches.{branch}.{ours}")
+        for branch, suffix in enumerate(("", "_b", "_s"))
+        for theirs, ours in (
+            (rf"A{suffix}_log", "A_log"),
+            (rf"D{suffix}", "D"),
+            (rf"conv1d{suffix}\.(.+)", r"conv.\1"),
+            (rf"(x_proj|dt_proj){suffix}\.(.+)", r"\1.\2"),
+        )
+    ),
+)
+
+
+def ainet_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Image sizes and fused layers of an AINet; a warning where the tensors leave open what the authors computed."""
+    settings: dict[str, Any] = {}
+    for role, name in (("template", "backbone.pos_embed_z"), ("search", "backbone.pos_embed_x")):
+        if name in tensors and tensors[name].ndim == 3:
+            settings[f"{role}_size"] = 16 * math.isqrt(tensors[name].shape[1])
+    if settings.get("template_size", 128) != 128:
+        warnings.warn(
+            "Each layer's map is fused without all of its template tokens; the authors' code cuts 64 whatever the "
+            'size, so weights of it may need create("ainet-base", ..., dropped_tokens=64).',
+            stacklevel=3,
+        )
+    numbers = [re.match(r"backbone\.cross_mamba\.(\d+)\.", name) for name in tensors]
+    layers = max((int(n[1]) for n in numbers if n), default=11) + 1
+    if layers != 12:
+        raise ValueError(
+            f"The checkpoint fuses {layers} layers and does not say which; only the published 12 of 12 are read: build "
+            'it with create("ainet-base", fusion_blocks=...) where you know them.'
+        )
+    return settings
+
+
 # method -> settings (overrides of ``create``) that the names and shapes of an authors' tensors tell; none: one variant
 VARIANTS: dict[str, Callable[[Mapping[str, Tensor]], dict[str, Any]]] = {
+    "ainet": ainet_variant,
     "smstracker": smstracker_variant,
     "srtrack": srtrack_variant,
 }
 KEY_MAPS: dict[str, tuple[tuple[str, str], ...]] = {  # one row per method
+    "ainet": (*_PROGRESSIVE, *_TRUNK),
     "ostrack": _TRUNK,
     "sdstrack": (*_ADAPTERS, *_TRUNK),
     "smstracker": (*_SIGMA, *_TRUNK),

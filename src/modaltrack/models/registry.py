@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-METHODS = ("ostrack", "sdstrack", "smstracker", "srtrack")  # one row per method file in this folder
+METHODS = ("ainet", "ostrack", "sdstrack", "smstracker", "srtrack", "tpf")  # one row per method file in this folder
 
 
 @dataclass(frozen=True, slots=True)
