@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Order-dynamic fusion of AINet: the maps of all layers in one sequence, scanned in three orders of the layers.
+
+Legend: B batch, M maps (one per fused layer), n tokens of a map, L = M * n, D width, I = 2 * D inner width.
+Source: Lu et al., AAAI 2025, after spec ainet.md 4 (the authors call it MambaFusion, "v_shift").
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modaltrack.models.parts.mamba import Branch, gate, project, scan_branches
+
+ORDER_GRADIENTS = ("none", "ste")
+
+
+class OrderPredictor(nn.Module):
+    """The sequence (B, L, D) -> one number per map (B, M); the map with the smallest is scanned first.
+
+    bins: lengths through which the sequence shrinks, channel by channel; (2048, 512, 256, 128) is published.
+    """
+
+    def __init__(self, dim: int, maps: int, bins: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        self.bins = bins[0]
+        first, second, third = (nn.Linear(a, b) for a, b in pairwise(bins))
+        self.layers = nn.Sequential(first, nn.GELU(), second, nn.GELU(), third)
+        self.last = nn.Linear(dim * bins[-1], maps)
+        for layer in (first, second, third, self.last):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        pooled = F.adaptive_avg_pool1d(sequence.transpose(1, 2), self.bins)  # (B, D, bins)
+        return self.last(self.layers(pooled).flatten(1))
+
+
+class OrderFusion(nn.Module):
+    """M maps (B, n, D) -> one map (B, n, D).
+
+    The three orders are first to last, last to first (the maps only: tokens keep their order inside a map) and the
+    predicted one, per sample. order_grad: "none" (published: only the sorted places are used, the predictor stays as it
+    was drawn and is frozen here) or "ste", by which a straight-through factor of exactly 1 lets a gradient reach it
+    [inferred, spec 9.3].
+    """
+
+    def __init__(
+        self, dim: int, maps: int, bins: tuple[int, int, int, int], order_grad: str, keep_step_init: bool
+    ) -> None:
+        super().__init__()
+        if order_grad not in ORDER_GRADIENTS:
+            raise ValueError(f"order_grad is {order_grad!r}; expected one of {', '.join(ORDER_GRADIENTS)}.")
+        self.order_grad = order_grad
+        self.norm_in, self.norm_map, self.norm_out = (nn.LayerNorm(dim, eps=1e-5) for _ in range(3))
+        self.in_proj = nn.Linear(dim, 4 * dim, bias=False)  # x, then the gate z
+        self.out_proj = nn.Linear(2 * dim, dim, bias=False)
+        for layer in (self.in_proj, self.out_proj):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+        self.branches = nn.ModuleList([Branch(2 * dim, math.ceil(dim / 16), keep_step_init) for _ in range(3)])
+        self.order = OrderPredictor(dim, maps, bins).requires_grad_(order_grad != "none")
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        count = len(maps)
+        sequence = torch.cat(maps, 1)  # (B, L, D)
+        hidden = self.norm_in(sequence)
+        logits = self.order(hidden)  # (B, M)
+        fused = self.scan(hidden, logits) + sequence
+        return self.norm_out(self.norm_map(fused).unflatten(1, (count, -1)).sum(1))
+
+    def scan(self, hidden: Tensor, logits: Tensor) -> Tensor:
+        """Normalised sequence (B, L, D) and the predictor's numbers (B, M) -> (B, L, D)."""
+        count = logits.shape[1]
+        x, z = project(self.in_proj, hidden)
+        x, z = (v.unflatten(1, (count, -1)) for v in (x, z))  # (B, M, n, I)
+        places = logits.argsort(dim=1, stable=True)  # (B, M), ascending: place -> map
+        dynamic = x
+        straight = None
+        if self.order_grad == "ste" and torch.is_grad_enabled():
+            share = (-logits.float()).softmax(1)
+            straight = (1 + share - share.detach())[:, :, None, None]  # exactly 1, but not its gradient
+            dynamic = (x * straight).to(x.dtype)
+        ordered = torch.stack([x, x.flip(1), rearranged(dynamic, places)]).flatten(2, 3)  # (3, B, L, I)
+        y = scan_branches([cast(Branch, branch) for branch in self.branches], ordered)
+        there, back, moved = y.unflatten(2, (count, -1)).unbind(0)  # each (B, M, n, I), in its own order
+        moved = rearranged(moved, places.argsort(1))
+        if straight is not None:
+            mixed = gate(there + back.flip(1), z, 1 / 3) + gate(moved, z * straight, 1 / 3)
+        else:
+            mixed = gate(there + back.flip(1) + moved, z, 1 / 3)
+        return self.out_proj(mixed.flatten(1, 2))
+
+
+def rearranged(maps: Tensor, places: Tensor) -> Tensor:
+    """(B, M, n, I) with the map ``places[b, k]`` at place k of sample b."""
+    return maps[torch.arange(maps.shape[0], device=maps.device)[:, None], places]
