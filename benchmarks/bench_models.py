@@ -39,6 +39,9 @@ class Products(TorchDispatchMode):
         if name in ("aten::addmm", "aten::mm"):
             a, b = args[1:3] if name == "aten::addmm" else args[:2]
             self.shapes.append((a.shape[0], a.shape[1], b.shape[1]))
+        elif name == "aten::linear":  # inference mode hands linear layers over whole
+            x, weight = args[:2]
+            self.shapes.append((x.shape[:-1].numel(), x.shape[-1], weight.shape[0]))
         return func(*args, **(kwargs or {}))
 
 
@@ -95,7 +98,9 @@ def in_turns(functions: list[Callable[[], Any]], rounds: int, clock: Callable[[]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--models", nargs="+", default=["ostrack-tiny", "sdstrack-tiny", "ostrack-base", "sdstrack-base"]
+        "--models",
+        nargs="+",
+        default=["ostrack-tiny", "sdstrack-tiny", "srtrack-tiny", "ostrack-base", "sdstrack-base", "srtrack-base"],
     )
     parser.add_argument("--batches", nargs="+", type=int, default=[1])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
