@@ -71,6 +71,22 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateMemory:
+    """The second template of B targets, for models that take two (``config.num_templates``), and what may replace it.
+
+    image: modality -> (B, 3, h, w), as ``State.template``, for the modalities that has. index: (B,) int64, the frame it
+    was cut from, 0 where it is the first template. candidate: the same for the best frame since the last check, with its candidate_score (B,), -inf for
+    none, and candidate_index (B,).
+    """
+
+    image: Mapping[Modality, torch.Tensor]
+    index: NDArray[np.int64]
+    candidate: Mapping[Modality, torch.Tensor]
+    candidate_score: NDArray[np.float64]
+    candidate_index: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """All that a tracker remembers of B targets between two frames. ``step`` takes one and returns another.
 
@@ -79,6 +95,7 @@ class State:
     template_present: modality -> (B,) bool: whether that target has a template in that modality yet.
     unseen: (B,) int64, frames since the target was last ``TRACKING``.
     initial_size: (B, 2) float64 width and height of the box the user gave, the anchor of the guard rails.
+    memory: the second templates; None for models that take one.
     """
 
     box: NDArray[np.float64]
@@ -89,6 +106,7 @@ class State:
     unseen: NDArray[np.int64]
     initial_size: NDArray[np.float64]
     index: int = 0
+    memory: TemplateMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from modaltrack.boxes import clip_box, cxcywh_to_xywh, xywh_to_cxcywh
 from modaltrack.frame import Status
+from modaltrack.tracking.template_memory import TemplateUpdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class Policy:
         LOST began), up to the limit; 1 keeps it.
     lost_window: share of the Hann window that is kept while LOST, 1 (published) to 0 (none): a window pulls to a place
         where the target is known not to be.
+    second_look, second_look_window: where the best windowed score of a frame is below ``tracking_threshold``, the
+        frame is searched once more with the crop's side times ``second_look`` and that share of the window; what is
+        found there counts if it reaches ``tracking_threshold``. It finds targets that jumped (dropped frames, low frame
+        rates), whose score the window has all but erased. 1 is no second look.
+    template_update: for models that take a second template, when and from which frame it is cut.
     """
 
     tracking_threshold: float = 0.4
@@ -46,6 +52,9 @@ class Policy:
     lost_search_growth: float = 1.5
     lost_search_limit: float = 2.0
     lost_window: float = 0.5
+    second_look: float = 1.5
+    second_look_window: float = 0.4
+    template_update: TemplateUpdate = field(default_factory=TemplateUpdate)
 
     def __post_init__(self) -> None:
         checks = {
@@ -58,6 +67,8 @@ class Policy:
             "1 <= lost_search_growth": 1 <= self.lost_search_growth < math.inf,
             "1 <= lost_search_limit <= 8": 1 <= self.lost_search_limit <= 8,
             "0 <= lost_window <= 1": 0 <= self.lost_window <= 1,
+            "1 <= second_look <= 8": 1 <= self.second_look <= 8,
+            "0 <= second_look_window <= 1": 0 <= self.second_look_window <= 1,
         }
         for rule, holds in checks.items():
             if not holds:
@@ -75,7 +86,7 @@ class Policy:
     @classmethod
     def published(cls) -> Policy:
         """What the authors do (SDSTrack spec section 5): believe every peak, adopt every size, clip with margin 10."""
-        return cls(0.0, 0.0, max_size_change=math.inf, max_total_change=math.inf, margin=10.0, lost_search_growth=1.0)
+        return cls(0.0, 0.0, max_size_change=math.inf, max_total_change=math.inf, margin=10.0, lost_search_growth=1.0, second_look=1.0)
 
     def search_growth(self, status: NDArray[np.int64], unseen: NDArray[np.int64]) -> NDArray[np.float64]:
         """(B,) factor on the side of the search crop."""

@@ -23,6 +23,7 @@ from modaltrack.boxes import check_box, cxcywh_to_xywh, xywh_to_cxcywh
 from modaltrack.frame import Frame, Modality, State, Status
 from modaltrack.tracking.inputs import FrameLike, per_target
 from modaltrack.tracking.policy import Policy
+from modaltrack.tracking.template_memory import TemplateUpdate, adopt, propose, remember, rows_of
 
 Boxes = NDArray[np.float64]
 _LARGEST_BOX = 4  # times the image, along either axis: beyond it the crops alone would fill the memory
@@ -126,8 +127,7 @@ def _fill_templates(model: Any, state: State, frames: Sequence[Frame]) -> State:
         size = config.template_size
         crops = _crops(images, state.box[rows], config.template_factor, size, device)
         followed = np.any([p[rows] for p in present.values()], axis=0) if present else np.zeros(len(rows), bool)
-        blank = (crops.amax((2, 3)) == crops.amin((2, 3))).all(1).cpu().numpy()
-        take = ~(blank & followed)
+        take = ~(_blank(crops) & followed)
         rows, crops = rows[take], crops[torch.from_numpy(take).to(device)]
         if not len(rows):
             continue
@@ -136,7 +136,45 @@ def _fill_templates(model: Any, state: State, frames: Sequence[Frame]) -> State:
             whole.copy_(template[modality])
         whole[torch.from_numpy(rows).to(device)] = crops
         template[modality], present[modality] = whole, has | np.isin(np.arange(len(has)), rows)
-    return replace(state, template=template, template_present=present)
+    two = getattr(model.config, "num_templates", 1) > 1
+    memory = remember(state, template, present) if two else None
+    return replace(state, template=template, template_present=present, memory=memory)
+
+
+def _blank(crops: torch.Tensor) -> NDArray[np.bool_]:
+    """Which crops (n, 3, h, w) show nothing: a picture of no events, a covered lens."""
+    return (crops.amax((2, 3)) == crops.amin((2, 3))).all(1).cpu().numpy()
+
+
+@torch.inference_mode()
+def _update_memory(model: Any, state: State, frames: Sequence[Frame], update: TemplateUpdate) -> State:
+    """Let the frames become candidates for the second template, and check the candidates when it is time.
+
+    Only frames with all sensors that a target has templates of: fusing images of different moments would blur both.
+    """
+    memory = state.memory
+    if memory is None or update.rule == "none":
+        return state
+    sensors = [
+        {m for m, has in state.template_present.items() if has[row]} <= set(frame.images)
+        for row, frame in enumerate(frames)
+    ]
+    rows = update.better(state.index, state.score, memory.candidate_score) & np.array(sensors)
+    if rows.any():
+        config, device = model.config, _where(model)[0]
+        crops, several = {}, np.sum(list(state.template_present.values()), axis=0) > 1
+        for modality, template in state.template.items():
+            crops[modality] = torch.zeros_like(template)
+            members = np.flatnonzero(rows & state.template_present[modality])
+            if len(members):
+                images = [frames[int(row)].images[modality] for row in members]
+                cut = _crops(images, state.box[members], config.template_factor, config.template_size, device)
+                crops[modality][torch.from_numpy(members).to(device)] = cut
+                rows[members] &= ~(_blank(cut) & several[members])
+        memory = propose(memory, crops, rows, state)
+    if update.due(state.index):
+        memory = adopt(memory)
+    return replace(state, memory=memory)
 
 
 def _pairs(model: Any, state: State, frames: Sequence[Frame]) -> dict[tuple[Modality, ...], list[int]]:
@@ -178,13 +216,41 @@ def _respond(
         rows = torch.tensor(members, device=device)
         template = {m: state.template[m].to(device)[rows].to(dtype) for m in pair}
         search = {m: crops[m][torch.from_numpy(place[m][members]).to(device)].to(dtype) for m in pair}
-        prediction = model(template, search)
+        second = {}
+        if state.memory is not None:
+            second["memory"] = {m: state.memory.image[m].to(device)[rows].to(dtype) for m in pair}
+        prediction = model(template, search, **second)
         maps = [m.float() for m in (prediction.score_map, prediction.size_map, prediction.offset_map)]  # (R, ., H, W)
         sums = sums or [torch.zeros(len(frames), *m.shape[1:], device=device) for m in maps]
         for total, part in zip(sums, maps):
             total.index_add_(0, rows, part)
         counts[rows] += 1
     return [total / counts.clamp(min=1)[:, None, None, None] for total in sums], counts
+
+
+def _look(
+    model: Any,
+    state: State,
+    frames: Sequence[Frame],
+    pairs: Mapping[tuple[Modality, ...], list[int]],
+    growth: NDArray[np.float64],
+    share: NDArray[np.float64],
+) -> tuple[Boxes, NDArray[np.float64], NDArray[np.bool_]]:
+    """Search once around the previous boxes: boxes (B, 4) xywh, peaks (B,), and which targets had an image (B,).
+
+    growth: (B,) factor on the crop's side. share: (B,) of the Hann window in the response.
+    """
+    grown = xywh_to_cxcywh(state.box)
+    grown[:, 2:] *= growth[:, None]
+    around = cxcywh_to_xywh(grown)
+    maps, counts = _respond(model, state, frames, around, pairs)
+    window = vision.hann_window(maps[0].shape[-1], maps[0].device)  # (W, W), the maps are square
+    kept = torch.from_numpy(share).to(window)[:, None, None, None]
+    decoded, peaks = vision.decode(maps[0] * (1 - kept + kept * window), maps[1], maps[2])
+    size = model.config.search_size
+    factors = size / np.array([vision.crop_side(b, model.config.search_factor) for b in around])
+    predicted = vision.box_from_crop(decoded.cpu().double().numpy(), around, factors, size)
+    return predicted, peaks.cpu().double().numpy(), counts.cpu().numpy() > 0
 
 
 @torch.inference_mode()
@@ -199,17 +265,15 @@ def step(model: Any, state: State, frames: FrameLike | Sequence[FrameLike], poli
     box, score = state.box.copy(), np.zeros(len(state.box))
     pairs = _pairs(model, state, targets)
     if pairs:
-        grown = xywh_to_cxcywh(state.box)
-        grown[:, 2:] *= policy.search_growth(state.status, state.unseen)[:, None]
-        around = cxcywh_to_xywh(grown)
-        maps, counts = _respond(model, state, targets, around, pairs)
-        window = vision.hann_window(maps[0].shape[-1], maps[0].device)  # (W, W), the maps are square
-        share = torch.from_numpy(policy.window_share(state.status)).to(window)[:, None, None, None]
-        decoded, peaks = vision.decode(maps[0] * (1 - share + share * window), maps[1], maps[2])
-        size = model.config.search_size
-        factors = size / np.array([vision.crop_side(b, model.config.search_factor) for b in around])
-        predicted = vision.box_from_crop(decoded.cpu().double().numpy(), around, factors, size)
-        peak, seen = peaks.cpu().double().numpy(), counts.cpu().numpy() > 0
+        growth, share = policy.search_growth(state.status, state.unseen), policy.window_share(state.status)
+        predicted, peak, seen = _look(model, state, targets, pairs, growth, share)
+        doubtful = np.flatnonzero(seen & (peak < policy.tracking_threshold))
+        if policy.second_look > 1 and len(doubtful):
+            fewer, where = select(state, doubtful), [targets[row] for row in doubtful]
+            growth, share = growth[doubtful] * policy.second_look, np.full(len(doubtful), policy.second_look_window)
+            again, new_peak, _ = _look(model, fewer, where, _pairs(model, fewer, where), growth, share)
+            found = (new_peak >= policy.tracking_threshold) & (new_peak > peak[doubtful])
+            predicted[doubtful[found]], peak[doubtful[found]] = again[found], new_peak[found]
         for row in np.flatnonzero(seen & np.isfinite(predicted).all(1) & np.isfinite(peak)):
             height, width = next(iter(targets[row].images.values())).shape[:2]
             score[row] = peak[row]
@@ -218,7 +282,7 @@ def step(model: Any, state: State, frames: FrameLike | Sequence[FrameLike], poli
             )
     status, unseen = policy.judge(score, state.unseen)
     state = replace(state, box=box, score=score, status=status, unseen=unseen, index=state.index + 1)
-    return _fill_templates(model, state, targets)
+    return _update_memory(model, _fill_templates(model, state, targets), targets, policy.template_update)
 
 
 def select(state: State, rows: Sequence[int] | NDArray[np.int64]) -> State:
@@ -226,6 +290,7 @@ def select(state: State, rows: Sequence[int] | NDArray[np.int64]) -> State:
     rows = np.asarray(rows, np.int64)
     return replace(
         state,
+        memory=None if state.memory is None else rows_of(state.memory, rows),
         box=state.box[rows],
         score=state.score[rows],
         status=state.status[rows],
