@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from modaltrack.frame import Frame, Modality, Result, State, Status
 
 if TYPE_CHECKING:
+    from modaltrack.commands.fused_view import FusedVideo
     from modaltrack.sinks import Mark
 
 
@@ -84,6 +85,11 @@ class Follower:
         self.speed.frames += 1
         return state
 
+    @property
+    def state(self) -> State | None:
+        """The state after the last frame."""
+        return self._state
+
     def results(self) -> list[Result]:
         """One ``Result`` per target."""
         boxes, scores, status = (np.stack(rows, axis=1) for rows in zip(*self._rows, strict=True))  # (B, N, ...)
@@ -98,6 +104,7 @@ def follow_frames(
     *,
     modalities: tuple[Modality, ...],
     video: Path | None = None,
+    fused: Path | None = None,
     fps: float = 30.0,
     truth: NDArray[np.float64] | None = None,
     note: str = "",
@@ -108,13 +115,18 @@ def follow_frames(
     """Run the frames through the follower, drawing each into ``video``; -> one ``Result`` per target.
 
     live: the first Ctrl-C (or SIGTERM) ends the loop as the end of a file would; otherwise it is a KeyboardInterrupt.
-    truth: (N, 4) xywh of the only target, drawn where given. report: called after every frame.
+    fused: a second video, of the fused search crops of a model that fuses images. truth: (N, 4) xywh of the only target,
+    drawn where given. report: called after every frame.
     """
     from modaltrack.sinks import AnnotatedVideo
 
     speed = follower.speed
     began = time.perf_counter()
-    with AnnotatedVideo(video, modalities, fps) if video else nullcontext() as writer, stop_signal(live) as stopped:
+    with (
+        AnnotatedVideo(video, modalities, fps) if video else nullcontext() as writer,
+        _fused_video(fused, follower.model, fps) as second,
+        stop_signal(live) as stopped,
+    ):
         iterator: Iterator[Frame] = iter(frames)
         while not stopped.is_set() and (max_frames is None or speed.frames < max_frames):
             asked = time.perf_counter()
@@ -122,12 +134,14 @@ def follow_frames(
             speed.waiting += time.perf_counter() - asked
             if frame is None:
                 break
-            state = follower.step(frame)
+            before, state = follower.state, follower.step(frame)
+            drawing = time.perf_counter()
             if writer is not None:
-                drawing = time.perf_counter()
                 true = truth[speed.frames - 1] if truth is not None and speed.frames <= len(truth) else None
                 writer.write(frame, _marks(state, true), note)
-                speed.drawing += time.perf_counter() - drawing
+            if second is not None:
+                second.write(frame, before or state, state)
+            speed.drawing += time.perf_counter() - drawing
             speed.total = time.perf_counter() - began
             if report:
                 report(speed)
@@ -138,6 +152,14 @@ def follow_frames(
     if not speed.frames:
         raise ValueError("The source has no frames; check the path, or that the camera sends a picture.")
     return follower.results()
+
+
+def _fused_video(path: Path | None, model: Any, fps: float) -> AbstractContextManager[FusedVideo | None]:
+    if path is None:
+        return nullcontext()
+    from modaltrack.commands.fused_view import FusedVideo
+
+    return FusedVideo(path, model, fps)
 
 
 def _marks(state: State, truth: NDArray[np.float64] | None) -> list[Mark]:

@@ -117,7 +117,7 @@ def _list() -> int:
     from modaltrack.models import config_of, create, list_models
 
     shipped: dict[str, tuple[Path | None, dict[str, Any]]] = {**_shipped()}
-    rows = table("models", "name", "method", ">parameters", ">search", "modalities", "weights", "measured", "licence")
+    rows = table("models", "name", ">params", ">search", "sensors", ">weights", ">success", "licence", keep=1)
     for name in list_models():
         # made for real: on torch's meta device this takes 10 s, because its random numbers import torch's compiler
         count = sum(p.numel() for p in create(name).parameters())
@@ -125,27 +125,33 @@ def _list() -> int:
         file, card = shipped.get(name, (None, {}))
         rows.add_row(
             name,
-            str(card.get("method", name.rsplit("-", 1)[0])),
             f"{count / 1e6:.1f} M",
             f"{config.search_size} px",
-            ", ".join(config.modalities),
-            f"{file.stat().st_size / 2**20:.1f} MiB" if file else "none shipped",
-            _measured(card),
+            _sensors(config),
+            f"{file.stat().st_size / 2**20:.1f} MiB" if file else "-",
+            _measured(card.get("measured")),
             str(card.get("licence", "")),
         )
     console = out()
     console.print(rows)
+    console.print("X: one of thermal, depth, event. success: as measured by the card, which says on what.")
     console.print("'modaltrack models show NAME' prints the card of a model with weights.")
     return 0
 
 
-def _measured(card: dict[str, Any]) -> str:
-    """The first numbers of the card, short."""
-    measured = card.get("measured") or {}
-    numbers = (
-        [f"{k} {v:.3f}" for k, v in measured.items() if isinstance(v, float)] if isinstance(measured, dict) else []
-    )
-    return ", ".join(numbers[:2]) or "-"
+def _sensors(config: Any) -> str:
+    others = [m for m in config.modalities if m != "rgb"]
+    return "rgb" if not others else f"rgb, {others[0] if len(others) == 1 else 'X'}"
+
+
+def _measured(card: Any) -> str:
+    """The first number of a card that is called success, however deep it stands."""
+    if not isinstance(card, dict):
+        return "-"
+    for key, value in card.items():
+        if "success" in str(key) and isinstance(value, float):
+            return f"{value:.3f}"
+    return next((found for value in card.values() if (found := _measured(value)) != "-"), "-")
 
 
 def _shipped() -> dict[str, tuple[Path, dict[str, Any]]]:

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,14 +29,18 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def table(title: str, *columns: str) -> Table:
-    """A table; a column whose name starts with ``>`` holds numbers and is aligned to the right."""
+def table(title: str, *columns: str, keep: int = 0) -> Table:
+    """A table; a column whose name starts with ``>`` holds numbers and is aligned to the right.
+
+    keep: so many of the first columns are never wrapped.
+    """
     from rich import box
     from rich.table import Table
 
     result = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        result.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+    for number, column in enumerate(columns):
+        side: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+        result.add_column(column.lstrip(">"), justify=side, no_wrap=number < keep)
     return result
 
 

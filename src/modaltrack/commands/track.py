@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
 
@@ -59,6 +59,8 @@ class Options:
     """True boxes, one row per frame: drawn into the video and scored."""
     video: bool = True
     """Write the annotated video."""
+    show: Literal["fused"] | None = None
+    """fused: also write fused.mp4, what a model that fuses images (tpf) sees of its search region."""
     max_frames: Annotated[int | None, arg(metavar="INT")] = None
     """Stop after so many frames."""
 
@@ -119,6 +121,7 @@ def run(options: Options) -> int:
             frames,
             modalities=tuple(specs),
             video=folder / "video.mp4" if options.video else None,
+            fused=folder / "fused.mp4" if options.show == "fused" else None,
             fps=clip.fps,
             truth=truth,
             live=live,
@@ -136,6 +139,8 @@ def run(options: Options) -> int:
     files = write_outputs(folder, results, facts)
     if options.video:
         files.insert(0, folder / "video.mp4")
+    if options.show == "fused":
+        files.insert(0, folder / "fused.mp4")
     console = out()
     console.print(summary(results, follower.speed))
     if truth is not None:
