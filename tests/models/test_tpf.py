@@ -166,3 +166,27 @@ def test_the_two_sizes_are_registered():
     base, tiny = models.config_of("tpf-base"), models.config_of("tpf-tiny")
     assert (base.template_size, base.search_size, base.num_templates) == (128, 256, 2)
     assert (tiny.template_size, tiny.search_size, tiny.num_templates) == (64, 128, 2)
+
+
+@pytest.mark.parametrize("sensors", [("rgb", "thermal"), ("rgb",)])
+def test_the_fused_image_can_be_seen(tmp_path, cameras, sensors):
+    """``modaltrack track --show fused``: a second video with one picture per frame; fresh, it is the average."""
+    import av
+    import numpy as np
+
+    from modaltrack import cli
+
+    models.save_model(build(), tmp_path / "tpf.safetensors", {"licence": "Apache-2.0"})
+    words = ["track", "--box", "20,20,16,12", "--model", str(tmp_path / "tpf.safetensors"), "--device", "cpu"]
+    for sensor in sensors:
+        words += [f"--{sensor}", str(cameras / sensor)]
+    assert cli.main([*words, "--show", "fused", "--out", str(tmp_path / "out")]) == 0
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {"video.mp4", "fused.mp4", "boxes.txt", "result.json"}
+    with av.open(str(tmp_path / "out" / "fused.mp4")) as file:
+        pictures = [f.to_ndarray(format="rgb24") for f in file.decode(video=0)]
+    assert len(pictures) == 6
+    assert pictures[0].shape == (256, 256, 3)
+    inside = np.median(pictures[0][112:144, 112:144].reshape(-1, 3), axis=0)  # the target, stored as (220, 200, 40)
+    expected = [220, 200, 40] if len(sensors) == 1 else [220, 210, 130]  # its thermal image is 220 everywhere
+    np.testing.assert_allclose(inside, expected, atol=12)

@@ -115,8 +115,8 @@ def follow_frames(
     """Run the frames through the follower, drawing each into ``video``; -> one ``Result`` per target.
 
     live: the first Ctrl-C (or SIGTERM) ends the loop as the end of a file would; otherwise it is a KeyboardInterrupt.
-    fused: a second video, of the fused search crops of a model that fuses images. truth: (N, 4) xywh of the only target,
-    drawn where given. report: called after every frame.
+    fused: a second video, of the fused search crops of a model that fuses images.
+    truth: (N, 4) xywh of the only target, drawn where given. report: called after every frame.
     """
     from modaltrack.sinks import AnnotatedVideo
 
