@@ -126,8 +126,21 @@ def test_lost_and_found_again(model) -> None:
     assert iou(state.box[0], np.array(back, float)) > 0.7
     still = start(model, frame(0, first, RGB), first)
     for i in range(1, 16):
-        still = step(model, still, frame(i, None if i < 11 else back, RGB), Policy(lost_search_growth=1))
+        still = step(model, still, frame(i, None if i < 11 else back, RGB), Policy(lost_search_growth=1, second_look=1))
     assert still.status[0] == Status.LOST
+
+
+def test_second_look_finds_a_target_that_jumped(model) -> None:
+    """40 pixels in one frame: just outside the plain search crop, as in clips of low frame rate."""
+    boxes = [(60, 50, 20, 16), (100, 50, 20, 16)]
+    state = start(model, frame(0, boxes[0], RGB), boxes[0])
+    found = step(model, state, frame(1, boxes[1], RGB))
+    assert iou(found.box[0], np.array(boxes[1], float)) > 0.7
+    assert found.status[0] == Status.TRACKING
+    model.calls.clear()
+    missed = step(model, state, frame(1, boxes[1], RGB), Policy(second_look=1))
+    assert iou(missed.box[0], np.array(boxes[1], float)) == 0
+    assert len(model.calls) == 1
 
 
 def test_several_sensors_beside_rgb_run_in_pairs_and_are_averaged(model) -> None:

@@ -86,7 +86,15 @@ class Policy:
     @classmethod
     def published(cls) -> Policy:
         """What the authors do (SDSTrack spec section 5): believe every peak, adopt every size, clip with margin 10."""
-        return cls(0.0, 0.0, max_size_change=math.inf, max_total_change=math.inf, margin=10.0, lost_search_growth=1.0, second_look=1.0)
+        return cls(
+            0.0,
+            0.0,
+            max_size_change=math.inf,
+            max_total_change=math.inf,
+            margin=10.0,
+            lost_search_growth=1.0,
+            second_look=1.0,
+        )
 
     def search_growth(self, status: NDArray[np.int64], unseen: NDArray[np.int64]) -> NDArray[np.float64]:
         """(B,) factor on the side of the search crop."""
