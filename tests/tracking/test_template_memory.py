@@ -65,7 +65,7 @@ def numbered(index, *modalities):
 def second_templates(scores, sensors=lambda i: (RGB, THERMAL), **update):
     """The frame of the second template after each frame, and the final state."""
     model = Scripted([1.0, *scores])
-    policy = Policy(template_update=TemplateUpdate(**update), lost_threshold=0.0)
+    policy = Policy(template_update=TemplateUpdate(**update), lost_threshold=0.0, second_look=1.0)  # one call a frame
     state = start(model, numbered(0, *sensors(0)), BOX)
     first = {m: t.clone() for m, t in state.template.items()}
     seen = []
@@ -149,9 +149,10 @@ def test_targets_have_memories_of_their_own_and_drop_out():
     clips = [Clip("a", [numbered(i) for i in range(24)]), Clip("b", [numbered(i + 60) for i in range(13)])]
     scores = [1.0, *SCORES * 2, *[0.5] * 10] + [0.5] * 30 + [1.0, 0.9, *[0.7] * 20]
     model = Scripted(scores)
-    together = track_many(model, clips, [BOX, BOX])
+    once = Policy(second_look=1.0)  # one call a frame
+    together = track_many(model, clips, [BOX, BOX], policy=once)
     for clip, result in zip(clips, together):
-        alone = track(Scripted(scores), clip, BOX)
+        alone = track(Scripted(scores), clip, BOX, policy=once)
         np.testing.assert_allclose(alone.boxes, result.boxes, atol=1e-4)
         np.testing.assert_allclose(alone.scores, result.scores, atol=1e-5)
     both = model.memories[11][RGB]
