@@ -100,7 +100,9 @@ def test_training_reaches_every_parameter_in_bfloat16(name):
         prediction = model(*images(model))
     assert prediction.score_map.dtype == prediction.boxes.dtype == torch.float32
     (prediction.score_map.mean() + prediction.size_map.mean() + prediction.offset_map.mean()).backward()
-    silent = [k for k, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    # what a method freezes by itself is published and never learns (AINet's order predictor)
+    learning = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    silent = [k for k, p in learning.items() if p.grad is None or not p.grad.isfinite().all()]
     assert not silent
 
 
