@@ -64,7 +64,8 @@ def scan_branches(branches: Sequence[Branch], ordered: Tensor) -> Tensor:
         (only,) = branches
         u = only.look_back(ordered[0])
         step, write, read = only.controls(u)
-        decay, skip = only.A_log, only.D
+        decay: Tensor = only.A_log
+        skip: Tensor = only.D
     else:
         rows = [branch.look_back(x) for branch, x in zip(branches, ordered)]
         steps, writes, reads = zip(*(branch.controls(u) for branch, u in zip(branches, rows)))
