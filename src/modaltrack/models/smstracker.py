@@ -32,10 +32,10 @@ class SMSTrackerConfig(OSTrackConfig):
     """OSTrack's sizes and SMSTracker's additions; the defaults are the authors'.
 
     modalities: RGB and the kinds of X the weights are for. interactions: how often the streams interact, evenly spread
-    over the blocks (1, 2, 3, 4 or 6 of 12). merge: "published" or "max" (ours) in the score-mask fusion, whose attention
-    has half the heads of a block. score_dropout: of that attention. drop_key: chance of a key to be dropped in training,
-    in every attention. states: of the scans. norm_streams: whether an interaction also normalises the two streams
-    (published) or the mixed path alone (ours). interaction_init: "normal" (published) or "zero" (ours) for what
+    over the blocks (1, 2, 3, 4 or 6 of 12). merge: "published" or "max" (ours) in the score-mask fusion, whose
+    attention has half the heads of a block. score_dropout: of that attention. drop_key: chance of a key to be dropped
+    in training, in every attention. states: of the scans. norm_streams: whether an interaction also normalises the two
+    streams (published) or the mixed path alone (ours). interaction_init: "normal" (published) or "zero" (ours) for what
     interactions add to the streams. mixed_gate_init: None (published) or the initial value of a learnable gate on the
     mixed path in the final sum (ours).
     """
