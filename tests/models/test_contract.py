@@ -166,3 +166,12 @@ def test_missing_keys_are_missing_modalities(name):
     close(model(template, search, {"rgb": torch.zeros(3).bool()}), alone)
     with pytest.raises(ValueError, match="at most one"):
         model(*images(model, keys=["rgb", "thermal", "depth"]))
+
+
+def test_what_happens_without_a_sensor_is_declared(name, tmp_path):
+    model = small(name)
+    if len(model.config.modalities) == 1:
+        pytest.skip("one sensor: nothing can be missing")
+    assert model.missing_policy.strip().endswith(".")
+    models.save_model(model, tmp_path / "a.safetensors", {})
+    assert models.read_weights(tmp_path / "a.safetensors")[1]["missing_policy"] == model.missing_policy
