@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from modaltrack import models, vision
 from modaltrack.frame import Modality
+from modaltrack.models.registry import METHODS
 
 SIZE = (720, 1280)
 
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument(
         "--models",
         nargs="+",
-        default=["ostrack-tiny", "sdstrack-tiny", "srtrack-tiny", "ostrack-base", "sdstrack-base", "srtrack-base"],
+        default=[f"{method}-{size}" for size in ("tiny", "base") for method in METHODS],
     )
     parser.add_argument("--batches", nargs="+", type=int, default=[1])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
