@@ -28,11 +28,13 @@ MAY_IMPORT = {
     "models": TENSORS | {"sources"},
     "tracking": TENSORS | {"sources", "models"},
     "training": LIBRARY,
-    "commands": LIBRARY | {"sinks", "training"},
+    "evaluation": LIBRARY | {"sinks", "benchmarks"},
+    "report": PLAIN | {"scoring", "sinks"},
+    "commands": LIBRARY | {"sinks", "training", "evaluation", "report"},
     "cli": {"commands"},
     "__main__": {"cli"},
 }
-NO_TORCH = {"frame", "boxes", "sources", "scoring", "sinks", "cli", "__main__"}
+NO_TORCH = {"frame", "boxes", "sources", "scoring", "sinks", "cli", "__main__", "evaluation", "report"}
 
 
 def room_of(file: Path) -> str:

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tracker through a whole benchmark: many clips in lock-step, resumed by sequence, on one machine or many.
+
+Nothing here imports torch by itself: somebody else's tracker can be run without it.
+"""
+
+from modaltrack.evaluation.adapters import TrackerSpec, load_engine
+from modaltrack.evaluation.lockstep import Failure, Job, Timing, Track, run_group
+from modaltrack.evaluation.run import Outcome, evaluate
+from modaltrack.evaluation.store import ResultFolder
+from modaltrack.evaluation.tasks import BenchmarkSpec, load_tasks
+
+__all__ = [
+    "BenchmarkSpec",
+    "Failure",
+    "Job",
+    "Outcome",
+    "ResultFolder",
+    "Timing",
+    "Track",
+    "TrackerSpec",
+    "evaluate",
+    "load_engine",
+    "load_tasks",
+    "run_group",
+]

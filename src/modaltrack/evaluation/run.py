@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One evaluation from beginning to end: what is left to do, who does it, and what is written when."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from modaltrack.evaluation.adapters import TrackerSpec, load_engine
+from modaltrack.evaluation.executors import Sink, run_local, run_ray
+from modaltrack.evaluation.lockstep import Engine, Failure, Track
+from modaltrack.evaluation.store import ResultFolder
+from modaltrack.evaluation.tasks import BenchmarkSpec, Task
+
+
+@dataclass
+class Outcome:
+    """What came of an evaluation. skipped: sequences that an earlier run had finished; speed as in run.json."""
+
+    folder: Path
+    done: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    speed: dict[str, Any] = field(default_factory=dict)
+
+
+def evaluate(
+    tracker: TrackerSpec,
+    benchmark: BenchmarkSpec,
+    tasks: Sequence[Task],
+    out: Path,
+    batch: int = 8,
+    workers: int = 4,
+    executor: Literal["local", "ray"] = "local",
+    address: str = "",
+    ray_workers: int = 0,
+    versions: dict[str, str] | None = None,
+    engine: Engine | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Run a tracker on the tasks that have no result in ``out`` yet and write each as soon as it is finished.
+
+    Failures are recorded and the rest goes on. engine: the loaded tracker where the caller has it. Raises ValueError
+    for a folder with other results in it, and for what cannot be loaded at all.
+    """
+    if batch < 1 or workers < 1:
+        raise ValueError(f"--batch is {batch} and --workers {workers}; give numbers of at least 1.")
+    with ResultFolder(out, tracker.name, benchmark.name, facts_of(tracker, benchmark)) as folder:
+        outcome = Outcome(folder.path, skipped=_finished(folder, tasks))
+        left = [task for task in tasks if task.name not in set(outcome.skipped)]
+        book = _Book(folder, outcome, len(tasks), versions or {})
+        if not left:
+            outcome.speed = book.speed()
+            return outcome
+        if engine is None and executor == "local":
+            engine = load_engine(tracker)
+        if batch > 1 and tracker.tracker:
+            batch = 1  # it has a state of its own, one sequence at a time
+        book.write()
+        sink = Sink(book.done, book.failed, progress or (lambda frames: None), book.timing)
+        try:
+            if executor == "ray":
+                run_ray(tracker, benchmark, left, batch, workers, sink, address, ray_workers)
+            else:
+                assert engine is not None
+                run_local(engine, benchmark, left, batch, workers, sink)
+        finally:
+            book.write(ended=True)
+        outcome.speed = book.speed()
+    return outcome
+
+
+def facts_of(tracker: TrackerSpec, benchmark: BenchmarkSpec) -> dict[str, Any]:
+    """What must be the same for results to belong together: tracker, weights by checksum, sensors, encodings.
+
+    Where the data lie, on which device and how large the batches are does not matter.
+    """
+    facts: dict[str, Any] = {"sensors": list(benchmark.sensors), "encodings": dict(benchmark.encodings)}
+    if benchmark.name == "scenes":
+        from modaltrack import scenes
+
+        facts["scenes"] = {"version": scenes.VERSION, "clips": benchmark.clips, "length": benchmark.length}
+    if tracker.model:
+        facts |= {"model": Path(tracker.model).name, "weights_sha256": _checksum(tracker.model)}
+    else:
+        facts |= {"class": tracker.tracker, "images": tracker.images}
+    return facts
+
+
+def _checksum(model: str) -> str:
+    """Of a weights file, or of the shipped weights of that name."""
+    from modaltrack.models.zoo import SHIPPED
+
+    path = next((row.path for row in SHIPPED if row.name == model), Path(model))
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def _finished(folder: ResultFolder, tasks: Sequence[Task]) -> list[str]:
+    """Sequences that need not be run; files that somebody cut or mixed up are run again."""
+    finished = []
+    for name, (rows, times) in folder.finished([task.name for task in tasks]).items():
+        if rows == times and rows:
+            finished.append(name)
+        else:
+            warnings.warn(f"{name} has {rows} boxes and {times} times; it is run again.", stacklevel=3)
+            folder.forget(name)
+    return finished
+
+
+class _Book:
+    """Writes results as they come and keeps run.json in step with them."""
+
+    def __init__(self, folder: ResultFolder, outcome: Outcome, total: int, versions: dict[str, str]) -> None:
+        from modaltrack.evaluation.lockstep import Timing
+
+        self._folder, self._outcome, self._total, self._versions = folder, outcome, total, versions
+        earlier = folder.read_run() or {}
+        self._sessions: list[dict[str, Any]] = list(earlier.get("sessions") or [])
+        self.timing, self._frames, self._tracker = Timing(), 0, 0.0
+        self._began = time.perf_counter()
+
+    def done(self, track: Track) -> None:
+        self._folder.write(track)
+        self._outcome.done.append(track.name)
+        self._frames += len(track.boxes)
+        self._tracker += sum(track.seconds)
+        self.write()
+
+    def failed(self, failure: Failure) -> None:
+        self._outcome.failures.append(failure)
+        self.write()
+
+    def session(self) -> dict[str, Any]:
+        """This run's numbers. Frames are those of finished sequences."""
+        return {
+            "sequences": len(self._outcome.done),
+            "frames": self._frames,
+            "seconds_tracker": self._tracker,
+            "seconds_waiting_for_frames": self.timing.waiting,
+            "seconds_end_to_end": time.perf_counter() - self._began,
+        }
+
+    def speed(self) -> dict[str, Any]:
+        """Frames per second over all sessions, in the tracker alone and from files to files."""
+        sessions = [*self._sessions, *([self.session()] if self._outcome.done else [])]
+        frames, tracker, total = (
+            sum(s[key] for s in sessions) for key in ("frames", "seconds_tracker", "seconds_end_to_end")
+        )
+        return {
+            "frames": frames,
+            "frames_per_second_tracker": frames / tracker if tracker else None,
+            "frames_per_second_end_to_end": frames / total if total else None,
+            "note": "tracker = crop, network and box, without decoding; end to end = files to files, loading excluded",
+        }
+
+    def write(self, ended: bool = False) -> None:
+        """Replace run.json."""
+        finished = len(self._outcome.done) + len(self._outcome.skipped)
+        self._folder.write_run(
+            {
+                "complete": finished == self._total,
+                "num_sequences": self._total,
+                "finished": finished,
+                "failures": [asdict(failure) for failure in self._outcome.failures],
+                "speed": self.speed(),
+                "sessions": [*self._sessions, self.session()],
+                "versions": self._versions,
+            }
+        )

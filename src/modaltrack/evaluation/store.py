@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where results go: OUT/<tracker>/<benchmark>/<sequence>.txt and what stands beside it, complete or not there at all.
+
+    OUT/mine/lasher/
+      run.json                    which tracker on what, speed, failures; rewritten after every sequence
+      <sequence>.txt              x,y,w,h per frame; written last, so that it stands for the whole sequence
+      <sequence>_time.txt         seconds per frame in the tracker alone
+      <sequence>_confidence.txt   score per frame, where the tracker gives one
+
+A process that dies at any instant (kill -9) leaves whole sequences and at most hidden ``.*.partial.*`` files, which the
+next run removes. A lock held by the living process keeps a second run out of the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from modaltrack.evaluation.lockstep import Track
+from modaltrack.sinks.atomic import prepare_folder, replacing
+from modaltrack.sinks.result_file import write_json
+
+FORMAT = "modaltrack-run/1"
+_LOCK = ".lock"
+
+
+class ResultFolder:
+    """One tracker's results on one benchmark; a context, for the lock.
+
+    facts: what makes the results these results (tracker, weights, benchmark, sensors). A folder that holds results
+    with other facts is refused with a ValueError, since half of each would be averaged.
+    """
+
+    def __init__(self, out: Path, tracker: str, benchmark: str, facts: Mapping[str, Any]) -> None:
+        check_name(tracker, "tracker")
+        self.path = out / tracker / benchmark
+        self.facts = json.loads(json.dumps({"tracker": tracker, "benchmark": benchmark, **facts}))
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> ResultFolder:
+        prepare_folder(self.path)
+        self._lock = _locked(self.path / _LOCK)
+        for partial in self.path.glob(".*.partial*"):
+            partial.unlink(missing_ok=True)
+        earlier = self.read_run()
+        if earlier is not None and earlier.get("facts") != self.facts:
+            raise ValueError(
+                f"{self.path} holds results of another run ({_difference(earlier.get('facts') or {}, self.facts)}); "
+                "pass another --out or --name, or remove that folder."
+            )
+        if earlier is None and any(self.path.glob("*.txt")):
+            raise ValueError(
+                f"{self.path} holds result files without a run.json, so nobody knows whose; pass another --out."
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.close()  # the lock goes with it
+
+    def read_run(self) -> dict[str, Any] | None:
+        """The content of run.json, None where there is none."""
+        try:
+            return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise ValueError(
+                f"{self.path / 'run.json'} is no JSON; remove that folder or pass another --out."
+            ) from None
+
+    def write_run(self, document: Mapping[str, Any]) -> None:
+        """Replace run.json."""
+        write_json(self.path / "run.json", {"format": FORMAT, "facts": self.facts, **document})
+
+    def finished(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """The sequences that are there -> rows of boxes, rows of times."""
+        return {
+            name: (_rows(file), _rows(self.path / f"{name}_time.txt"))
+            for name in names
+            if (file := self.path / f"{name}.txt").is_file()
+        }
+
+    def write(self, track: Track) -> None:
+        """Write one sequence; the boxes come last."""
+        check_name(track.name, "sequence")
+        seconds, scores = np.array(track.seconds), np.array(track.confidence)
+        _write(self.path / f"{track.name}_time.txt", (f"{s:.6f}" for s in seconds))
+        if np.isfinite(scores[1:]).all():
+            scores[:1] = np.nan_to_num(scores[:1], nan=1.0)  # the box that was given
+            _write(self.path / f"{track.name}_confidence.txt", (f"{s:.6f}" for s in scores))
+        _write(self.path / f"{track.name}.txt", (",".join(f"{v:.4f}" for v in box) for box in track.boxes))
+
+    def forget(self, name: str) -> None:
+        """Remove a sequence that does not fit any more; the boxes go first."""
+        for end in ("", "_confidence", "_time"):
+            (self.path / f"{name}{end}.txt").unlink(missing_ok=True)
+
+
+def check_name(name: str, what: str) -> None:
+    """ValueError for a name that cannot be a file's everywhere."""
+    if not name or name.startswith(".") or re.search(r'[/\\:*?"<>|\n]', name):
+        raise ValueError(f"The {what}'s name {name!r} cannot be a file's name; give one of letters, digits, -, _ and .")
+
+
+def _write(path: Path, rows: Any) -> None:
+    with replacing(path) as partial:
+        partial.write_text("".join(row + "\n" for row in rows), encoding="ascii")
+
+
+def _rows(file: Path) -> int:
+    return len(file.read_bytes().splitlines()) if file.is_file() else 0
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return "; ".join(f"{key}: there {before.get(key)!r:.80}, now {now.get(key)!r:.80}" for key in keys)
+
+
+def _locked(path: Path) -> IO[str]:
+    """The open lock file; the system releases the lock when the process ends, however it does."""
+    file = path.open("w")
+    try:
+        import fcntl
+    except ImportError:  # Windows: two runs into one folder are the user's own affair
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ValueError(f"Another run is writing into {path.parent}; wait for it or pass another --out.") from None
+    return file
