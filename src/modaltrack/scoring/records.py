@@ -67,7 +67,10 @@ class SequenceResult:
 
 @dataclass(frozen=True)
 class ResultSet:
-    """Everything one tracker wrote. recognised: one sentence on the layout; problems: what is odd, one sentence each."""
+    """Everything one tracker wrote.
+
+    recognised: one sentence on the layout. problems: what is odd about it, one sentence each.
+    """
 
     tracker: str
     sequences: dict[str, SequenceResult]
@@ -82,9 +85,9 @@ class Switches:
     pooled: Literal["sequences", "frames"] = "sequences"
     precision_at: float = 20.0
     precision_test: Literal["<=", "<"] = "<="
-    precision_score: Literal["threshold", "curve mean"] = "threshold"
+    precision_step: float = 1.0
+    error_decimals: int | None = None
     normalised_at: float = 0.2
-    normalised_score: Literal["threshold", "curve mean"] = "threshold"
     normalised_by: Literal["centres", "difference"] = "centres"
     success_points: int = 21
     success_area: Literal["mean", "trapezoid"] = "mean"
@@ -107,9 +110,10 @@ class Switches:
 class Protocol:
     """How one benchmark is scored: declarative; ``compute`` replaces the whole engine where it is another family.
 
-    metrics: name of the score -> what of the engine it is ("precision", "normalised", "success", "boc", "average
-    overlap", or "success@0.50" for one point of the curve). sequences: how many the official list has, None unknown.
-    verified: False where the official program could not be had. compute(protocol, truths, results, attributes).
+    metrics: name of the score -> what of the engine it is: "precision" and "normalised" (value at the threshold),
+    "precision mean" and "normalised mean" (mean of the curve), "success", "success@0.50" (one point of the curve),
+    "average overlap", "boc". sequences: how many the official list has, None unknown. verified: False where the
+    official program could not be had. compute(protocol, truths, results, attributes) replaces the engine.
     """
 
     name: str

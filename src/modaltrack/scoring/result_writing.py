@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results as the community writes them, with a manifest of checksums; a file appears whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modaltrack.scoring.records import Array, SequenceResult
+
+MANIFEST = "manifest.json"
+FORMAT = "modaltrack results 1"
+LAYOUTS = ("community", "tab", "corners", "got10k")
+
+
+def write_results(
+    folder: str | os.PathLike[str],
+    results: Mapping[str, SequenceResult],
+    layout: str = "community",
+    tracker: str = "",
+) -> Path:
+    """Write one file per sequence and then manifest.json with their sha256; -> the manifest.
+
+    layout: "community" (x,y,w,h), "tab", "corners" (8 numbers, RGBT234's program) or "got10k" (a folder per
+    sequence). Numbers are written in full, nothing is rounded. A manifest that was there is extended.
+    """
+    top = Path(folder)
+    written = [file for result in results.values() for file in write_sequence(top, result, layout)]
+    return write_manifest(top, written, layout, tracker)
+
+
+def write_sequence(folder: str | os.PathLike[str], result: SequenceResult, layout: str = "community") -> list[Path]:
+    """Write one sequence: boxes, and beside them times and confidences where there are any; -> the files."""
+    if layout not in LAYOUTS:
+        raise ValueError(f"There is no layout {layout!r} of result files; there are {', '.join(LAYOUTS)}.")
+    if not re.fullmatch(r"[^/\\\x00]+", result.name) or result.name in (".", ".."):
+        raise ValueError(f"{result.name!r} is no name of a sequence that could be a file; rename it.")
+    if result.runs:
+        raise ValueError(f"{result.name} holds VOT's anchor runs, which no other layout has; keep the VOT files.")
+    top = Path(folder)
+    home, stem = (top / result.name, f"{result.name}_001") if layout == "got10k" else (top, result.name)
+    boxes = result.boxes
+    if layout == "corners":
+        x, y, w, h = boxes.T
+        boxes = np.stack([x, y, x + w, y, x + w, y + h, x, y + h], axis=1)
+    home.mkdir(parents=True, exist_ok=True)
+    files = [_write(home / f"{stem}.txt", _lines(boxes, "\t" if layout == "tab" else ","))]
+    for values, ending in ((result.seconds, "time"), (result.confidence, "confidence")):
+        if values is not None:
+            files.append(_write(home / f"{result.name}_{ending}.txt", _lines(values[:, None], ",")))
+    return files
+
+
+def write_manifest(folder: Path, files: list[Path], layout: str, tracker: str = "") -> Path:
+    """Write manifest.json: each file's sha256, size and rows."""
+    place = folder / MANIFEST
+    document: dict[str, Any] = {"format": FORMAT, "tracker": tracker, "layout": layout, "files": {}}
+    if place.is_file():
+        before = _read_manifest(place)
+        document["tracker"] = tracker or before.get("tracker", "")
+        document["files"] = {n: f for n, f in before["files"].items() if (folder / n).is_file()}
+    for file in files:
+        data = file.read_bytes()
+        document["files"][file.relative_to(folder).as_posix()] = {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "rows": data.count(b"\n"),
+        }
+    document["files"] = dict(sorted(document["files"].items()))
+    return _write(place, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def check_manifest(folder: str | os.PathLike[str]) -> list[str] | None:
+    """One sentence per file that is not as the manifest says; None where there is no manifest."""
+    top = Path(folder)
+    if not (top / MANIFEST).is_file():
+        return None
+    problems = []
+    for name, facts in _read_manifest(top / MANIFEST)["files"].items():
+        file = top / name
+        if not file.is_file():
+            problems.append(f"{name} is in the manifest and not in the folder.")
+        elif hashlib.sha256(file.read_bytes()).hexdigest() != facts["sha256"]:
+            problems.append(f"{name} is not the file that the manifest was written for (checksum differs).")
+    return problems
+
+
+def zip_results(folder: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
+    """Pack a folder of results, the same bytes for the same results; -> number of files."""
+    top, place = Path(folder), Path(target)
+    if not top.is_dir():
+        raise ValueError(f"{top} is no folder of results; nothing to pack.")
+    files = sorted(f for f in top.rglob("*") if f.is_file() and f.resolve() != place.resolve())
+    if not files:
+        raise ValueError(f"{top} is empty; nothing to pack.")
+    partial = place.with_name(f".{place.name}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in files:
+                info = zipfile.ZipInfo(file.relative_to(top).as_posix(), (1980, 1, 1, 0, 0, 0))
+                info.compress_type = zipfile.ZIP_DEFLATED
+                info.external_attr = 0o644 << 16
+                archive.writestr(info, file.read_bytes())
+        os.replace(partial, place)
+    finally:
+        partial.unlink(missing_ok=True)
+    return len(files)
+
+
+def _read_manifest(place: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(place.read_text(encoding="utf-8"))
+        files = document["files"]
+        sound = isinstance(files, dict) and all("sha256" in f for f in files.values())
+    except (ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise ValueError(f"{place} is no manifest of results ({FORMAT}); delete it and write it again.")
+    return dict(document)
+
+
+def _lines(values: Array, separator: str) -> str:
+    return "".join(separator.join(_number(v) for v in row) + "\n" for row in values.tolist())
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def _write(place: Path, text: str) -> Path:
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(partial, place)
+    finally:
+        partial.unlink(missing_ok=True)
+    return place
