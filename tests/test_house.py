@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "vision": PLAIN,
     "sources": PLAIN,
     "scoring": PLAIN,
+    "benchmarks": PLAIN | {"scoring", "sources"},
     "sinks": PLAIN,
     "scenes": TENSORS | {"sources.encodings"},
     "models": TENSORS | {"sources"},
@@ -30,11 +31,11 @@ MAY_IMPORT = {
     "training": LIBRARY,
     "evaluation": LIBRARY | {"sinks", "benchmarks"},
     "report": PLAIN | {"scoring", "sinks"},
-    "commands": LIBRARY | {"sinks", "training", "evaluation", "report"},
+    "commands": LIBRARY | {"benchmarks", "sinks", "training", "evaluation", "report"},
     "cli": {"commands"},
     "__main__": {"cli"},
 }
-NO_TORCH = {"frame", "boxes", "sources", "scoring", "sinks", "cli", "__main__", "evaluation", "report"}
+NO_TORCH = {"frame", "boxes", "sources", "scoring", "benchmarks", "sinks", "cli", "__main__", "evaluation", "report"}
 
 
 def room_of(file: Path) -> str:
