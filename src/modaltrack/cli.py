@@ -18,6 +18,7 @@ COMMANDS = {
     "models": "list the models; 'models show NAME' prints a card, 'models import' reads authors' files",
     "score": "success and precision of a file of boxes against the truth",
     "eval": "run a tracker through a benchmark: in batches, resumable, on one machine or many",
+    "data": "benchmarks on this machine: list, describe, check that a download is whole",
     "bench": "frames per second on this machine, split by part",
     "scenes": "render a contact sheet and a video of the synthetic world",
     "train": "run a training recipe",

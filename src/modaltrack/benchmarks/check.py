@@ -179,17 +179,19 @@ def check_benchmark(
 def summary(benchmark: Benchmark, findings: list[Finding]) -> dict[str, Any]:
     """Everything ``data check --json`` prints."""
     broken = [f for f in findings if not f.ok]
+    expected = benchmark.row.splits.get(benchmark.split) or None
+    short = expected is not None and len(findings) < expected
     return {
         "benchmark": benchmark.name,
         "split": benchmark.split,
         "root": str(benchmark.root),
         "list": benchmark.listed,
-        "expected": benchmark.row.splits.get(benchmark.split) or None,
+        "expected": expected,
         "found": len(findings),
         "frames": sum(max(f.frames.values(), default=0) for f in findings),
         "boxes": sum(f.boxes for f in findings),
         "absent": sum(f.absent for f in findings),
-        "whole": not broken and not benchmark.missing and not benchmark.doubled,
+        "whole": not (broken or benchmark.missing or benchmark.doubled or short),
         "missing": benchmark.missing,
         "doubled": {name: [str(p) for p in paths] for name, paths in benchmark.doubled.items()},
         "broken": [{k: v for k, v in asdict(f).items() if k not in ("seen", "deep")} for f in broken],
