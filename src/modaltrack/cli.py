@@ -16,15 +16,17 @@ COMMANDS = {
     "demo": "render a hard clip with four sensors, track it, show what each sensor adds",
     "track": "follow a target through your own files, cameras or streams",
     "models": "list the models; 'models show NAME' prints a card, 'models import' reads authors' files",
-    "score": "success and precision of a file of boxes against the truth",
+    "score": "score results by a benchmark's own protocol, or one file of boxes",
+    "results": "check, import or zip a tracker's result files",
     "eval": "run a tracker through a benchmark: in batches, resumable, on one machine or many",
+    "vot": "let the official VOT toolkit drive a tracker; --ini prints the section for trackers.ini",
     "data": "benchmarks on this machine: list, describe, check that a download is whole",
     "bench": "frames per second on this machine, split by part",
     "scenes": "render a contact sheet and a video of the synthetic world",
     "train": "run a training recipe",
     "doctor": "versions, devices, optional parts and how to install each",
 }
-REPEATABLE = {"--box", "--encoding", "--modality"}
+REPEATABLE = {"--box", "--encoding", "--modality", "--switch"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

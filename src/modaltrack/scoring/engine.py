@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
@@ -114,7 +115,10 @@ def find_protocol(name: str) -> Protocol:
     for key, entry in PROTOCOLS.items():
         if _plain(key) == wanted:
             return entry
-    raise ValueError(f"There is no protocol {name!r}; there are {', '.join(PROTOCOLS)}.")
+    close = [k for k in PROTOCOLS if wanted and _plain(k).startswith(wanted)]
+    close = close or get_close_matches(name, PROTOCOLS, 3, 0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(PROTOCOLS)}."
+    raise ValueError(f"There is no protocol {name!r}; {hint}")
 
 
 def missing_sequences(truths: Sequence[Truth], results: Mapping[str, SequenceResult]) -> list[str]:

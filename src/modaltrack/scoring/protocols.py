@@ -82,6 +82,7 @@ _VTUAV = Protocol(
     metrics=MAXIMUM,
     switches=replace(_RGBT234, length="exact"),
     benchmark="VTUAV",
+    split="test-st",
     sequences=176,
     verified=False,
     source="RGBT234's rules; the official program could not be had",
@@ -140,9 +141,9 @@ _ENTRIES = (
         benchmark="RGBT234",
     ),
     _LASHER,
-    replace(_LASHER, name="LasHeR-I", version="protocol I, 1.0", benchmark="LasHeR", sequences=1224),
+    replace(_LASHER, name="LasHeR-I", version="protocol I, 1.0", benchmark="LasHeR", split="all", sequences=1224),
     _VTUAV,
-    replace(_VTUAV, name="VTUAV-LT", version="long-term, unverified, 0.1", sequences=74),
+    replace(_VTUAV, name="VTUAV-LT", version="long-term, unverified, 0.1", split="test-lt", sequences=74),
     Protocol(
         name="MV-RGBT",
         version="unverified, 0.1",
@@ -153,7 +154,12 @@ _ENTRIES = (
     ),
     _VISEVENT,
     replace(
-        _VISEVENT, name="VisEvent-172", version="172 sequences with events, 1.0", benchmark="VisEvent", sequences=172
+        _VISEVENT,
+        name="VisEvent-172",
+        version="172 sequences with events, 1.0",
+        benchmark="VisEvent",
+        split="test-172",
+        sequences=172,
     ),
     Protocol(
         name="COESOT",

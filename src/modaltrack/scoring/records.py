@@ -112,8 +112,9 @@ class Protocol:
 
     metrics: name of the score -> what of the engine it is: "precision" and "normalised" (value at the threshold),
     "precision mean" and "normalised mean" (mean of the curve), "success", "success@0.50" (one point of the curve),
-    "average overlap", "boc". sequences: how many the official list has, None unknown. verified: False where the
-    official program could not be had. compute(protocol, truths, results, attributes) replaces the engine.
+    "average overlap", "boc". benchmark, split: whose truth, where it is not the protocol's name. sequences: how many
+    the official list has, None unknown. verified: False where the official program could not be had.
+    compute(protocol, truths, results, attributes) replaces the engine.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Protocol:
     metrics: Mapping[str, str]
     switches: Switches = Switches()
     benchmark: str = ""
+    split: str | None = None
     sequences: int | None = None
     attributes: tuple[str, ...] = ()
     verified: bool = True

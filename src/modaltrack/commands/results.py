@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``modaltrack results check|import|zip PATH``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+@dataclass
+class Options:
+    """Check a tracker's result files, rewrite them in the community's layout, or pack them.
+
+    'results check PATH' says what it recognises, verifies checksums and, with --benchmark, finds missing and short
+    sequences. 'results import PATH --out DIR' reads any layout and writes one file x,y,w,h per sequence with a
+    manifest. 'results zip DIR --out FILE.zip' packs a folder, the same bytes every time.
+    """
+
+    action: Positional[Literal["check", "import", "zip"]]
+    """What to do."""
+    path: Positional[Path]
+    """A folder, a zip or a file of results."""
+    out: Annotated[Path | None, arg(metavar="PATH")] = None
+    """With import: the folder to write; with zip: the file."""
+    layout: Literal["community", "tab", "corners", "got10k"] = "community"
+    """With import: commas, tabs, 8 corners (RGBT234's program), or a folder per sequence."""
+    benchmark: Annotated[str, arg(metavar="NAME")] = ""
+    """With check: compare names and lengths with this benchmark."""
+    data: Annotated[Path | None, arg(metavar="ROOT")] = None
+    """With check: the benchmark as downloaded."""
+    truth: Annotated[Path | None, arg(metavar="DIR")] = None
+    """With check: a folder of truth files."""
+    json: bool = False
+    """With check: print one JSON object."""
+
+
+def run(options: Options) -> int:
+    """Do it; -> 0, or 1 where check finds a problem."""
+    if options.action == "check":
+        return _check(options)
+    if options.benchmark or options.data or options.truth:
+        raise ValueError("--benchmark, --data and --truth belong to: modaltrack results check PATH.")
+    if options.out is None:
+        what = "--out DIR" if options.action == "import" else "--out FILE.zip"
+        raise ValueError(f"'results {options.action}' needs a place to write: {what}.")
+    return _import(options, options.out) if options.action == "import" else _zip(options, options.out)
+
+
+def _check(options: Options) -> int:
+    from modaltrack.commands.terminal import out
+    from modaltrack.scoring.result_files import match_names, read_results
+    from modaltrack.scoring.result_writing import check_manifest
+
+    results = read_results(options.path, keep_going=True)
+    problems = [] if options.benchmark else list(results.problems)
+    sums = check_manifest(options.path) if options.path.is_dir() else None
+    problems += sums or []
+    if options.benchmark:
+        from modaltrack.commands.truth_source import read_truths
+        from modaltrack.scoring.engine import find_protocol
+
+        truths = read_truths(find_protocol(options.benchmark), options.data, options.truth)
+        results = match_names(results, (t.name for t in truths))
+        problems[:0] = results.problems
+        for truth in truths:
+            found = results.sequences.get(truth.name)
+            rows = len(truth.written) if truth.rows is None else int(truth.rows.max()) + 1
+            if found is None:
+                problems.append(f"{truth.name} has no result.")
+            elif not found.runs and (gap := len(found.boxes) - rows):
+                how = "more" if gap > 0 else "fewer"
+                problems.append(f"{truth.name} has {len(found.boxes)} rows, {abs(gap)} {how} than the truth.")
+        names = {t.name for t in truths}
+        problems += [f"{n} is no sequence of {options.benchmark}." for n in results.sequences if n not in names]
+    frames = sum(len(r.boxes) for r in results.sequences.values())
+    facts = {
+        "tracker": results.tracker,
+        "recognised": results.recognised,
+        "num_sequences": len(results.sequences),
+        "frames": frames,
+        "checksums": None if sums is None else not sums,
+        "problems": problems,
+    }
+    if options.json:
+        import json
+
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
+        return 1 if problems else 0
+    console = out()
+    console.print(f"{results.tracker}: {results.recognised}", markup=False)
+    console.print(f"{len(results.sequences)} sequences, {frames} rows.")
+    console.print("No manifest, so no checksums." if sums is None else f"Manifest: {len(sums)} files differ.")
+    for problem in problems:
+        console.print(f"problem: {problem}", markup=False)
+    console.print(f"{len(problems)} problems." if problems else "No problems.")
+    return 1 if problems else 0
+
+
+def _import(options: Options, folder: Path) -> int:
+    from modaltrack.commands.terminal import out
+    from modaltrack.scoring.result_files import read_results
+    from modaltrack.scoring.result_writing import write_results
+
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; give a folder to write the results into.")
+    if folder.exists() and folder.resolve() == options.path.resolve():
+        raise ValueError(f"{folder} is where the results are read from; give another folder.")
+    results = read_results(options.path)
+    manifest = write_results(folder, results.sequences, options.layout, results.tracker)
+    console = out()
+    console.print(f"{results.tracker}: {results.recognised}", markup=False)
+    for problem in results.problems:
+        console.print(f"note: {problem}", markup=False)
+    console.print(f"Wrote {len(results.sequences)} sequences and {manifest}", markup=False)
+    return 0
+
+
+def _zip(options: Options, file: Path) -> int:
+    from modaltrack.commands.terminal import out
+    from modaltrack.scoring.result_files import read_results
+    from modaltrack.scoring.result_writing import check_manifest, zip_results
+
+    if options.path.is_dir():
+        read_results(options.path)  # nothing unreadable is packed
+        if broken := check_manifest(options.path):
+            raise ValueError(f"{broken[0]} Nothing was packed; import the results again or correct them.")
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder; give the name of the zip to write.")
+    count = zip_results(options.path, file)
+    out().print(f"Packed {count} files into {file}", markup=False)
+    return 0
