@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from modaltrack.models.parts.selective_scan import selective_scan
 
 STATES, WINDOW = 16, 4  # Mamba's sizes, which every method here keeps
+_PIECE = 65536  # numbers worked on together: they fit a core's cache
 
 
 class Branch(nn.Module):
@@ -41,38 +42,61 @@ class Branch(nn.Module):
             step = torch.exp(torch.empty(inner).uniform_(math.log(1e-3), math.log(1e-1)))
             self.dt_proj.bias.data.copy_(step + torch.log(-torch.expm1(-step)))
 
-    def look_back(self, x: Tensor) -> Tensor:
-        """(B, L, I) -> SiLU of the convolution over each token and the three before it, (B, L, I)."""
-        picture = x.transpose(1, 2)[..., None]  # (B, I, L, 1): with the channels last already, as CPUs like it
-        weight = self.conv.weight[..., None]
-        out = F.conv2d(picture, weight, self.conv.bias, padding=(WINDOW - 1, 0), groups=weight.shape[0])
-        out = out[:, :, : x.shape[1], 0].transpose(1, 2)  # the window is symmetric in its padding: cut the end
-        return F.silu(out) if torch.is_grad_enabled() else F.silu(out, inplace=True)
+    def look_back(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """(B, L, I) -> SiLU of the convolution over each token and the three before it, (B, L, I), into ``out``."""
+        weight, bias = self.conv.weight, self.conv.bias
+        assert bias is not None
+        if out is not None and x.device.type == "cpu" and x.dtype == weight.dtype:
+            return _window_on_cpu(x, weight[:, 0].t().contiguous(), bias, out)
+        picture = x.transpose(1, 2)[..., None]  # (B, I, L, 1): with the channels last already
+        u = F.conv2d(picture, weight[..., None], bias, padding=(WINDOW - 1, 0), groups=weight.shape[0])
+        u = F.silu(u[:, :, : x.shape[1], 0].transpose(1, 2))  # padded on both sides: cut the end
+        return u if out is None else out.copy_(u)
 
-    def controls(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, L, I) -> steps before softplus (B, L, I) and the matrices B and C (B, L, S), float32."""
+    def controls(self, u: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, L, I) -> steps before softplus (B, L, I), float32, into ``out``, and the matrices B and C (B, L, S)."""
         rank, write, read = self.x_proj(u).split([self.dt_proj.in_features, STATES, STATES], -1)
         with torch.autocast(u.device.type, enabled=False):
-            step = F.linear(rank.float(), self.dt_proj.weight, self.dt_proj.bias)
-        return step, write, read
+            if out is None:
+                return F.linear(rank.float(), self.dt_proj.weight, self.dt_proj.bias), write, read
+            rows = rank.flatten(0, 1).float()
+            torch.addmm(self.dt_proj.bias, rows, self.dt_proj.weight.t(), out=out.view(-1, out.shape[2]))
+        return out, write, read
+
+
+def _window_on_cpu(x: Tensor, taps: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """The convolution and SiLU in pieces that stay in the cache; taps (WINDOW, I), the token's own one last."""
+    length = max(1, _PIECE // x.shape[2])
+    for sequence, into in zip(x, out):
+        for start in range(0, x.shape[1], length):
+            stop = min(start + length, x.shape[1])
+            piece = torch.addcmul(bias, sequence[start:stop], taps[-1], out=into[start:stop])
+            for back in range(1, WINDOW):
+                first = max(start, back)  # before the first token there is nothing
+                if first < stop:
+                    into[first:stop].addcmul_(sequence[first - back : stop - back], taps[-1 - back])
+            F.silu(piece, inplace=True)
+    return out
 
 
 def scan_branches(branches: Sequence[Branch], ordered: Tensor) -> Tensor:
-    """K sequences (K, B, L, I), each through its own branch -> (K, B, L, I) before the gate; one scan."""
+    """K sequences (K, B, L, I), each through its own branch -> (K, B, L, I) before the gate; one scan.
+
+    Where no gradient is recorded, ``ordered`` is used up: its memory takes the steps.
+    """
     count, batch = ordered.shape[:2]
-    if count == 1:
-        (only,) = branches
-        u = only.look_back(ordered[0])
-        step, write, read = only.controls(u)
-        decay: Tensor = only.A_log
-        skip: Tensor = only.D
-    else:
-        rows = [branch.look_back(x) for branch, x in zip(branches, ordered)]
-        steps, writes, reads = zip(*(branch.controls(u) for branch, u in zip(branches, rows)))
-        u, step, write, read = (torch.cat(parts) for parts in (rows, steps, writes, reads))  # (K * B, L, ...)
-        decay = torch.stack([b.A_log for b in branches]).repeat_interleave(batch, 0)  # (K * B, I, S)
-        skip = torch.stack([b.D for b in branches]).repeat_interleave(batch, 0)
-    y = selective_scan(u, step, -decay.float().exp(), write, read, skip, delta_softplus=True, channels_last=True)
+    if torch.is_grad_enabled():
+        seen = [branch.look_back(x) for branch, x in zip(branches, ordered)]
+        parts = [(x, *branch.controls(x)) for branch, x in zip(branches, seen)]
+        u, step, write, read = (torch.cat(tensors) for tensors in zip(*parts))  # (K * B, L, ...)
+    else:  # into memory where the branches lie side by side from the start
+        rows, steps = torch.empty_like(ordered), ordered.float()
+        matrices = [b.controls(b.look_back(x, row), to)[1:] for b, x, row, to in zip(branches, ordered, rows, steps)]
+        write, read = (torch.cat(tensors) for tensors in zip(*matrices))
+        u, step = rows.flatten(0, 1), steps.flatten(0, 1)
+    decay = torch.stack([-b.A_log.float().exp() for b in branches]).repeat_interleave(batch, 0)  # (K * B, I, S)
+    skip = torch.stack([b.D for b in branches]).repeat_interleave(batch, 0)
+    y = selective_scan(u, step, decay, write, read, skip, delta_softplus=True, channels_last=True)
     return y.unflatten(0, (count, batch))
 
 

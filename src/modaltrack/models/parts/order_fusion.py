@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modaltrack.models.parts.mamba import Branch, gate, project, scan_branches
+from modaltrack.models.parts.vit import accumulate
 
 ORDER_GRADIENTS = ("none", "ste")
 
@@ -92,7 +93,7 @@ class OrderFusion(nn.Module):
         if straight is not None:
             mixed = gate(there + back.flip(1), z, 1 / 3) + gate(moved, z * straight, 1 / 3)
         else:
-            mixed = gate(there + back.flip(1) + moved, z, 1 / 3)
+            mixed = gate(accumulate(accumulate(there, back.flip(1)), moved), z, 1 / 3)
         return self.out_proj(mixed.flatten(1, 2))
 
 

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from modaltrack.models.parts.blocked_scan import forward_blocked, is_taped, scan_blocked
+
 BACKENDS = ("auto", "blocked", "loop", "triton", "mamba_ssm")
-BLOCK = 8  # steps worked on together: with N = 16 the states kept for the backward pass take twice the room of u
-_STEP_FLOATS = 32768  # of one step worked on together: a block of them fits a CPU's cache, and one step one thread
 
 
 def selective_scan(
@@ -57,18 +57,18 @@ def selective_scan(
         z = None if z is None else z.transpose(1, 2)
     _check(u, delta, A, B, C, D, z, delta_bias)
     kind = torch.float64 if u.dtype == torch.float64 else torch.float32
+    scan, dtype = choose(backend, u.device), u.dtype
     with torch.autocast(u.device.type, enabled=False):  # half precision loses the state: spec 4
-        skip, gate, dtype = (None if D is None else _per_item(D.to(kind))), z, u.dtype
         u, delta, A, B, C = (x.to(kind) for x in (u, delta, A, B, C))
-        if delta_bias is not None:
-            delta = delta + _per_item(delta_bias.to(kind))
-        if delta_softplus:
-            delta = F.softplus(delta)
-        y = _by_rows(choose(backend, u.device), u, delta, A, B, C)  # (B, L, D)
-        if skip is not None:
-            y = torch.addcmul(y, u, skip)
-        if gate is not None:
-            y = y * F.silu(gate.to(kind))
+        D, delta_bias = (None if x is None else x.to(kind) for x in (D, delta_bias))
+        if scan is scan_blocked and not is_taped(u, delta, A, B, C, D, delta_bias):
+            y = _by_rows(partial(forward_blocked, softplus=delta_softplus), u, delta, A, B, C, D, delta_bias)
+        else:
+            delta = delta if delta_bias is None else delta + _per_item(delta_bias)
+            delta = F.softplus(delta) if delta_softplus else delta
+            y = _by_rows(scan, u, delta, A, B, C)  # (B, L, D)
+            y = y if D is None else torch.addcmul(y, u, _per_item(D))
+        y = y if z is None else y * F.silu(z.to(kind))
     y = y.to(dtype)
     return y if channels_last else y.transpose(1, 2)
 
@@ -129,15 +129,26 @@ def _per_item(vector: Tensor) -> Tensor:
     return vector if vector.ndim == 1 else vector[:, None]
 
 
-def _by_rows(scan: Scan, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """Every group of every item becomes a row with one B and C: (B, L, G * D) -> (R, L, D) and back."""
+def _by_rows(
+    scan: Callable[..., Tensor], u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *vectors: Tensor | None
+) -> Tensor:
+    """Every group of every item becomes a row with one B and C: (B, L, G * D) -> (R, L, D) and back.
+
+    vectors, with one number per channel, become (R, D) and follow behind C.
+    """
     batch, _, channels = u.shape
     groups = B.shape[2] if B.ndim == 4 else 1
-    A = A.expand(batch, -1, -1).unflatten(1, (groups, channels // groups)).flatten(0, 1).transpose(1, 2)  # (R, N, D)
+
+    def rows_of(parameter: Tensor) -> Tensor:
+        """(B, G * D, ...) -> (R, D, ...)"""
+        return parameter.unflatten(1, (groups, channels // groups)).flatten(0, 1)
+
+    A = rows_of(A.expand(batch, -1, -1)).transpose(1, 2)  # (R, N, D)
+    per_row = [None if x is None else rows_of(x.expand(batch, -1)) for x in vectors]
     if B.ndim == 4:
         u, delta = (x.unflatten(2, (groups, -1)).transpose(1, 2).flatten(0, 1) for x in (u, delta))
         B, C = (x.transpose(1, 2).flatten(0, 1) for x in (B, C))  # (R, L, N)
-    y = scan(u, delta, A, B, C)
+    y = scan(u, delta, A, B, C, *per_row)
     return y.unflatten(0, (batch, groups)).transpose(1, 2).flatten(2) if B.shape[0] != batch else y
 
 
@@ -150,103 +161,6 @@ def scan_loop(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tens
         h = decay * h + B[:, t, :, None] * (delta[:, t] * u[:, t])[:, None]
         steps.append((C[:, t, :, None] * h).sum(1))
     return torch.stack(steps, 1)
-
-
-def scan_blocked(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """Exponentials and products of ``BLOCK`` steps at once, only the recurrence itself step by step (spec 5.1)."""
-    inputs = (u, delta, A, B, C)
-    if torch.is_grad_enabled() and any(x.requires_grad for x in inputs):
-        return _Blocked.apply(*inputs)
-    return _forward(*inputs, None)
-
-
-class _Room:
-    """Working memory of a tile of rows, reused by all blocks: (T, r, N, D) buffers and their single steps."""
-
-    def __init__(self, like: Tensor, count: int) -> None:
-        self.buffers = [like.new_empty(BLOCK, *like.shape) for _ in range(count)]
-        self.steps = [buffer.unbind(0) for buffer in self.buffers]
-
-
-def _tiles(A: Tensor) -> list[slice]:
-    rows = max(1, _STEP_FLOATS // (A.shape[1] * A.shape[2]))
-    return [slice(r, min(r + rows, A.shape[0])) for r in range(0, A.shape[0], rows)]
-
-
-def _blocks(rows: slice, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-    """Blocks (n, r, D) of tensors (R, L, D), in time; views, unless the channels lie apart."""
-    split = [x[rows].transpose(0, 1).split(BLOCK) for x in tensors]
-    return [tuple(v if v.stride(2) == 1 else v.contiguous() for v in views) for views in zip(*split)]
-
-
-def _states(room: _Room, d: Tensor, x: Tensor, A: Tensor, b: Tensor, before: Tensor) -> Tensor:
-    """Decays and states of one block into the room's first two buffers; the state before it -> its last state."""
-    n = d.shape[0]
-    torch.mul(d[:, :, None], A, out=room.buffers[0][:n]).exp_()  # (n, r, N, D)
-    torch.mul(b[..., None], (d * x)[:, :, None], out=room.buffers[1][:n])
-    for decay, state in zip(room.steps[0][:n], room.steps[1]):
-        before = state.addcmul_(decay, before)
-    return before
-
-
-def _forward(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, kept: Tensor | None) -> Tensor:
-    """y (R, L, D); ``kept`` (ceil(L / T), R, N, D) receives the state before each block."""
-    y = torch.empty_like(u, memory_format=torch.contiguous_format)
-    for rows in _tiles(A):
-        a = A[rows].contiguous()
-        room, before = _Room(a, 2), torch.zeros_like(a)
-        for k, (d, x, b, c, out) in enumerate(_blocks(rows, delta, u, B, C, y)):
-            if kept is not None:
-                kept[k, rows] = before
-            before.copy_(_states(room, d, x, a, b, before))
-            states = room.buffers[1][: d.shape[0]]
-            if d.shape[1] == 1:
-                torch.bmm(c, states[:, 0], out=out)  # (n, 1, N) @ (n, N, D)
-            else:
-                out.copy_(torch.matmul(c[:, :, None], states)[:, :, 0])
-    return y
-
-
-class _Blocked(torch.autograd.Function):
-    """Keeps one state per block and computes the others again on the way back (spec 1, Gradients)."""
-
-    @staticmethod
-    def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-        kept = A.new_empty(-(-u.shape[1] // BLOCK), *A.shape)
-        ctx.save_for_backward(u, delta, A, B, C, kept)
-        return _forward(u, delta, A, B, C, kept)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        u, delta, A, B, C, kept = ctx.saved_tensors
-        du, ddelta, dB, dC = (x.new_empty(x.shape) for x in (u, delta, B, C))  # contiguous, so that blocks are views
-        dA = A.new_zeros(A.shape)
-        for rows in _tiles(A):
-            a = A[rows].contiguous()
-            room = _Room(a, 3)
-            later = torch.zeros_like(a)  # what reaches the last state of this block from the next one
-            blocks = enumerate(_blocks(rows, delta, u, B, C, grad, du, ddelta, dB, dC))
-            for k, (d, x, b, c, g, to_u, to_delta, to_b, to_c) in reversed(list(blocks)):
-                n, before = d.shape[0], kept[k, rows]
-                _states(room, d, x, a, b, before)
-                decay, state, back = (buffer[:n] for buffer in room.buffers)
-                torch.mul(c[..., None], g[:, :, None], out=back)  # gradients of the states, (n, r, N, D)
-                room.steps[2][n - 1].add_(later)
-                for t in range(n - 2, -1, -1):
-                    room.steps[2][t].addcmul_(room.steps[0][t + 1], room.steps[2][t + 1])
-                torch.mul(decay[0], back[0], out=later)
-                to_c.copy_(torch.matmul(state, g[..., None])[..., 0])
-                to_b.copy_(torch.matmul(back, (d * x)[..., None])[..., 0])
-                s = torch.matmul(b[:, :, None], back)[:, :, 0]  # (n, r, D)
-                torch.mul(s, d, out=to_u)
-                decay.mul_(back)  # becomes the gradient of the exponents: through exp, and then times the state before
-                decay[0].mul_(before)
-                decay[1:].mul_(state[:-1])
-                torch.mul(decay, a, out=state)
-                to_delta.copy_(torch.addcmul(state.sum(2), s, x))
-                dA[rows] += decay.mul_(d[:, :, None]).sum(0)
-        return du, ddelta, dA, dB, dC
 
 
 def _mamba_ssm() -> Scan:
