@@ -19,6 +19,7 @@ COMMANDS = {
     "score": "score results by a benchmark's own protocol, or one file of boxes",
     "results": "check, import or zip a tracker's result files",
     "eval": "run a tracker through a benchmark: in batches, resumable, on one machine or many",
+    "report": "one page with curves, tables and film strips of one or more trackers",
     "vot": "let the official VOT toolkit drive a tracker; --ini prints the section for trackers.ini",
     "data": "benchmarks on this machine: list, describe, check that a download is whole",
     "bench": "frames per second on this machine, split by part",

@@ -11,7 +11,7 @@ import pytest
 from tests.evaluation import toy
 
 from modaltrack.evaluation.adapters import ForeignEngine, arranged, find_factory, make_opencv, understood
-from modaltrack.evaluation.lockstep import Failure, Job, Track, run_group
+from modaltrack.evaluation.lockstep import Failure, Job, Opened, Track, run_group
 from modaltrack.frame import Frame, Modality
 
 IMAGE = np.full((64, 96, 3), 70, np.uint8)
@@ -56,7 +56,7 @@ def job(name: str, length: int, bad: int = -1, tear: int = -1) -> Job:
                 raise OSError("the disk is gone")
             yield Frame({Modality.RGB: IMAGE}, -1.0 if index == bad else index / 30, index)
 
-    return Job(name, lambda: (frames(), np.array([1.0, 2, 3, 4])), length)
+    return Job(name, lambda: Opened(frames(), np.array([1.0, 2, 3, 4])), length)
 
 
 def run(engine: Any, jobs: list[Job]) -> tuple[dict[str, Track], dict[str, Failure], Any]:
@@ -102,7 +102,7 @@ def test_a_job_that_cannot_be_opened_is_a_failure_too() -> None:
     def closed() -> Any:
         raise ValueError("The folder is locked; unlock it.")
 
-    done, failed, _ = run(CountingEngine(), [replace(job("a", 2), opened=closed), job("b", 2)])
+    done, failed, _ = run(CountingEngine(), [replace(job("a", 2), open=closed), job("b", 2)])
     assert set(done) == {"b"}
     assert failed["a"].error == "The folder is locked; unlock it."
 

@@ -147,7 +147,7 @@ def test_damaged_data_break_only_their_clip(tmp_path: Path, capsys: pytest.Captu
     assert cli.main(words(root, tmp_path / "out")) == 1
     assert check_whole(tmp_path / "out" / "Steady" / "folder", {"b": 4}) == {"b"}
     printed = capsys.readouterr().out
-    assert "no box for its first frame" in printed
+    assert "no annotated box to start from" in printed
     assert "2 broke" in printed
 
 
@@ -180,6 +180,35 @@ def test_nothing_is_half_written_after_kill_9(clips: Path, tmp_path: Path, seed:
     for name in lengths:  # as if it had never been killed
         same = tmp_path / "other" / "steady" / "folder" / f"{name}.txt"
         assert (folder / f"{name}.txt").read_text() == same.read_text()
+
+
+def test_images_before_the_target_comes_get_empty_rows(tmp_path: Path) -> None:
+    root = make_clips(tmp_path / "data", {"late": 6})
+    rows = (root / "late" / "boxes.txt").read_text().splitlines()
+    (root / "late" / "boxes.txt").write_text("\n".join(["nan,nan,nan,nan"] * 2 + rows[2:]) + "\n")
+    assert cli.main(words(root, tmp_path)) == 0
+    folder = tmp_path / "Steady" / "folder"
+    assert check_whole(folder, {"late": 6}) == {"late"}
+    np.testing.assert_array_equal(read_boxes(folder / "late.txt")[:, 0], [np.nan, np.nan, 16, 17, 18, 19])
+
+
+def test_the_manifest_and_the_reader_of_results_agree(clips: Path, tmp_path: Path) -> None:
+    from modaltrack.scoring.result_files import read_results
+    from modaltrack.scoring.result_writing import check_manifest
+
+    assert cli.main(words(clips, tmp_path)) == 0
+    folder = tmp_path / "Steady" / "folder"
+    assert check_manifest(folder) == []
+    results = read_results(folder)
+    assert set(results.sequences) == set(LENGTHS)
+    assert results.problems == []
+    one = results.sequences["b"]
+    assert one.boxes.shape == (9, 4)
+    assert one.confidence is not None
+    assert one.seconds is not None
+    assert len(one.seconds) == len(one.confidence) == 9
+    (folder / "b.txt").write_text("1,2,3,4\n")
+    assert check_manifest(folder)
 
 
 def test_one_folder_holds_one_run(

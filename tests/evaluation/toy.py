@@ -62,7 +62,7 @@ class Stumbling(Steady):
 
 
 class Deadly(Steady):
-    """Takes its process down in the clip that is 7 frames long: in its 5th update the block is at 22."""
+    """Takes its process down at the fifth frame of a clip."""
 
     def update(self, image):
         if (image[14, 22:38] != 70).all() and os.environ.get("TOY_DEADLY"):

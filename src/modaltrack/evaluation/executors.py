@@ -83,7 +83,9 @@ def run_ray(
         raise ValueError("--executor ray needs Ray; install it with: pip install 'modaltrack[ray]'.") from None
     ours = not ray.is_initialized()
     if ours:
-        ray.init(address=address or None, log_to_driver=False, include_dashboard=False, num_cpus=_cpus(address, count))
+        # a cluster of our own gets as many CPUs as workers were asked for, so that they all fit in
+        own = {} if address else {"num_cpus": count or None, "include_dashboard": False}
+        ray.init(address=address or None, log_to_driver=False, logging_level="error", **own)
     try:
         gpus = int(ray.cluster_resources().get("GPU", 0)) if tracker.model else 0
         count = count or gpus or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -94,11 +96,6 @@ def run_ray(
     finally:
         if ours:
             ray.shutdown()
-
-
-def _cpus(address: str, count: int) -> int | None:
-    """CPUs of a cluster of our own, so that as many workers as were asked for fit in."""
-    return count if count and not address else None
 
 
 class _Pool:

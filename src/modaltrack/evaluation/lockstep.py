@@ -40,19 +40,32 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A sequence that can be run. box: (4,) xywh in its first frame. skipped: images before it, without a target."""
+
+    frames: Iterator[Frame]
+    box: NDArray[np.float64]
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One sequence to run. opened: called in a worker; -> its frames and the xywh box (4,) of the first."""
+    """One sequence to run. open: called in a worker. length: for the order of work and the progress bar, 0 unknown."""
 
     name: str
-    opened: Callable[[], tuple[Iterator[Frame], NDArray[np.float64]]]
-    length: int = 0  # frames, 0 where unknown: for the order of work and the progress bar only
+    open: Callable[[], Opened]
+    length: int = 0
 
 
 @dataclass
 class Track:
-    """What a tracker said about one sequence, row by row. seconds: of the tracker alone, its share of the batch's."""
+    """What a tracker said about one sequence, row by row.
+
+    seconds: of the tracker alone, its share of the batch's. skipped: images before the first row.
+    """
 
     name: str
+    skipped: int = 0
     boxes: list[NDArray[np.float64]] = field(default_factory=list)
     confidence: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -118,15 +131,16 @@ def run_group(
             frames, boxes, rows = [], [], []
             for row, name in enumerate(active):
                 try:
-                    frame, box = next(readers[name])
+                    frame, opened = next(readers[name])
                 except StopIteration:
                     _finish(tracks[name], done, failed)
                 except Exception as error:  # noqa: BLE001 - whatever breaks one clip must not end the others
                     failed(describe(name, index, error))
                 else:
                     frames.append(frame)
-                    boxes.append(box)
+                    boxes.append(opened.box)
                     rows.append(row)
+                    tracks[name].skipped = opened.skipped
             timing.waiting += time.perf_counter() - asked
             if len(rows) < len(active):
                 active = [active[row] for row in rows]
@@ -153,16 +167,16 @@ def run_group(
     return timing
 
 
-def _in_turn(job: Job, turns: threading.Semaphore) -> Iterator[tuple[Frame, NDArray[np.float64]]]:
-    """(frame, first box) of a job; at most so many clips decode at once as ``turns`` allows."""
+def _in_turn(job: Job, turns: threading.Semaphore) -> Iterator[tuple[Frame, Opened]]:
+    """The frames of a job, with it; at most so many clips decode at once as ``turns`` allows."""
     with turns:
-        frames, box = job.opened()
+        opened = job.open()
     while True:
         with turns:
-            frame = next(frames, None)
+            frame = next(opened.frames, None)
         if frame is None:
             return
-        yield frame, box
+        yield frame, opened
 
 
 def _advance(

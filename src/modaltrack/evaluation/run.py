@@ -70,7 +70,8 @@ def evaluate(
                 assert engine is not None
                 run_local(engine, benchmark, left, batch, workers, sink)
         finally:
-            book.write(ended=True)
+            book.write()
+            folder.write_manifest([*outcome.skipped, *outcome.done])
         outcome.speed = book.speed()
     return outcome
 
@@ -158,7 +159,7 @@ class _Book:
             "note": "tracker = crop, network and box, without decoding; end to end = files to files, loading excluded",
         }
 
-    def write(self, ended: bool = False) -> None:
+    def write(self) -> None:
         """Replace run.json."""
         finished = len(self._outcome.done) + len(self._outcome.skipped)
         self._folder.write_run(

@@ -6,6 +6,7 @@
       <sequence>.txt              x,y,w,h per frame; written last, so that it stands for the whole sequence
       <sequence>_time.txt         seconds per frame in the tracker alone
       <sequence>_confidence.txt   score per frame, where the tracker gives one
+      manifest.json               checksums, written at the end
 
 A process that dies at any instant (kill -9) leaves whole sequences and at most hidden ``.*.partial.*`` files, which the
 next run removes. A lock held by the living process keeps a second run out of the folder.
@@ -90,14 +91,24 @@ class ResultFolder:
         }
 
     def write(self, track: Track) -> None:
-        """Write one sequence; the boxes come last."""
+        """Write one sequence, nothing rounded; the boxes come last. Skipped images get rows of nan."""
         check_name(track.name, "sequence")
-        seconds, scores = np.array(track.seconds), np.array(track.confidence)
-        _write(self.path / f"{track.name}_time.txt", (f"{s:.6f}" for s in seconds))
+        before, scores = track.skipped, np.array(track.confidence)
+        _write(self.path / f"{track.name}_time.txt", [0.0] * before + track.seconds)
         if np.isfinite(scores[1:]).all():
             scores[:1] = np.nan_to_num(scores[:1], nan=1.0)  # the box that was given
-            _write(self.path / f"{track.name}_confidence.txt", (f"{s:.6f}" for s in scores))
-        _write(self.path / f"{track.name}.txt", (",".join(f"{v:.4f}" for v in box) for box in track.boxes))
+            _write(self.path / f"{track.name}_confidence.txt", [float("nan")] * before + scores.tolist())
+        boxes = np.concatenate([np.full((before, 4), np.nan), np.array(track.boxes)])
+        _write(self.path / f"{track.name}.txt", boxes.tolist())
+
+    def write_manifest(self, names: Sequence[str]) -> None:
+        """Write manifest.json with the checksums of these sequences' files, for whoever gets them."""
+        from modaltrack.scoring.result_writing import write_manifest
+
+        ends = ("", "_time", "_confidence")
+        files = [file for name in names for end in ends if (file := self.path / f"{name}{end}.txt").is_file()]
+        if files:
+            write_manifest(self.path, files, "community", str(self.facts["tracker"]))
 
     def forget(self, name: str) -> None:
         """Remove a sequence that does not fit any more; the boxes go first."""
@@ -111,9 +122,11 @@ def check_name(name: str, what: str) -> None:
         raise ValueError(f"The {what}'s name {name!r} cannot be a file's name; give one of letters, digits, -, _ and .")
 
 
-def _write(path: Path, rows: Any) -> None:
+def _write(path: Path, rows: Sequence[Any]) -> None:
+    """One number, or numbers and commas, per row; the shortest text that reads back as the same number."""
+    lines = (",".join(map(repr, row)) if isinstance(row, list) else repr(row) for row in rows)
     with replacing(path) as partial:
-        partial.write_text("".join(row + "\n" for row in rows), encoding="ascii")
+        partial.write_text("".join(line + "\n" for line in lines), encoding="ascii")
 
 
 def _rows(file: Path) -> int:

@@ -9,15 +9,15 @@ Beside the names of ``modaltrack.benchmarks`` there are two that need no downloa
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from modaltrack.evaluation.lockstep import Job
+from modaltrack.evaluation.lockstep import Job, Opened
 from modaltrack.frame import Frame, Modality
 
 SENSOR_FOLDERS = (*(m.value for m in Modality), "aux")
@@ -51,14 +51,25 @@ class Task:
     def job(self, spec: BenchmarkSpec) -> Job:
         """What ``run_group`` takes."""
 
-        def opened() -> tuple[Iterator[Frame], NDArray[np.float64]]:
-            clip = self.entry.clip()
-            boxes = clip.boxes
-            if boxes is None or not len(boxes) or not np.isfinite(boxes[0]).all():
-                raise ValueError(f"The sequence {self.name} has no box for its first frame; check its annotation.")
-            return _shown(iter(clip.frames), spec.sensors), np.asarray(boxes[0], np.float64)
+        def opened() -> Opened:
+            shown = tuple(Modality(s) for s in spec.sensors)
+            # events are encoded as they come: as pictures or as a recording
+            encodings = {Modality(m): name for m, name in spec.encodings if m != Modality.EVENT}
+            clip = self.entry.clip(modalities=shown or None, encodings=encodings)
+            boxes = np.empty((0, 4)) if clip.boxes is None else clip.boxes
+            known = np.flatnonzero(np.isfinite(boxes).all(1))
+            if not len(known):
+                raise ValueError(f"The sequence {self.name} has no annotated box to start from; check its annotation.")
+            first = int(known[0])
+            return Opened(_shown(_from(clip.frames, first), spec.sensors), clip.boxes[first], first)
 
         return Job(self.name, opened, self.length)
+
+
+def _from(frames: Any, first: int) -> Iterator[Frame]:
+    if first and hasattr(frames, "__getitem__"):
+        return (frames[index] for index in range(first, len(frames)))
+    return itertools.islice(iter(frames), first, None)
 
 
 def load_tasks(spec: BenchmarkSpec) -> list[Task]:
@@ -85,10 +96,8 @@ def load_tasks(spec: BenchmarkSpec) -> list[Task]:
 
 
 def _benchmark(spec: BenchmarkSpec) -> Sequence[Any]:
-    try:
-        from modaltrack.benchmarks import open_benchmark
-    except ImportError:
-        raise ValueError(f"There is no benchmark {spec.name!r} here; expected one of {', '.join(OWN)}.") from None
+    from modaltrack.benchmarks import open_benchmark
+
     return list(open_benchmark(spec.name, spec.data or None).sequences)
 
 
@@ -127,8 +136,8 @@ class _Scene:
     def frames(self) -> dict[str, range]:
         return {"scene": range(self.length)}
 
-    def clip(self) -> Any:
-        return self.made[self.number]
+    def clip(self, modalities: Any = None, encodings: Any = None) -> Any:
+        return replace(self.made[self.number], name=self.name)
 
     def truth(self) -> Any:
         return _truth(self.name, self.made[self.number])
@@ -139,7 +148,6 @@ class _Folder:
     """One clip in this package's own layout."""
 
     path: Path
-    encodings: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -151,11 +159,11 @@ class _Folder:
 
         return {m: list_images(self.path / m) for m in SENSOR_FOLDERS if (self.path / m).is_dir()}
 
-    def clip(self) -> Any:
+    def clip(self, modalities: Any = None, encodings: Mapping[Any, str] | None = None) -> Any:
         from modaltrack.frame import Clip
         from modaltrack.sources import open_folder
 
-        there = {m: name for m, name in self.encodings.items() if (self.path / m).is_dir() and m != Modality.EVENT}
+        there = {m: name for m, name in (encodings or {}).items() if (self.path / m).is_dir()}
         reader, boxes = open_folder(self.path, encodings=there)
         return Clip(self.name, reader, boxes, fps=reader.fps)  # type: ignore[arg-type]
 
@@ -176,6 +184,23 @@ def _truth(name: str, clip: Any = None, boxes: Any = None, size: tuple[int, int]
     return Truth(name, clip.boxes, attributes=clip.attributes)
 
 
+def own_protocol(name: str) -> Any:
+    """How ``scenes`` and ``folder`` are scored: LaSOT's curves over the frames that have a target, no repairs."""
+    from modaltrack.scoring.records import Protocol, Switches
+
+    assert name in OWN, name
+    switches = Switches(
+        pixels="continuous",
+        invalid_truth="nan",
+        absent="removed",
+        denominator="kept rows",
+        bad_prediction="as written",
+        zero_curves="kept",
+    )
+    metrics = {"PR": "precision", "NPR": "normalised", "SR": "success"}
+    return Protocol(name, "modaltrack's own, 1.0", metrics, switches, source="ours", benchmark=name)
+
+
 def _folders(spec: BenchmarkSpec) -> list[_Folder]:
     if not spec.data:
         raise ValueError("--benchmark folder needs --data ROOT, a folder with one folder per sequence.")
@@ -191,4 +216,4 @@ def _folders(spec: BenchmarkSpec) -> list[_Folder]:
         raise ValueError(
             f"{root} holds no sequences; each is a folder with rgb/, thermal/, depth/ or event/ and boxes.txt in it."
         )
-    return [_Folder(place, dict(spec.encodings)) for place in places]
+    return [_Folder(place) for place in places]

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Film strips: small pictures of a sequence with everybody's box, as JPEG inside the page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modaltrack.report.entries import Picture, Strip
+from modaltrack.report.svg import colour
+
+WIDTH = 300  # pixels of one picture
+QUALITY = 72
+
+
+def strip_html(strip: Strip, styles: Mapping[str, int]) -> str:
+    """The pictures of a strip side by side, one row per sensor. styles: tracker -> its colour's number."""
+    figures = []
+    for picture in strip.pictures:
+        images = "".join(
+            f'<img alt="{escape(sensor)}, frame {picture.index}" src="{_jpeg(drawn(image, picture, styles))}">'
+            for sensor, image in picture.images.items()
+        )
+        figures.append(f"<figure>{images}<figcaption>frame {picture.index}</figcaption></figure>")
+    return f'<div class="film">{"".join(figures)}</div>'
+
+
+def drawn(image: NDArray[np.uint8], picture: Picture, styles: Mapping[str, int]) -> NDArray[np.uint8]:
+    """The image at ``WIDTH`` pixels with the boxes on it: RGB. The truth is white on black, on top of all."""
+    import cv2
+
+    scale = WIDTH / image.shape[1]
+    height = max(1, round(image.shape[0] * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    canvas = np.ascontiguousarray(cv2.resize(image, (WIDTH, height), interpolation=how))
+    for name, box in picture.boxes.items():
+        code = colour(styles[name]).lstrip("#")
+        _rectangle(canvas, box * scale, (int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)), 2)
+    _rectangle(canvas, picture.truth * scale, (0, 0, 0), 3)
+    _rectangle(canvas, picture.truth * scale, (255, 255, 255), 1)
+    return canvas
+
+
+def _rectangle(canvas: NDArray[np.uint8], box: NDArray[np.float64], ink: tuple[int, int, int], thickness: int) -> None:
+    import cv2
+
+    if not np.isfinite(box).all() or box[2] <= 0 or box[3] <= 0:
+        return
+    far = 4 * max(canvas.shape)  # a box beyond this is out of the picture anyway, and fits an int32
+    x1, y1, x2, y2 = np.clip(np.round([*box[:2], *(box[:2] + box[2:])]), -far, far).astype(int)
+    cv2.rectangle(canvas, (int(x1), int(y1)), (int(x2), int(y2)), ink, thickness)
+
+
+def _jpeg(image: NDArray[np.uint8]) -> str:
+    import cv2
+
+    good, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    assert good, "a uint8 image can be written as JPEG"
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

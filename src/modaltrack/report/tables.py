@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of a report as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from modaltrack.report.entries import Entry, ranked
+from modaltrack.report.figures import shared_attributes
+from modaltrack.report.svg import colour
+from modaltrack.scoring.intervals import Comparison
+
+
+def score_table(entries: Sequence[Entry], metric: str) -> str:
+    """Every score of every tracker, best first, with the interval of the ranking one and the speed."""
+    metrics = list(entries[0].report.scores)
+    best = {m: max(e.report.scores.get(m, 0.0) for e in entries) for m in metrics}
+    rows = []
+    for entry in ranked(entries, metric):
+        cells = [_name(entry)]
+        for m in metrics:
+            value = entry.report.scores.get(m)
+            cells.append(_number(value, value is not None and value == best[m] and len(entries) > 1))
+        low, high = entry.report.intervals.get(metric, (None, None))
+        cells.append(f"<td>{low:.3f} – {high:.3f}</td>" if low is not None and high is not None else "<td>–</td>")
+        cells.append(f"<td>{entry.speed:.1f}</td>" if entry.speed else "<td>–</td>")
+        rows.append("".join(cells))
+    return _table(["tracker", *metrics, f"95 % interval of {metric}", "frames/s"], rows)
+
+
+def comparison_table(entries: Sequence[Entry], metric: str, comparisons: Mapping[str, Comparison]) -> str:
+    """The best tracker against each other one."""
+    best, *rest = ranked(entries, metric)
+    rows = []
+    for entry in rest:
+        if entry.name in comparisons:
+            c = comparisons[entry.name]
+            low, high = c.interval
+            p = "&lt; 0.001" if c.p_value < 0.001 else f"{c.p_value:.3f}"
+            rows.append(
+                f"{_name(entry)}<td>{c.difference:+.4f}</td><td>{low:+.4f} – {high:+.4f}</td><td>{p}</td>"
+                f"<td>{c.wins} / {c.ties} / {c.losses}</td>"
+            )
+    head = [f"{best.name} against", f"difference in {metric}", "95 % interval", "p", "wins / ties / losses"]
+    return _table(head, rows)
+
+
+def attribute_table(entries: Sequence[Entry], metric: str) -> str:
+    """The ranking score by attribute; the best of each column in bold."""
+    names, rows = shared_attributes(entries), []
+    value = {(e.name, n): e.report.attributes[n].get(metric, 0.0) for e in entries for n in names}
+    best = {n: max(value[e.name, n] for e in entries) for n in names}
+    for entry in ranked(entries, metric):
+        cells = (_number(value[entry.name, n], value[entry.name, n] == best[n] and len(entries) > 1) for n in names)
+        rows.append(_name(entry) + "".join(cells))
+    counts = [int(entries[0].report.attributes[n].get("sequences", 0)) for n in names]
+    return _table(["tracker", *(f"{n} ({c})" for n, c in zip(names, counts, strict=True))], rows)
+
+
+def heat_table(entries: Sequence[Entry], metric: str) -> str:
+    """The ranking score of every tracker on every sequence, the hardest sequence first."""
+    order = ranked(entries, metric)
+    names = list(order[0].report.per_sequence)
+    value = np.array([[e.report.per_sequence.get(n, {}).get(metric, np.nan) for e in order] for n in names])  # (S, E)
+    mean = np.nan_to_num(value).mean(1)
+    rows = []
+    for number in np.argsort(mean, kind="stable"):
+        cells = "".join(_heat(float(v)) for v in value[number])
+        frames = order[0].report.per_sequence[names[number]].get("frames")
+        length = "" if frames is None else f"{frames:.0f}"
+        rows.append(f'<th scope="row">{escape(names[number])}</th><td>{length}</td>{cells}')
+    return _table(["sequence", "frames", *(e.name for e in order)], rows, "heat")
+
+
+def _heat(value: float) -> str:
+    """A cell from white (0) to dark blue (1), the number readable on both."""
+    if not np.isfinite(value):
+        return "<td>–</td>"
+    share = min(max(value, 0.0), 1.0)
+    light, dark = np.array([247, 251, 255]), np.array([8, 69, 148])
+    red, green, blue = (round(float(v)) for v in light + (dark - light) * share)
+    ink = "#fff" if share > 0.55 else "#222"
+    return f'<td style="background:rgb({red},{green},{blue});color:{ink}">{value:.2f}</td>'
+
+
+def small_print(entries: Sequence[Entry]) -> str:
+    """What the numbers depend on: the protocol's switches, and every repair and remark by tracker."""
+    report = entries[0].report
+    switches = "".join(f"<tr><th>{escape(k)}</th><td>{escape(_words(v))}</td></tr>" for k, v in report.switches.items())
+    parts = [f'<div class="scroll"><table class="plain">{switches}</table></div>']
+    for entry in entries:
+        lines = [f"{what}: {count}" for what, count in entry.report.repairs.items()] + list(entry.report.notes)
+        if lines:
+            items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+            parts.append(f"<p><b>{escape(entry.name)}</b></p><ul>{items}</ul>")
+    if all(not e.report.repairs and not e.report.notes for e in entries):
+        parts.append("<p>Nothing was repaired, cut or left out.</p>")
+    return "".join(parts)
+
+
+def _words(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "none"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _name(entry: Entry) -> str:
+    mark = f'<span class="mark" style="background:{colour(entry.style)}"></span>'
+    return f'<th scope="row">{mark}{escape(entry.name)}</th>'
+
+
+def _number(value: float | None, best: bool = False) -> str:
+    text = "–" if value is None else f"{value:.3f}"
+    return f"<td><b>{text}</b></td>" if best else f"<td>{text}</td>"
+
+
+def _table(head: Sequence[str], rows: Sequence[str], kind: str = "") -> str:
+    heads = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return (
+        f'<div class="scroll"><table class="{kind}"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
