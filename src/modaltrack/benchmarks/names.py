@@ -23,9 +23,10 @@ def find(name: str) -> tuple[Row, str | None]:
         if typed == _plain(row.name):
             return row, None
     for row in TABLE.values():
-        for split in row.splits:
-            # "visevent-172" is short for the split "test-172", "vtuav-st" for "test-st"
-            if typed in (_plain(row.name + split), _plain(row.name + split.removeprefix("test"))):
+        for split, count in row.splits.items():
+            # "visevent-172" is short for the split "test-172", "vtuav-st" for "test-st", "lasher-1224" for "all"
+            endings = (split, split.removeprefix("test"), str(count))
+            if typed in [_plain(row.name + ending) for ending in endings]:
                 return row, split
     close = difflib.get_close_matches(typed, [_plain(n) for n in TABLE], n=1, cutoff=0.6)
     meant = next((row.name for row in TABLE.values() if close and _plain(row.name) == close[0]), "")

@@ -57,7 +57,7 @@ def read_truth_folder(name: str, folder: str | os.PathLike[str], split: str | No
     if not place.is_dir():
         what = "is a file and a folder was expected" if place.is_file() else "does not exist"
         raise ValueError(f"The truth folder {place} {what}; check the path.")
-    readers = _in_pairs(place, row) or _flat(place, row) or _in_folders(place, row)
+    readers = _in_pairs(place, row) or _in_folders(place, row) or _flat(place, row)
     if not readers:
         raise ValueError(
             f"{place} holds no truth of {row.title}: neither <sequence>/"
@@ -87,8 +87,8 @@ def read_truth_folder(name: str, folder: str | os.PathLike[str], split: str | No
 
 
 def _in_folders(place: Path, row: Row) -> Readers:
-    found, _ = discover(place, row.layout)
     layout = replace(row.layout, images={})  # nobody misses the images here
+    found, _ = discover(place, layout)
     return {n: partial(read_sequence, folder, n, layout) for n, folder in found.items()}
 
 
