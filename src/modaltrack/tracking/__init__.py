@@ -11,7 +11,8 @@ What happens when a sensor is missing (ours; the published trackers need every i
 * A frame without any usable image holds the box, with the score 0: UNCERTAIN, and LOST after ``Policy.lost_after`` of
   them. Nothing else changes.
 * A frame with several sensors beside RGB, for a model that takes RGB and one other: each pair (RGB and that sensor)
-  runs by itself, and the score, size and offset maps are averaged before the peak is looked for.
+  runs by itself, and the score, size and offset maps are averaged (weighted by the square of each pair's highest
+  score) before the peak is looked for.
 * Sensors that the model was not built for are ignored, with one warning at the start.
 """
 

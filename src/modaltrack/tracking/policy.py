@@ -34,10 +34,12 @@ class Policy:
         LOST began), up to the limit; 1 keeps it.
     lost_window: share of the Hann window that is kept while LOST, 1 (published) to 0 (none): a window pulls to a place
         where the target is known not to be.
-    second_look, second_look_window: where the best windowed score of a frame is below ``tracking_threshold``, the
-        frame is searched once more with the crop's side times ``second_look`` and that share of the window; what is
-        found there counts if it reaches ``tracking_threshold``. It finds targets that jumped (dropped frames, low frame
-        rates), whose score the window has all but erased. 1 is no second look.
+    second_look, second_look_window, second_look_margin: where the best windowed score of a frame is below
+        ``tracking_threshold``, or some plain score elsewhere is higher by the margin than the plain score of the place
+        that the window prefers, the frame is searched once more with the crop's side times ``second_look`` and that
+        share of the window; what is found there counts if its windowed score reaches ``tracking_threshold`` and is the
+        higher one. It finds targets that jumped (dropped frames, low frame rates), whose score the window has all but
+        erased. ``second_look`` 1 is no second look.
     template_update: for models that take a second template, when and from which frame it is cut.
     """
 
@@ -54,6 +56,7 @@ class Policy:
     lost_window: float = 0.5
     second_look: float = 1.5
     second_look_window: float = 0.4
+    second_look_margin: float = 0.15
     template_update: TemplateUpdate = field(default_factory=TemplateUpdate)
 
     def __post_init__(self) -> None:

@@ -200,7 +200,10 @@ def _pairs(model: Any, state: State, frames: Sequence[Frame]) -> dict[tuple[Moda
 def _respond(
     model: Any, state: State, frames: Sequence[Frame], around: Boxes, pairs: Mapping[tuple[Modality, ...], list[int]]
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Mean score, size and offset maps of every target over its rows, and how many rows each had (B,)."""
+    """Score, size and offset maps of every target, a mean over its rows, and how many rows each had (B,).
+
+    A row weighs as much as the square of its highest score; with one pair of sensors there is one row and no mean.
+    """
     config, (device, dtype) = model.config, _where(model)
     crops: dict[Modality, torch.Tensor] = {}
     place: dict[Modality, NDArray[np.int64]] = {}
@@ -211,7 +214,7 @@ def _respond(
         place[modality] = np.zeros(len(frames), np.int64)
         place[modality][needed] = np.arange(len(needed))
     sums: list[torch.Tensor] = []
-    counts = torch.zeros(len(frames), device=device)
+    counts, weights = torch.zeros(len(frames), device=device), torch.zeros(len(frames), device=device)
     for pair, members in pairs.items():
         rows = torch.tensor(members, device=device)
         template = {m: state.template[m].to(device)[rows].to(dtype) for m in pair}
@@ -222,10 +225,12 @@ def _respond(
         prediction = model(template, search, **second)
         maps = [m.float() for m in (prediction.score_map, prediction.size_map, prediction.offset_map)]  # (R, ., H, W)
         sums = sums or [torch.zeros(len(frames), *m.shape[1:], device=device) for m in maps]
+        sure = maps[0].flatten(1).amax(1) ** 2  # a pair that sees nothing has little to say (ours)
         for total, part in zip(sums, maps):
-            total.index_add_(0, rows, part)
+            total.index_add_(0, rows, part * sure[:, None, None, None])
+        weights.index_add_(0, rows, sure)
         counts[rows] += 1
-    return [total / counts.clamp(min=1)[:, None, None, None] for total in sums], counts
+    return [total / weights.clamp(min=1e-9)[:, None, None, None] for total in sums], counts
 
 
 def _look(
@@ -235,9 +240,10 @@ def _look(
     pairs: Mapping[tuple[Modality, ...], list[int]],
     growth: NDArray[np.float64],
     share: NDArray[np.float64],
-) -> tuple[Boxes, NDArray[np.float64], NDArray[np.bool_]]:
+) -> tuple[Boxes, NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
     """Search once around the previous boxes: boxes (B, 4) xywh, peaks (B,), and which targets had an image (B,).
 
+    Last (B,): by how much the best plain score exceeds the plain score of the cell that the window preferred.
     growth: (B,) factor on the crop's side. share: (B,) of the Hann window in the response.
     """
     grown = xywh_to_cxcywh(state.box)
@@ -246,11 +252,14 @@ def _look(
     maps, counts = _respond(model, state, frames, around, pairs)
     window = vision.hann_window(maps[0].shape[-1], maps[0].device)  # (W, W), the maps are square
     kept = torch.from_numpy(share).to(window)[:, None, None, None]
-    decoded, peaks = vision.decode(maps[0] * (1 - kept + kept * window), maps[1], maps[2])
+    weight = 1 - kept + kept * window  # (B, 1, W, W)
+    decoded, peaks = vision.decode(maps[0] * weight, maps[1], maps[2])
+    cell = (maps[0] * weight).flatten(1).argmax(1, keepdim=True)
+    rival = (maps[0].flatten(1).amax(1) - maps[0].flatten(1).gather(1, cell)[:, 0]).cpu().double().numpy()
     size = model.config.search_size
     factors = size / np.array([vision.crop_side(b, model.config.search_factor) for b in around])
     predicted = vision.box_from_crop(decoded.cpu().double().numpy(), around, factors, size)
-    return predicted, peaks.cpu().double().numpy(), counts.cpu().numpy() > 0
+    return predicted, peaks.cpu().double().numpy(), counts.cpu().numpy() > 0, rival
 
 
 @torch.inference_mode()
@@ -266,12 +275,13 @@ def step(model: Any, state: State, frames: FrameLike | Sequence[FrameLike], poli
     pairs = _pairs(model, state, targets)
     if pairs:
         growth, share = policy.search_growth(state.status, state.unseen), policy.window_share(state.status)
-        predicted, peak, seen = _look(model, state, targets, pairs, growth, share)
-        doubtful = np.flatnonzero(seen & (peak < policy.tracking_threshold))
+        predicted, peak, seen, rival = _look(model, state, targets, pairs, growth, share)
+        unsure = (peak < policy.tracking_threshold) | (rival > policy.second_look_margin)
+        doubtful = np.flatnonzero(seen & unsure)
         if policy.second_look > 1 and len(doubtful):
             fewer, where = select(state, doubtful), [targets[row] for row in doubtful]
             growth, share = growth[doubtful] * policy.second_look, np.full(len(doubtful), policy.second_look_window)
-            again, new_peak, _ = _look(model, fewer, where, _pairs(model, fewer, where), growth, share)
+            again, new_peak, _, _ = _look(model, fewer, where, _pairs(model, fewer, where), growth, share)
             found = (new_peak >= policy.tracking_threshold) & (new_peak > peak[doubtful])
             predicted[doubtful[found]], peak[doubtful[found]] = again[found], new_peak[found]
         for row in np.flatnonzero(seen & np.isfinite(predicted).all(1) & np.isfinite(peak)):
