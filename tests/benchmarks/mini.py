@@ -218,7 +218,6 @@ def _coesot(root: Path, names: list[str], length: int) -> None:
         text(place / "absent.txt", ["1"] * length)  # 1 = present
         text(place / "start_end_index.txt", f"{3 if number == 0 else 1},{length + 2 if number == 0 else length}")
     text(root / "list.txt", [train, *names])
-    text(root / "test.txt", [str(k + 1) for k in range(len(names))])
     text(root / "train.txt", ["0"])
     if len(names) > 1:
         text(root / names[1] / "groundtruth.txt", ["0,0,0,0", *rows(length)[1:]])

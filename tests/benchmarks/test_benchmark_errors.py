@@ -74,13 +74,13 @@ def no_images(root: Path) -> object:
 def positions_without_list(root: Path) -> object:
     mini.build("coesot", root)
     (root / "list.txt").unlink()
-    return open_benchmark("coesot", root)
+    return open_benchmark("coesot", root, "train")
 
 
 def positions_beyond(root: Path) -> object:
     mini.build("coesot", root)
-    mini.text(root / "test.txt", ["0", "7"])
-    return open_benchmark("coesot", root)
+    mini.text(root / "train.txt", ["0", "7"])
+    return open_benchmark("coesot", root, "train")
 
 
 def labels_too_short(root: Path) -> object:
@@ -136,7 +136,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "an annotation that is no text": (a_binary, "is no text file"),
     "labels that are words": (broken("visevent", "test/{name}/absent_label.txt", "yes no"), "is no number; one value"),
     "a window of one number": (
-        broken("coesot", "sequence_01/start_end_index.txt", "5"),
+        broken("coesot", "{name}/start_end_index.txt", "5"),
         r"start_end_index.txt holds \[5.0\] and the first and last",
     ),
     "no images": (no_images, "has no depth images in .*depth/ holds no images"),
