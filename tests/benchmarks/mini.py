@@ -233,6 +233,15 @@ def _eventvot(root: Path, names: list[str], length: int) -> None:
     text(root / "train" / "elsewhere" / "groundtruth.txt", rows(1))
 
 
+def _otb(root: Path, names: list[str], length: int) -> None:
+    for name in [*names, "Jogging"]:
+        images(root / name / "img", [f"{k + 1:04d}.jpg" for k in range(length)])
+    for name in names:
+        text(root / name / "groundtruth_rect.txt", rows(length, "\t"))
+    for target in (1, 2):
+        text(root / "Jogging" / f"groundtruth_rect.{target}.txt", rows(length))
+
+
 def _lasot(root: Path, names: list[str], length: int) -> None:
     for number, name in enumerate(names):
         place = root / "airplane" / name
@@ -289,8 +298,10 @@ BUILDERS: dict[str, Callable[[Path, list[str], int], None]] = {
     "vot-rgbt2020": _vot_rgbt,
     "visevent": _visevent,
     "fe108": _fe108,
+    "fe240hz": _fe108,
     "coesot": _coesot,
     "eventvot": _eventvot,
+    "otb": _otb,
     "lasot": _lasot,
     "got-10k": _got10k,
     "trackingnet": _trackingnet,

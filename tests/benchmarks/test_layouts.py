@@ -54,7 +54,7 @@ def test_official_lists_have_the_official_numbers() -> None:
     for row in TABLE.values():
         for split, count in row.splits.items():
             names = official_list(row, split)
-            assert names is None or (len(names) == len(set(names)) == count), (row.name, split)
+            assert names is None or len(names) == len(set(names)) == count, (row.name, split)
     lasher = TABLE["lasher"]
     assert set(official_list(lasher, "train") or []).isdisjoint(official_list(lasher, "test") or [])
     visevent = TABLE["visevent"]
@@ -173,10 +173,10 @@ def test_visevent_begins_with_the_first_present_frame(tmp_path: Path) -> None:
 def test_a_label_of_the_other_polarity_is_turned_and_told(name: str, tmp_path: Path) -> None:
     root = mini.build(name, tmp_path)
     label = next(root.rglob(TABLE[name].layout.labels[0][0]))
-    count = len(label.read_text().split())
-    mini.text(label, ["0"] * count)
+    straight = open_benchmark(name, root, quiet=True)[label.parent.name].reading.absent
+    mini.text(label, ["10"[int(word)] for word in label.read_text().split()])
     entry = open_benchmark(name, root, quiet=True)[label.parent.name]
-    assert not entry.reading.absent.any()
+    assert np.array_equal(entry.reading.absent, straight)
     assert "turned round" in entry.problems[0]
     with pytest.warns(BenchmarkWarning, match="turned round"):
         entry.truth()
@@ -204,6 +204,17 @@ def test_folders_called_like_the_split_where_no_list_ships(tmp_path: Path) -> No
     assert [e.name for e in opened("eventvot", tmp_path)] == mini.names_of("eventvot")
     assert [e.name for e in open_benchmark("eventvot", tmp_path, "train")] == ["elsewhere"]
     assert len(opened("trackingnet", tmp_path / "tn")) == 4
+
+
+def test_otb_folders_of_two_targets_and_parts_of_sequences(tmp_path: Path) -> None:
+    root = mini.build("otb", tmp_path)
+    mini.images(root / "David" / "img", [f"{k:04d}.jpg" for k in range(298, 306)], first=2)
+    mini.text(root / "David" / "groundtruth_rect.txt", mini.rows(6))
+    benchmark = open_benchmark("OTB", root)
+    assert {"Jogging-1", "Jogging-2"} < {e.name for e in benchmark}
+    assert benchmark["Jogging-2"].truth().boxes.shape == (mini.LENGTH, 4)
+    david = benchmark["David"]
+    assert (david.frames[RGB][0].name, len(david), david.problems) == ("0300.jpg", 6, [])
 
 
 def test_lasot_labels_stand_in_one_line(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from modaltrack.benchmarks.annotation import read_names
-from modaltrack.benchmarks.layout import Layout, is_sequence
+from modaltrack.benchmarks.layout import Layout, first_of, is_sequence
 from modaltrack.benchmarks.names import list_source, official_list
 from modaltrack.benchmarks.table import TABLE, Row
 
@@ -30,13 +30,23 @@ def discover(root: Path, layout: Layout) -> tuple[dict[str, Path], dict[str, lis
         folder, depth = waiting.pop(0)
         inside = _listing(folder)
         if is_sequence(folder, layout, set(inside)):
-            if folder.name in found:
+            several = _targets(layout, set(inside))
+            if several:
+                found |= {f"{folder.name}-{target}": folder for target in several}
+            elif folder.name in found:
                 doubled.setdefault(folder.name, [found[folder.name]]).append(folder)
             else:
                 found[folder.name] = folder
         elif depth < DEPTH:
             waiting += [(folder / name, depth + 1) for name, is_folder in sorted(inside.items()) if is_folder]
     return found, doubled
+
+
+def _targets(layout: Layout, inside: set[str]) -> list[int]:
+    """Numbers of the targets of a folder that is several sequences (OTB's Jogging)."""
+    if not layout.targets or layout.truth[0] in inside:
+        return []
+    return [k for k in range(1, 10) if layout.targets.format(target=k) in inside]
 
 
 def _listing(folder: Path) -> dict[str, bool]:
@@ -117,7 +127,7 @@ def recognise(root: Path, at_most: int = 40) -> list[tuple[Row, int]]:
 
 def _complete(folder: Path, layout: Layout) -> bool:
     def any_of(names: tuple[str, ...]) -> bool:
-        return any((folder / n.format(name=folder.name)).exists() for n in names)
+        return first_of(folder, names, f"{folder.name}-1" if layout.targets else folder.name) is not None
 
     return any_of(layout.truth) and all(any_of(names) for m, names in layout.images.items() if m not in layout.optional)
 

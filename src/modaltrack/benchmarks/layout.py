@@ -36,7 +36,9 @@ class Layout:
     (from 1) that are annotated. starts_present: the benchmark's own truth begins at the first frame with a target.
     every: one row per so many images, by file number; offsets: sequence -> number of the first annotated file.
     vot: also read ``sequence``, ``anchor.value`` and ``*.tag``. first_only: a single row may be all that is public.
-    variant: picks another layout by what it sees in a folder.
+    variant: picks another layout by what it sees in a folder. windows: sequence -> first and last file number that
+    the benchmark uses. targets: "<stem>.{target}.txt": a folder with several of them holds several sequences, named
+    <folder>-<target>.
     """
 
     images: Mapping[Modality, tuple[str, ...]]
@@ -53,6 +55,8 @@ class Layout:
     vot: bool = False
     first_only: bool = False
     variant: Callable[[Path], Layout | None] | None = None
+    windows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    targets: str = ""
 
 
 @dataclass
@@ -84,7 +88,8 @@ class Reading:
 
 def first_of(folder: Path, names: tuple[str, ...], name: str) -> Path | None:
     """The first of ``names`` that exists in ``folder``."""
-    return next((folder / n.format(name=name) for n in names if (folder / n.format(name=name)).exists()), None)
+    paths = (folder / n.format(name=name, target=name.rpartition("-")[2]) for n in names)
+    return next((path for path in paths if path.exists()), None)
 
 
 def is_sequence(folder: Path, layout: Layout, inside: set[str] | None = None) -> bool:
@@ -96,7 +101,7 @@ def is_sequence(folder: Path, layout: Layout, inside: set[str] | None = None) ->
     wanted = [n for names in layout.images.values() for n in names if n != "."]
     wanted += list(layout.truth) + [n for names in layout.truth_of.values() for n in names]
     for n in wanted:
-        n = n.format(name=folder.name)
+        n = n.format(name=folder.name, target=1)
         if ("/" not in n and inside is not None and n in inside) or (
             (inside is None or "/" in n) and (folder / n).exists()
         ):
@@ -241,6 +246,9 @@ def _fit(reading: Reading, folder: Path, name: str, layout: Layout) -> None:
     if layout.window and (folder / layout.window).is_file() and frames and frames != rows:
         _cut_to_window(reading, folder / layout.window)
         frames = reading.length
+    if name in layout.windows and frames:
+        _cut_to_numbers(reading, *layout.windows[name])
+        rows, frames = len(reading.rows), reading.length
     if layout.every > 1 and frames:
         return _fit_sparse(reading, folder, name, layout)
     if layout.first_only and rows == 1 and frames != 1:
@@ -286,6 +294,18 @@ def _cut_to_window(reading: Reading, file: Path) -> None:
         reading.notes.append(f"{file.name} says that frames {first} to {last} are annotated; the others are left out.")
     else:
         reading.problems.append(f"{file.name} ends at frame {last} and there are {reading.length} images.")
+
+
+def _cut_to_numbers(reading: Reading, first: int, last: int) -> None:
+    """Keep the images numbered first to last; rows are kept with them where there is one for every image."""
+    assert reading.rows is not None
+    numbers = [number_of(f) for f in next(iter(reading.frames.values()))]
+    kept = [k for k, n in enumerate(numbers) if first <= n <= last]
+    if len(kept) < len(numbers):
+        whole = len(reading.rows) == len(numbers)
+        reading.frames = {m: [files[k] for k in kept] for m, files in reading.frames.items()}
+        reading.rows = reading.rows[kept] if whole else reading.rows
+        reading.notes.append(f"The benchmark uses images {first} to {last} of this sequence.")
 
 
 def _cut(reading: Reading, start: int, end: int) -> None:

@@ -25,7 +25,7 @@ def find(name: str) -> tuple[Row, str | None]:
     for row in TABLE.values():
         for split, count in row.splits.items():
             # "visevent-172" is short for the split "test-172", "vtuav-st" for "test-st", "lasher-1224" for "all"
-            endings = (split, split.removeprefix("test"), str(count))
+            endings = (split, split.removeprefix("test"), str(count or split))
             if typed in [_plain(row.name + ending) for ending in endings]:
                 return row, split
     close = difflib.get_close_matches(typed, [_plain(n) for n in TABLE], n=1, cutoff=0.6)

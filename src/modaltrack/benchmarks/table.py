@@ -258,6 +258,18 @@ ROWS = (
         ),
     ),
     Row(
+        "fe240hz",
+        "FE240hz",
+        Layout(
+            {RGB: ("img", "{name}_aps", "aps"), EVENT: ("event_imgs", "evimg", "inter1_stack_3008", "stack", "dvs")},
+            ("groundtruth_rect.txt", "groundtruth.txt"),
+            optional=frozenset({EVENT}),
+        ),
+        {"test": 0, "train": 0},
+        where="on request from the authors (zhangjiqing.com/dataset)",
+        traps=("as FE108; the number of sequences is not checked here",),
+    ),
+    Row(
         "coesot",
         "COESOT",
         Layout(
@@ -287,6 +299,28 @@ ROWS = (
         attributes=EVENTVOT_ATTRIBUTES,
         where="Baidu or Dropbox, linked from github.com/Event-AHU/EventVOT_Benchmark",
         traps=("events only; 1280 x 720", "absent.txt: 1 = present"),
+    ),
+    Row(
+        "otb",
+        "OTB",
+        Layout(
+            {RGB: ("img",)},
+            ("groundtruth_rect.txt", "groundtruth_rect.{target}.txt"),
+            windows={
+                "David": (300, 770),
+                "Football1": (1, 74),
+                "Freeman3": (1, 460),
+                "Freeman4": (1, 283),
+                "Tiger1": (6, 354),
+            },
+            targets="groundtruth_rect.{target}.txt",
+        ),
+        {"all": 0},
+        where="the visual tracker benchmark's site (cvlab.hanyang.ac.kr)",
+        traps=(
+            "Jogging, Skating2 and Human4 have several targets in one folder: Jogging-1 and Jogging-2",
+            "only parts of David, Football1, Freeman3, Freeman4 and Tiger1 are used",
+        ),
     ),
     Row(
         "lasot",
