@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from modaltrack.scoring.anchors import score_anchors
+from modaltrack.scoring.long_term import score_long_term
 from modaltrack.scoring.records import Protocol, Switches
 
 RGBT234_ATTRIBUTES = "BC CM DEF FM HO LI LR MB NO PO SC TC"  # in the order of the attribute files
@@ -220,5 +222,34 @@ _ENTRIES = (
     ),
 )
 
-# modaltrack.scoring.long_term and .anchors bring protocols with a ``compute`` of their own
-PROTOCOLS: dict[str, Protocol] = {entry.name: entry for entry in _ENTRIES}
+_LONG_TERM = {"Pr": "tracking precision", "Re": "tracking recall", "F": "largest F over the thresholds"}
+_ANCHORS = {"EAO": "expected average overlap", "A": "accuracy", "R": "robustness"}
+_VOT = "VOT toolkit 0.5.3 to 0.9.0"
+
+
+def _long_term(name: str, sequences: int | None, joined: bool = False) -> Protocol:
+    return Protocol(
+        name=f"{name}-frames" if joined else name,
+        version="frames joined, 1.0" if joined else "sequences averaged, 1.0",
+        metrics=_LONG_TERM,
+        benchmark=name,
+        sequences=sequences,
+        source="DepthTrack's paper; the same counts as the toolkit's, all frames joined" if joined else _VOT,
+        verified=not joined,
+        compute=score_long_term,
+    )
+
+
+# Other families, with a ``compute`` of their own: ``switches`` is not theirs, the report carries what is
+_OTHER_FAMILIES = (
+    *(
+        _long_term(name, sequences, joined)
+        for name, sequences in (("DepthTrack", 50), ("CDTB", 80), ("RGBD1K", 50), ("ARKitTrack", 50))
+        for joined in (False, True)
+    ),
+    *(
+        Protocol(name, "multistart, 1.0", _ANCHORS, benchmark=name, sequences=n, source=_VOT, compute=score_anchors)
+        for name, n in (("VOT-RGBD2022", 127), ("VOT-RGBT2020", 60))
+    ),
+)
+PROTOCOLS: dict[str, Protocol] = {entry.name: entry for entry in (*_ENTRIES, *_OTHER_FAMILIES)}
