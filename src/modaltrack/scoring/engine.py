@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.scoring.comparison import compare, threshold_grids
 from modaltrack.scoring.frames import Aligned, Short, align
 from modaltrack.scoring.intervals import bootstrap
 from modaltrack.scoring.records import (
@@ -36,11 +37,12 @@ __all__ = [
     "SequenceResult",
     "Switches",
     "Truth",
+    "compare",
+    "find_protocol",
     "missing_sequences",
     "score",
+    "threshold_grids",
 ]
-
-CURVE_POINTS = 51  # of precision (0..50 px, GTOT 0..25 px) and of normalised precision (0..0.5)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class _Shares:
     overlap: Array  # (S,) sum of overlaps
     exact: Mapping[str, Array]  # "precision", "normalised" -> (S,) share at the threshold itself
     weight: Array
+    lost: NDArray[np.bool_] | None = None  # (S,) sequences without a result that count as 0
 
 
 def score(
@@ -71,7 +74,7 @@ def score(
     short: "refuse" or "miss" for files with too few rows. Raises ValueError on what the protocol cannot score.
     """
     entry = find_protocol(protocol) if isinstance(protocol, str) else protocol
-    truths, results, notes, repairs = _complete(entry, truths, results, missing)
+    truths, results, lost, notes, repairs = _complete(entry, truths, results, missing)
     if entry.compute is not None:
         report = entry.compute(entry, truths, results, attributes)
         report.notes[:0] = notes
@@ -82,6 +85,8 @@ def score(
     for one in aligned:
         repairs.update(one.repairs)
     shares = _shares(aligned, truths, switches, repairs)
+    if lost:  # a miss in every frame, the first included, whatever the protocol writes there
+        shares = _without(shares, np.array([t.name in lost for t in truths]))
     terms, left_out = _terms(entry, truths, shares, notes)
     if dropped := sum(int((den == 0).sum()) for den in left_out.values()):
         for name, den in left_out.items():
@@ -128,8 +133,8 @@ def missing_sequences(truths: Sequence[Truth], results: Mapping[str, SequenceRes
 
 def _complete(
     entry: Protocol, truths: Sequence[Truth], results: Mapping[str, SequenceResult], missing: str
-) -> tuple[list[Truth], dict[str, SequenceResult], list[str], Counter[str]]:
-    """Truths and results that belong together, in the order of the truths."""
+) -> tuple[list[Truth], dict[str, SequenceResult], set[str], list[str], Counter[str]]:
+    """Truths and results that belong together, in the order of the truths; and which of them count as lost."""
     if missing not in ("refuse", "skip", "zero"):
         raise ValueError(f"Missing sequences can be refused, skipped or counted as zero, not {missing!r}.")
     if not truths:
@@ -137,7 +142,7 @@ def _complete(
     names = [t.name for t in truths]
     if twice := [n for n, count in Counter(names).items() if count > 1]:
         raise ValueError(f"The ground truth holds {twice[0]} twice; give every sequence once.")
-    notes, repairs, used = [], Counter[str](), dict(results)
+    notes, repairs, used, lost = [], Counter[str](), dict(results), set[str]()
     if lacking := missing_sequences(truths, results):
         if len(lacking) == len(truths):
             raise ValueError(
@@ -153,8 +158,11 @@ def _complete(
             truths = [t for t in truths if t.name in results]
             repairs["sequences without a result left out"] = len(lacking)
         else:
-            nothing = {t.name: SequenceResult(t.name, np.full((_length(t), 4), np.nan)) for t in truths}
-            used.update({name: nothing[name] for name in lacking})
+            for t in truths:
+                if t.name not in results:  # the engine below sets what it finds in them to nothing
+                    boxes = t.written if entry.compute is None else np.full((_length(t), 4), np.nan)
+                    used[t.name] = SequenceResult(t.name, boxes)
+            lost = set(lacking)
             repairs["sequences without a result counted as lost in every frame"] = len(lacking)
     if strange := [n for n in results if n not in set(names)]:
         notes.append(f"{len(strange)} results belong to no sequence of the ground truth: {_some(strange)}.")
@@ -162,7 +170,7 @@ def _complete(
         notes.append(
             f"{len(truths)} sequences are scored and {entry.name} has {entry.sequences}: not the benchmark's number."
         )
-    return list(truths), used, notes, repairs
+    return list(truths), used, lost, notes, repairs
 
 
 def _shares(aligned: Sequence[Aligned], truths: Sequence[Truth], s: Switches, repairs: Counter[str]) -> _Shares:
@@ -213,47 +221,6 @@ def _shares(aligned: Sequence[Aligned], truths: Sequence[Truth], s: Switches, re
     )
 
 
-def compare(boxes: Array, true: Array, s: Switches, sizes: Array | None = None) -> tuple[Array, Array, Array]:
-    """Centre error in pixels, the same in units of the true size, and overlap of every row: (M,) each.
-
-    boxes, true: (M, 4) xywh. sizes: (M, 2) width and height of the image to clip to, nan where unknown.
-    """
-    offset = 1.0 if s.pixels == "inclusive" else 0.0
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        p_centre = boxes[:, :2] + (boxes[:, 2:] - offset) / 2
-        t_centre = true[:, :2] + (true[:, 2:] - offset) / 2
-        error = _norm(p_centre - t_centre)
-        if s.normalised_by == "centres":  # each centre divided first: ties at 0.2 depend on it
-            normalised = _norm(p_centre / true[:, 2:] - t_centre / true[:, 2:])
-        else:
-            normalised = _norm((p_centre - t_centre) / np.maximum(true[:, 2:], 1))
-        if sizes is not None:
-            boxes, true = _clipped(boxes, sizes), _clipped(true, sizes)
-        # the operations in the order of the programs: x + w - 1, then + 1, so that rounding errors agree too
-        right = np.minimum(boxes[:, :2] + boxes[:, 2:] - offset, true[:, :2] + true[:, 2:] - offset)
-        sides = np.maximum(0, right - np.maximum(boxes[:, :2], true[:, :2]) + offset)
-        inner = sides[:, 0] * sides[:, 1]
-        overlap = inner / (boxes[:, 2] * boxes[:, 3] + true[:, 2] * true[:, 3] - inner)
-        if s.clip_to_image:
-            overlap = np.clip(overlap, 0, 1)
-        if s.invalid_truth in ("any entry <= 0", "size <= 0"):
-            tested = true if s.invalid_truth == "any entry <= 0" else true[:, 2:]
-            invalid = ~(tested > 0).all(axis=1) | np.isnan(true).any(axis=1)
-            error = np.where(invalid, -1.0 if s.invalid_precision == "hit" else np.inf, error)
-            normalised = np.where(invalid, -1.0 if s.invalid_normalised == "hit" else np.inf, normalised)
-            overlap = np.where(invalid, -1.0, overlap)
-    return error, normalised, overlap
-
-
-def threshold_grids(s: Switches) -> dict[str, Array]:
-    """Name of a curve -> its thresholds."""
-    return {
-        "precision": np.arange(CURVE_POINTS, dtype=np.float64) * s.precision_step,
-        "normalised precision": np.arange(CURVE_POINTS) / 100,
-        "success": np.arange(s.success_points) / (s.success_points - 1),
-    }
-
-
 def _terms(
     entry: Protocol, truths: Sequence[Truth], shares: _Shares, notes: list[str]
 ) -> tuple[dict[str, tuple[Array, Array]], dict[str, Array]]:
@@ -261,7 +228,10 @@ def _terms(
     s = entry.switches
     curves = {"precision": shares.precision, "normalised precision": shares.normalised, "success": shares.success}
     weight = shares.weight if s.pooled == "frames" else (shares.weight > 0).astype(np.float64)
-    kept = {n: np.where(c.sum(1) > 0, weight, 0) if s.zero_curves == "dropped" else weight for n, c in curves.items()}
+    kept = dict.fromkeys(curves, weight)
+    if s.zero_curves == "dropped":
+        stays = np.zeros(len(truths), bool) if shares.lost is None else shares.lost
+        kept = {n: np.where((c.sum(1) > 0) | stays, weight, 0) for n, c in curves.items()}
     terms = {}
     for name, what in entry.metrics.items():
         kind, _, point = what.partition("@")
@@ -280,7 +250,7 @@ def _terms(
             rewards = [t.reward for t in truths if t.reward is not None]
             if len(rewards) < len(truths):
                 notes.append(
-                    f"{name} needs a reward per sequence and {len(truths) - len(rewards)} have none: left out."
+                    f"{name} is left out: {len(truths) - len(rewards)} sequences have no reward to weigh them by."
                 )
                 continue
             terms[name] = (np.array(rewards) * _area(shares.success, s), np.ones(len(truths)))  # drops nothing
@@ -289,6 +259,23 @@ def _terms(
             raise AssertionError(f"{entry.name}: unknown metric {what!r}")
         terms[name] = (value * kept[curve], kept[curve])
     return terms, kept if s.zero_curves == "dropped" else {}
+
+
+def _without(shares: _Shares, lost: NDArray[np.bool_]) -> _Shares:
+    """The same with nothing found in the lost sequences."""
+
+    def zero(values: Array) -> Array:
+        return np.where(lost if values.ndim == 1 else lost[:, None], 0.0, values)
+
+    return replace(
+        shares,
+        precision=zero(shares.precision),
+        normalised=zero(shares.normalised),
+        success=zero(shares.success),
+        overlap=zero(shares.overlap),
+        exact={n: zero(v) for n, v in shares.exact.items()},
+        lost=lost,
+    )
 
 
 def _curves(s: Switches, shares: _Shares, kept: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
@@ -331,12 +318,6 @@ def _image_sizes(truths: Sequence[Truth], lengths: Sequence[int], repairs: Count
     return np.repeat(sizes, lengths, axis=0)
 
 
-def _clipped(boxes: Array, sizes: Array) -> Array:
-    """As GOT-10k's toolkit clips: the corner into the image, then the size to what is left of it."""
-    corner = np.clip(boxes[:, :2], 0, sizes)
-    return np.concatenate([corner, np.clip(boxes[:, 2:], 0, sizes - corner)], axis=1)
-
-
 def _histogram(owner: NDArray[np.int64], index: NDArray[np.int64], sequences: int, thresholds: int) -> Array:
     bins = thresholds + 1
     return np.bincount(owner * bins + index, minlength=sequences * bins).reshape(sequences, bins).astype(np.float64)
@@ -357,10 +338,6 @@ def _grid_index(point: float, s: Switches) -> int:
 
 def _ratio(num: Array, den: Array) -> float:
     return float(num.sum() / den.sum()) if den.sum() > 0 else 0.0
-
-
-def _norm(xy: Array) -> Array:
-    return np.sqrt(xy[:, 0] ** 2 + xy[:, 1] ** 2)
 
 
 def _length(truth: Truth) -> int:

