@@ -117,6 +117,9 @@ def moments(overlaps: Mapping[str, NDArray[np.float64]], count: int = 6) -> list
     if not len(lost) or length <= count:
         return sorted({round(float(v)) for v in np.linspace(0, length - 1, min(count, length))})
     first = int(lost[0])
-    before = [0, first // 2, max(first - 2, 0), first]
-    after = np.linspace(first, length - 1, count - len(set(before)) + 1)[1:]
-    return sorted({*before, *(round(float(v)) for v in after)})
+    before = {0, first // 2, max(first - 2, 0), first}
+    after = np.linspace(first, length - 1, count - len(before) + 1)[1:]
+    rows = {*before, *(round(float(v)) for v in after)}
+    spare = [round(float(v)) for v in np.linspace(0, length - 1, 2 * count)]  # a loss near an end leaves room
+    rows |= set([row for row in spare if row not in rows][: count - len(rows)])
+    return sorted(rows)

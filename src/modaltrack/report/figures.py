@@ -194,9 +194,9 @@ def speed_figure(entries: Sequence[Entry], metric: str) -> Drawing:
 def overlap_figure(strip: Strip, entries: Sequence[Entry]) -> Drawing:
     """Everybody's overlap with the truth along one sequence."""
     length = max(len(v) for v in strip.overlaps.values())
-    drawing = Drawing(720, 150, f"Overlap in {strip.sequence}")
-    x_ticks = [t for t in nice_ticks(0, max(length - 1, 1), 8) if t <= max(length - 1, 1)]
-    axes = Axes(drawing, 36, 10, 674, 100, (0, max(length - 1, 1)), (0, 1))
+    drawing = Drawing(520, 140, f"Overlap in {strip.sequence}")
+    x_ticks = [t for t in nice_ticks(0, max(length - 1, 1), 6) if t <= max(length - 1, 1)]
+    axes = Axes(drawing, 30, 8, 480, 88, (0, max(length - 1, 1)), (0, 1))
     axes.frame(x_ticks, (0, 0.5, 1), "frame", size=11)
     for entry in reversed(list(entries)):
         if entry.name in strip.overlaps:

@@ -24,10 +24,10 @@ h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; padding-bottom: .2rem; border-bot
   break-after: avoid; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; break-after: avoid; }
 p, ul { margin: .4rem 0; } p.fine, figcaption { color: #666; font-size: .85rem; }
-.figures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); }
+.figures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); }
 .figures > div { break-inside: avoid; }
 svg { width: 100%; height: auto; max-width: 560px; display: block; margin: 0 auto; }
-.wide svg { max-width: 100%; }
+.wide svg { max-width: 760px; margin: 0; }
 .scroll { overflow-x: auto; -webkit-overflow-scrolling: touch; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem; }
 th, td { padding: .22rem .55rem; text-align: right; white-space: nowrap; }
@@ -87,8 +87,9 @@ def page(
         "change places in random sequences. Both speak of this benchmark's kind of sequences and of nothing else.</p>"
     )
     if shared_attributes(entries):
-        parts.append(_section(f"Attributes ({metric})", attribute_table(entries, metric)))
-        parts.append(_plots([drawings["attributes"]] if "attributes" in drawings else []))
+        table, radar = attribute_table(entries, metric), drawings.get("attributes")
+        beside = f'<div class="figures"><div>{table}</div><div>{radar or ""}</div></div>'
+        parts.append(_section(f"Attributes ({metric})", beside))
     if strips:
         parts.append(_section("Worst failures", _failures(entries, strips)))
     parts.append(_section(f"Sequences ({metric}, the hardest first)", heat_table(entries, metric)))

@@ -50,15 +50,14 @@ def comparison_table(entries: Sequence[Entry], metric: str, comparisons: Mapping
 
 
 def attribute_table(entries: Sequence[Entry], metric: str) -> str:
-    """The ranking score by attribute; the best of each column in bold."""
-    names, rows = shared_attributes(entries), []
-    value = {(e.name, n): e.report.attributes[n].get(metric, 0.0) for e in entries for n in names}
-    best = {n: max(value[e.name, n] for e in entries) for n in names}
-    for entry in ranked(entries, metric):
-        cells = (_number(value[entry.name, n], value[entry.name, n] == best[n] and len(entries) > 1) for n in names)
-        rows.append(_name(entry) + "".join(cells))
-    counts = [int(entries[0].report.attributes[n].get("sequences", 0)) for n in names]
-    return _table(["tracker", *(f"{n} ({c})" for n, c in zip(names, counts, strict=True))], rows)
+    """The ranking score by attribute, one row each (there may be twenty); the best tracker of a row in bold."""
+    order, rows = ranked(entries, metric), []
+    for name in shared_attributes(entries):
+        values = [e.report.attributes[name].get(metric, 0.0) for e in order]
+        cells = "".join(_number(v, v == max(values) and len(values) > 1) for v in values)
+        count = int(entries[0].report.attributes[name].get("sequences", 0))
+        rows.append(f'<th scope="row">{escape(name)}</th><td>{count}</td>{cells}')
+    return _table(["attribute", "sequences", *(e.name for e in order)], rows)
 
 
 def heat_table(entries: Sequence[Entry], metric: str) -> str:

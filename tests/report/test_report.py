@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page and its figures: that every number on it is the scorer's, that it loads nothing, that bad input is said."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tests.evaluation.toy import make_clips
+
+from modaltrack import cli
+from modaltrack.report import Entry, Picture, figures, main_metric, ranked
+from modaltrack.report.entries import moments, shown_overlaps, worst_sequences
+from modaltrack.report.film import drawn
+from modaltrack.report.svg import colour, dash, nice_ticks
+from modaltrack.scoring.engine import score
+from modaltrack.scoring.records import SequenceResult, Truth
+from modaltrack.scoring.result_files import write_results
+
+LENGTHS = {"a": 8, "b": 12, "c": 6, "<d>": 7}
+MARKS = {"a": {"FM", "SV", "OV"}, "b": {"FM"}, "c": {"OV", "SV"}, "<d>": {"SV"}}
+
+
+def truth(name: str) -> Truth:
+    boxes = np.array([[10 + 3 * i, 10 + i, 16.0, 12] for i in range(LENGTHS[name])])
+    return Truth(name, boxes, attributes=frozenset(MARKS[name]))
+
+
+def result(name: str, error: float) -> SequenceResult:
+    boxes = truth(name).boxes + np.array([error, 0, 0, 0])
+    boxes[-2:, 0] += 40 * (error > 2)
+    return SequenceResult(name, boxes, seconds=np.full(len(boxes), 0.01))
+
+
+def entry(name: str, error: float, style: int) -> Entry:
+    results = {n: result(n, error) for n in LENGTHS}
+    report = score("LasHeR", [truth(n) for n in LENGTHS], results, attributes=True)
+    return Entry(name, report, results, 100.0 / (style + 1), style)
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[Entry]:
+    return [entry("middling", 4, 0), entry("good", 1, 1), entry("bad & ugly", 9, 2)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with clips/ and the results of three trackers."""
+    root = tmp_path_factory.mktemp("report")
+    lengths = {"a": 8, "b": 12, "c": 6}
+    make_clips(root / "clips", lengths)
+    for name, error in (("good", 1.0), ("middling", 4.0), ("bad", 9.0)):
+        results = {n: result(n, error) for n in lengths}
+        write_results(root / name, results, tracker=name)
+    return root
+
+
+class Links(HTMLParser):
+    """Collects what a page would load, and whether its tags are balanced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        assert tag not in ("script", "link", "iframe")
+        self.loads += [value or "" for key, value in attrs if key in ("src", "href", "xlink:href")]
+        if tag not in ("meta", "img", "br"):
+            self.tags.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        pass
+
+    def handle_endtag(self, tag) -> None:
+        assert self.tags.pop() == tag
+
+    def handle_data(self, data) -> None:
+        self.words.append(data)
+
+
+def parsed(file: Path) -> Links:
+    page = Links()
+    page.feed(file.read_text(encoding="utf-8"))
+    assert page.tags == []
+    return page
+
+
+def test_the_page_says_the_scorers_numbers_and_loads_nothing(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    line = ["report", *(str(made / n) for n in ("bad", "good", "middling")), "--benchmark", "folder"]
+    assert cli.main([*line, "--data", str(made / "clips"), "--out", str(out)]) == 0
+    page = parsed(out)
+    assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in page.loads)
+    assert sum(link.startswith("data:") for link in page.loads) == 2 * 3 * 6  # sensors, sequences, frames
+    assert "url(" not in out.read_text()
+    picture = next(link for link in page.loads if link.startswith("data:"))
+    data = np.frombuffer(base64.b64decode(picture.partition(",")[2]), np.uint8)
+    assert cv2.imdecode(data, cv2.IMREAD_COLOR).shape == (200, 300, 3)
+    words = " ".join(page.words)
+    from modaltrack.evaluation.tasks import own_protocol
+
+    for name, error in (("good", 1.0), ("middling", 4.0), ("bad", 9.0)):
+        report = score(own_protocol("folder"), [truth(n) for n in "abc"], {n: result(n, error) for n in "abc"})
+        assert f"[{report.scores['SR']:.3f}] {name}" in words
+        assert f"[{report.scores['PR']:.3f}] {name}" in words
+    assert "modaltrack's own, 1.0" in words
+    assert "100.0" in words
+    assert words.index("good") < words.index("middling") or "good · middling" not in words
+    for name in ("success", "precision", "normalised-precision", "scores", "comparison", "speed"):
+        ET.parse(tmp_path / "page" / f"{name}.svg")
+
+
+def test_names_cannot_break_the_page(entries: list[Entry], tmp_path: Path) -> None:
+    from modaltrack.report import page
+
+    file = tmp_path / "x.html"
+    drawings = figures(entries, "SR", {"SR": "success", "PR": "precision", "NPR": "normalised"}, {})
+    file.write_text(page(entries, "SR", drawings, {}))
+    words = parsed(file).words
+    assert "bad & ugly" in words
+    assert "<d>" in words
+
+
+def test_legends_rank_and_carry_the_score_of_their_curve(entries: list[Entry]) -> None:
+    assert main_metric(entries[0].report) == "SR"
+    assert [e.name for e in ranked(entries, "SR")] == ["good", "middling", "bad & ugly"]
+    drawings = figures(entries, "SR", {"SR": "success", "PR": "precision", "NPR": "normalised"}, {})
+    assert list(drawings)[:3] == ["success", "precision", "normalised-precision"]
+    assert {"scores", "attributes", "speed"} <= set(drawings)
+    for name, metric in (("success", "SR"), ("precision", "PR"), ("normalised-precision", "NPR")):
+        texts = [t.text or "" for t in ET.fromstring(str(drawings[name])).iter() if t.tag.endswith("text")]
+        legend = [t for t in texts if t.startswith("[")]
+        order = ranked(entries, metric)
+        assert legend == [f"[{e.report.scores[metric]:.3f}] {e.name}" for e in order]
+        assert any("LasHeR (4 sequences)" in t for t in texts)
+    # a legend whose score the protocol does not have has none
+    bare = figures(entries, "SR", {"SR": "success"}, {})["precision"]
+    assert "[" not in "".join(t.text or "" for t in ET.fromstring(str(bare)).iter())
+
+
+def test_a_curve_is_where_its_values_are(entries: list[Entry]) -> None:
+    drawing = figures(entries[:1], "SR", {"SR": "success"}, {})["success"]
+    thick = [e for e in ET.fromstring(str(drawing)).iter() if e.get("stroke-width") == "2.2"]
+    points = np.array([p.split(",") for p in thick[0].get("points", "").split()], float)
+    x, y = entries[0].report.curves["success"]
+    np.testing.assert_allclose((points[:, 0] - 56) / 388, x, atol=1e-4)
+    np.testing.assert_allclose((314 - points[:, 1]) / 280, y, atol=1e-4)
+
+
+def test_twenty_trackers_are_told_apart(entries: list[Entry]) -> None:
+    assert len({(colour(n), dash(n)) for n in range(20)}) == 20
+    many = [entry(f"tracker {n}", n / 2, n) for n in range(12)]
+    drawing = figures(many, "SR", {"SR": "success"}, {})["success"]
+    assert drawing.height > 400  # the legend went below
+    ET.fromstring(str(drawing))
+
+
+def test_worst_failures_and_their_moments(entries: list[Entry]) -> None:
+    chosen = worst_sequences(entries, "SR", 3)
+    assert len(chosen) == 3
+    assert "middling's worst" in next(iter(chosen.values()))
+    overlap = np.ones(100)
+    overlap[60:] = 0
+    rows = moments({"x": overlap})
+    assert rows[0] == 0
+    assert {58, 60, 99} <= set(rows)
+    assert len(rows) == 6
+    assert len(moments({"x": np.array([1.0] * 6 + [0, 0])})) == 6
+    assert moments({"x": np.ones(3)}) == [0, 1, 2]
+    assert moments({"x": np.full(9, np.nan)})[-1] == 8
+
+
+def test_overlaps_for_pictures() -> None:
+    boxes = np.array([[0, 0, 10, 10], [np.nan] * 4, [0, 0, 10, 10], [0, 0, 10, 10]])
+    told = Truth("x", boxes)
+    said = SequenceResult("x", np.array([[0, 0, 10, 10], [0, 0, 5, 5], [np.nan] * 4]))
+    np.testing.assert_array_equal(shown_overlaps(told, said), [1, np.nan, 0, 0])
+    sparse = Truth("x", boxes[:2], rows=np.array([0, 2]))
+    np.testing.assert_array_equal(shown_overlaps(sparse, said), [1, np.nan])
+
+
+def test_boxes_on_the_pictures() -> None:
+    image = np.full((100, 150, 3), 128, np.uint8)
+    nothing = np.full(4, np.nan)
+    picture = Picture(0, {}, np.array([50.0, 40, 20, 20]), {"x": np.array([10.0, 10, 20, 20]), "y": nothing})
+    canvas = drawn(image, picture, {"x": 1, "y": 2})
+    assert canvas.shape == (200, 300, 3)
+    assert canvas[20, 40].tolist() == [0xD5, 0x5E, 0x00]
+    assert canvas[80, 120].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.31, 0.34), (0, 50), (-0.02, 0.13), (0.5, 0.5), (0, 1500)])
+def test_ticks_cover_and_are_few(low: float, high: float) -> None:
+    ticks = nice_ticks(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    assert 2 <= len(ticks) <= 9
+
+
+BAD = [
+    (["nowhere"], "There are no results at nowhere"),
+    (["good", "good"], "Two of the results are called 'good'"),
+    (["good", "--out", "page.pdf"], "the page is HTML"),
+    (["good", "--failures", "-1"], "give 0 or more"),
+    (["good", "--protocol", "olympics"], "There is no protocol 'olympics'"),
+]
+
+
+@pytest.mark.parametrize(("more", "sentence"), BAD, ids=[b[1] for b in BAD])
+def test_bad_input_has_its_sentence(
+    made: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(made)
+    assert cli.main(["report", *more, "--benchmark", "folder", "--data", "clips"]) == 1
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.splitlines()) == 1
+
+
+def test_pdf(made: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'modaltrack[figures]'")
+    line = ["report", f"x={made / 'good'}", "--benchmark", "folder", "--data", str(made / "clips"), "--pdf"]
+    assert cli.main([*line, "--out", str(tmp_path / "p.html"), "--failures", "0"]) == 0
+    for name in ("success", "precision", "normalised-precision"):
+        assert (tmp_path / "p" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert "Worst failures" not in (tmp_path / "p.html").read_text()
+
+
+def test_a_real_browser_lays_it_out_on_a_phone(made: Path, tmp_path: Path) -> None:
+    browser = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
+    if browser is None:
+        pytest.skip("there is no Chromium on this machine")
+    out = tmp_path / "page.html"
+    line = ["report", str(made / "good"), str(made / "bad"), "--benchmark", "folder", "--data", str(made / "clips")]
+    assert cli.main([*line, "--out", str(out)]) == 0
+    probe = out.read_text().replace(
+        "</body>",
+        "<script>addEventListener('load',()=>{document.title='w'+document.documentElement.scrollWidth+'/'+innerWidth"
+        "+' i'+[...document.images].filter(i=>!i.naturalWidth).length})</script></body>",
+    )
+    (tmp_path / "probe.html").write_text(probe)
+    (tmp_path / "phone.html").write_text(
+        "<iframe style='width:390px;height:800px;border:0' src='probe.html'></iframe>"
+        "<script>addEventListener('load',()=>setTimeout(()=>{document.title=frames[0].document.title},300))</script>"
+    )
+    command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
+    more = [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom"]
+    done = subprocess.run(
+        [*command, *more, f"file://{tmp_path / 'phone.html'}"], capture_output=True, text=True, timeout=120, check=False
+    )
+    found = re.search(r"<title>w(\d+)/(\d+) i(\d+)</title>", done.stdout)
+    assert found, done.stdout[:500]
+    assert int(found[1]) <= int(found[2]) == 390  # nothing sticks out sideways
+    assert found[3] == "0"  # every picture was read
