@@ -173,3 +173,20 @@ def test_boxes_of_a_checked_clip_are_counted(tmp_path: Path) -> None:
     again = check_benchmark(open_benchmark("depthtrack", root, quiet=True))[0]
     assert again.problems == ["The target is absent in every frame."]
     assert np.isnan(open_benchmark("depthtrack", root, quiet=True)[0].boxes).all()
+
+
+def test_coco_is_checked_by_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = mini.build("coco", tmp_path / "data")
+    code, facts = checked(capsys, "coco", str(root), "--deep")
+    assert (code, facts["broken"], facts["boxes"]) == (0, [], mini.LENGTH)
+    (root / "images" / "train2017" / "000000000002.jpg").unlink()
+    code, facts = checked(capsys, "coco", str(root))
+    assert (code, facts["broken"][0]["problems"]) == (1, ["1 rgb images are missing: 000000000002.jpg."])
+
+
+def test_a_clip_that_cannot_be_read_does_not_end_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = mini.build("mv-rgbt", tmp_path / "data", count=3)
+    mini.text(root / "sequence_02" / "flag.txt", "depth")
+    _, facts = checked(capsys, "mv-rgbt", str(root))
+    assert [f["name"] for f in facts["broken"]] == ["sequence_02"]
+    assert facts["found"] == 3

@@ -48,17 +48,31 @@ def check_entry(entry: SequenceEntry, deep: bool = False, workers: int = 2) -> F
         if reading.frames and finding.boxes and box_less == finding.boxes:
             finding.problems.append("The target is absent in every frame.")
     for modality, files in reading.frames.items():
-        sizes = _sizes(files)
-        gone = [f.name for f, size in zip(files, sizes, strict=True) if size < 0]
-        empty = [f.name for f, size in zip(files, sizes, strict=True) if size == 0]
-        for what, names in (("missing", gone), ("empty", empty)):
-            if names:
-                finding.problems.append(f"{len(names)} {modality} images are {what}: {_some(names)}.")
-        if deep:
-            finding.problems += _decode(
-                modality.value, [f for f, s in zip(files, sizes, strict=True) if s > 0], workers
-            )
+        finding.problems += _look(modality.value, files, deep, workers)
     return finding
+
+
+def check_pictures(benchmark: Benchmark, deep: bool = False, workers: int = 2) -> Finding:
+    """One finding for a set of single pictures: are those that the annotation names there and whole?"""
+    files: dict[Path, None] = {}
+    for entry in benchmark:
+        files[next(iter(entry.frames.values()))[0]] = None
+    finding = Finding(benchmark.split, {m.value: len(files) for m in benchmark.modalities}, len(benchmark), deep=deep)
+    finding.problems = _look(next(iter(benchmark.modalities)).value, list(files), deep, workers, one_size=False)
+    return finding
+
+
+def _look(modality: str, files: list[Path], deep: bool, workers: int, one_size: bool = True) -> list[str]:
+    sizes = _sizes(files)
+    said = []
+    gone = [f.name for f, size in zip(files, sizes, strict=True) if size < 0]
+    empty = [f.name for f, size in zip(files, sizes, strict=True) if size == 0]
+    for what, names in (("missing", gone), ("empty", empty)):
+        if names:
+            said.append(f"{len(names)} {modality} images are {what}: {_some(names)}.")
+    if deep:
+        said += _decode(modality, [f for f, size in zip(files, sizes, strict=True) if size > 0], workers, one_size)
+    return said
 
 
 def _sizes(files: Iterable[Path]) -> list[int]:
@@ -74,7 +88,7 @@ def _sizes(files: Iterable[Path]) -> list[int]:
     return sizes
 
 
-def _decode(modality: str, files: list[Path], workers: int) -> list[str]:
+def _decode(modality: str, files: list[Path], workers: int, one_size: bool) -> list[str]:
     with ThreadPoolExecutor(workers) as pool:
         shapes = list(pool.map(_shape, files))
     said = []
@@ -82,7 +96,7 @@ def _decode(modality: str, files: list[Path], workers: int) -> list[str]:
     if damaged:
         said.append(f"{len(damaged)} {modality} images cannot be decoded: {_some(damaged)}.")
     good = {shape for shape in shapes if shape is not None}
-    if len(good) > 1:
+    if len(good) > 1 and one_size:
         counts = ", ".join(f"{w}x{h}" for h, w in sorted(good))
         said.append(f"The {modality} images differ in size ({counts}).")
     return said
@@ -143,6 +157,8 @@ def check_benchmark(
     taken (an earlier deep finding serves a shallow check, not the reverse); None keeps nothing. said: called after
     every clip with its finding and whether it was remembered.
     """
+    if benchmark.row.reader == "coco":
+        return [check_pictures(benchmark, deep, workers)]
     known = _remembered(memory) if memory is not None else {}
     findings = []
     log = None

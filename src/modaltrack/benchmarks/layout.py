@@ -111,11 +111,11 @@ def is_sequence(folder: Path, layout: Layout, inside: set[str] | None = None) ->
 
 def read_sequence(folder: Path, name: str, layout: Layout) -> Reading:
     """Read one sequence; nothing is raised for what is broken in it: it stands in ``problems``."""
-    if layout.variant is not None:
-        layout = layout.variant(folder) or layout
     reading = Reading()
-    _read_frames(reading, folder, name, layout)
     try:
+        if layout.variant is not None:
+            layout = layout.variant(folder) or layout
+        _read_frames(reading, folder, name, layout)
         _read_truth(reading, folder, name, layout)
         if reading.rows is not None:
             _read_labels(reading, folder, name, layout)
@@ -137,7 +137,11 @@ def _read_frames(reading: Reading, folder: Path, name: str, layout: Layout) -> N
             says = reading.notes if modality in layout.optional else reading.problems
             says.append(f"There is no folder {' or '.join(n.format(name=name) for n in names)} with {modality} images.")
             continue
-        files = list_images(place)
+        try:
+            files = list_images(place)
+        except OSError as error:
+            reading.problems.append(f"{place.name}/ cannot be listed ({error.strerror}); {modality} is missing.")
+            continue
         if files:
             reading.frames[modality] = files
         else:
