@@ -9,6 +9,7 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def write_results(
     sequence). Numbers are written in full, nothing is rounded. A manifest that was there is extended.
     """
     top = Path(folder)
-    written = [file for result in results.values() for file in write_sequence(top, result, layout)]
+    written = [f for name, r in results.items() for f in write_sequence(top, replace(r, name=name), layout)]
     return write_manifest(top, written, layout, tracker)
 
 
