@@ -157,6 +157,21 @@ def test_a_curve_is_where_its_values_are(entries: list[Entry]) -> None:
     np.testing.assert_allclose((314 - points[:, 1]) / 280, y, atol=1e-4)
 
 
+def test_long_term_scores_are_drawn_as_precision_over_recall(entries: list[Entry]) -> None:
+    from dataclasses import replace
+
+    grid = np.array([np.inf, 0.5, -np.inf])
+    curves = {"Pr": (grid, np.array([1.0, 0.8, 0.6])), "Re": (grid, np.array([0.0, 0.4, 0.5])), "F": (grid, grid)}
+    report = replace(entries[0].report, curves=curves, scores={"F": 0.545, "Pr": 0.6, "Re": 0.5}, intervals={})
+    drawings = figures([replace(entries[0], report=report)], "F", {"Pr": "", "Re": "", "F": ""}, {})
+    assert {"precision-over-recall", "scores"} <= set(drawings)
+    assert not {"Pr", "Re", "F"} & set(drawings)
+    text = str(drawings["precision-over-recall"])
+    assert "[0.545] middling" in text
+    assert "nan" not in text
+    assert "inf" not in text
+
+
 def test_twenty_trackers_are_told_apart(entries: list[Entry]) -> None:
     assert len({(colour(n), dash(n)) for n in range(20)}) == 20
     many = [entry(f"tracker {n}", n / 2, n) for n in range(12)]

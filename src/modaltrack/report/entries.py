@@ -14,6 +14,7 @@ from modaltrack.scoring.records import Report, SequenceResult, Truth
 PREFERRED = ("SR", "MSR", "RSR", "F", "AO", "EAO")  # the score that ranks, the first of them that a protocol has
 # curve -> what of a protocol's metrics is read off it (records.Protocol.metrics)
 CURVE_KINDS = {"success": "success", "precision": "precision", "normalised precision": "normalised"}
+PRECISION_RECALL = "precision over recall"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class Strip:
     pictures: Sequence[Picture] = ()
 
 
+def drawn_curves(report: Report) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Curve -> (x, y) as papers draw them: long-term precision over recall, not over thresholds."""
+    curves = dict(report.curves)
+    if "Pr" in curves and "Re" in curves:
+        recall, precision = curves.pop("Re")[1], curves.pop("Pr")[1]
+        curves.pop("F", None)
+        return {PRECISION_RECALL: (recall, precision), **curves}
+    return curves
+
+
 def main_metric(report: Report) -> str:
     """The score that trackers are ranked by; ValueError where there is none."""
     for name in (*PREFERRED, *report.scores):
@@ -64,6 +75,10 @@ def ranked(entries: Sequence[Entry], metric: str) -> list[Entry]:
 
 def curve_metric(metrics: Mapping[str, str], curve: str) -> str | None:
     """The score that is read off a curve in a protocol's metrics, for its legend; None where there is none."""
+    if curve == PRECISION_RECALL:
+        return "F" if "F" in metrics else None
+    if curve in metrics:  # the expected overlap curve, whose mean over some lengths is EAO
+        return curve
     kind = CURVE_KINDS.get(curve)
     return next((name for name, what in metrics.items() if what == kind), None)
 

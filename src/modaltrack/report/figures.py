@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from modaltrack.report.entries import Entry, Strip, curve_metric, ranked
+from modaltrack.report.entries import PRECISION_RECALL, Entry, Strip, curve_metric, drawn_curves, ranked
 from modaltrack.report.svg import GREY, GRID, INK, Axes, Drawing, colour, dash, nice_ticks
 from modaltrack.scoring.intervals import Comparison
 
@@ -19,7 +19,10 @@ AXES = {  # curve -> title, x label, y label
         "Normalised location error threshold",
         "Normalised precision",
     ),
+    PRECISION_RECALL: ("Precision and recall", "Recall", "Precision"),
+    "EAO": ("Expected overlap curve", "Sequence length (frames)", "Expected average overlap"),
 }
+LEGEND_LEFT = ("success", PRECISION_RECALL)  # falling curves leave that corner free
 INSIDE = 9  # legends of more trackers stand below their plot
 
 
@@ -32,7 +35,7 @@ def figures(
     it.
     """
     made: dict[str, Drawing] = {}
-    for name in sorted(entries[0].report.curves, key=lambda n: [*AXES, n].index(n)):
+    for name in sorted(drawn_curves(entries[0].report), key=lambda n: [*AXES, n].index(n)):
         drawing = curve_figure(entries, name, curve_metric(metrics, name))
         if drawing is not None:
             made[name.replace(" ", "-")] = drawing
@@ -48,7 +51,8 @@ def figures(
 
 def curve_figure(entries: Sequence[Entry], name: str, metric: str | None) -> Drawing | None:
     """One curve of every tracker, the best first in the legend with its score in brackets."""
-    drawn = [e for e in entries if name in e.report.curves and len(e.report.curves[name][0])]
+    curves = {e.name: found for e in entries if (found := drawn_curves(e.report).get(name)) and len(found[0])}
+    drawn = [e for e in entries if e.name in curves]
     if not drawn:
         return None
     drawn = ranked(drawn, metric) if metric else drawn
@@ -56,14 +60,14 @@ def curve_figure(entries: Sequence[Entry], name: str, metric: str | None) -> Dra
     below = len(drawn) > INSIDE
     rows = (len(drawn) + 1) // 2 if below else 0
     drawing = Drawing(460, 366 + 17 * rows, title)
-    grid = drawn[0].report.curves[name][0]
+    grid = (0.0, 1.0) if name == PRECISION_RECALL else curves[drawn[0].name][0]
     x_ticks = nice_ticks(float(np.min(grid)), float(np.max(grid)))
     axes = Axes(drawing, 56, 34, 388, 280, (x_ticks[0], x_ticks[-1]), (0.0, 1.0))
     count = drawn[0].report.num_sequences
     drawing.text(250, 20, f"{title}, {drawn[0].report.protocol} ({count} sequences)", 14, "middle", bold=True)
     axes.frame(x_ticks, nice_ticks(0, 1), x_label, y_label)
     for entry in reversed(drawn):  # the best on top
-        x, y = entry.report.curves[name]
+        x, y = curves[entry.name]
         drawing.line(axes.x(x), axes.y(y), colour(entry.style), 2.2, dash(entry.style))
     labels = [f"[{e.report.scores[metric]:.3f}] {e.name}" if metric else e.name for e in drawn]
     if below:
@@ -71,7 +75,7 @@ def curve_figure(entries: Sequence[Entry], name: str, metric: str | None) -> Dra
             _key(drawing, 56 + 200 * (number // rows), 376 + 17 * (number % rows), entry.style, label)
         return drawing
     wide = 36 + 6.7 * max(len(label) for label in labels)
-    left = axes.left + 8 if name == "success" else axes.left + axes.width - wide - 6
+    left = axes.left + 8 if name in LEGEND_LEFT else axes.left + axes.width - wide - 6
     top = axes.top + axes.height - 17 * len(drawn) - 10
     drawing.box(left, top, wide, 17 * len(drawn) + 4, "white", 0.85)
     for number, (entry, label) in enumerate(zip(drawn, labels, strict=True)):

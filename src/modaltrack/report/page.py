@@ -13,6 +13,7 @@ from modaltrack.report.svg import Drawing, colour
 from modaltrack.report.tables import attribute_table, comparison_table, heat_table, score_table, small_print
 from modaltrack.scoring.intervals import Comparison
 
+ELSEWHERE = ("scores", "comparison", "attributes")  # figures that have a section of their own
 STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -71,14 +72,9 @@ def page(
         f"Scores are fractions, 0 to 1; trackers are ranked by {escape(metric)}. How every case was decided stands in "
         '<a href="#rules">the small print</a>.</p>',
         _section("Scores", score_table(entries, metric)),
-        _plots([d for n, d in drawings.items() if n in ("success", "precision", "normalised-precision", "speed")]),
+        _plots([drawing for name, drawing in drawings.items() if name not in ELSEWHERE]),
     ]
-    others = [
-        d
-        for n, d in drawings.items()
-        if n not in ("success", "precision", "normalised-precision", "speed", "scores", "comparison", "attributes")
-    ]
-    parts += [_plots(others), _section("How sure", "")]
+    parts.append(_section("How sure", ""))
     if comparisons:
         parts.append(comparison_table(entries, metric, comparisons))
     parts.append(_plots([drawings[n] for n in ("scores", "comparison") if n in drawings]))

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from modaltrack.report.entries import Entry, curve_metric, ranked
-from modaltrack.report.figures import AXES, shared_attributes
+from modaltrack.report.entries import Entry, curve_metric, drawn_curves, ranked
+from modaltrack.report.figures import AXES, LEGEND_LEFT, shared_attributes
 from modaltrack.report.svg import colour, dash
 from modaltrack.sinks import replacing
 
@@ -37,20 +37,20 @@ def write_pdfs(folder: Path, entries: Sequence[Entry], metric: str, metrics: Map
             figure.savefig(partial, bbox_inches="tight", metadata={"CreationDate": None})
         files.append(folder / f"{name}.pdf")
 
-    for name in entries[0].report.curves:
+    for name in drawn_curves(entries[0].report):
         figure = Figure(figsize=(4.6, 3.5))
         axes = figure.add_subplot()
         score = curve_metric(metrics, name)
-        drawn = [e for e in entries if name in e.report.curves]
+        drawn = [e for e in entries if name in drawn_curves(e.report)]
         title, x_label, y_label = AXES.get(name, (name.capitalize(), "", ""))
         for entry in ranked(drawn, score) if score else drawn:
             label = f"[{entry.report.scores[score]:.3f}] {entry.name}" if score else entry.name
-            x, y = entry.report.curves[name]
+            x, y = drawn_curves(entry.report)[name]
             axes.plot(x, y, color=colour(entry.style), linestyle=_style(entry.style), label=label, linewidth=1.6)
         axes.set(title=title, xlabel=x_label, ylabel=y_label, ylim=(0, 1))
         axes.margins(x=0)
         axes.grid(color="0.9")
-        axes.legend(fontsize=7, loc="lower left" if name == "success" else "lower right")
+        axes.legend(fontsize=7, loc="lower left" if name in LEGEND_LEFT else "lower right")
         save(figure, name.replace(" ", "-"))
     names = shared_attributes(entries)
     if len(names) >= 3:
