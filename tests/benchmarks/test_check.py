@@ -54,7 +54,7 @@ def break_it(root: Path) -> dict[str, str]:
     image.write_bytes(image.read_bytes()[:200])
     mini.text(root / names[3] / "init.txt", ["1,2,3,4", "1,2,x,4"])
     (root / names[4] / "init.txt").unlink()
-    said = ["6 images and 4 boxes", "1 rgb images are empty", "cannot be decoded", "line 2", "There is no annotation"]
+    said = ["6 images and 4 boxes", "1 rgb image is empty", "cannot be decoded", "line 2", "There is no annotation"]
     return dict(zip(names, said, strict=False))
 
 
@@ -181,7 +181,7 @@ def test_coco_is_checked_by_picture(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (code, facts["broken"], facts["boxes"]) == (0, [], mini.LENGTH)
     (root / "images" / "train2017" / "000000000002.jpg").unlink()
     code, facts = checked(capsys, "coco", str(root))
-    assert (code, facts["broken"][0]["problems"]) == (1, ["1 rgb images are missing: 000000000002.jpg."])
+    assert (code, facts["broken"][0]["problems"]) == (1, ["1 rgb image is missing: 000000000002.jpg."])
 
 
 def test_a_clip_that_cannot_be_read_does_not_end_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

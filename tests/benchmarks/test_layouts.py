@@ -10,8 +10,9 @@ import pytest
 from tests.benchmarks import mini
 
 from modaltrack.benchmarks import TABLE, BenchmarkWarning, list_benchmarks, official_list, open_benchmark
-from modaltrack.benchmarks.layout import read_sequence
+from modaltrack.benchmarks.layout import list_images, read_sequence
 from modaltrack.frame import Modality
+from modaltrack.sources.folder import list_images as listed_by_sources
 
 RGB, THERMAL, DEPTH, EVENT = Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT
 
@@ -289,6 +290,14 @@ def test_other_sensors_and_encodings_can_be_asked_for(tmp_path: Path) -> None:
     assert frame.images[DEPTH].shape == (mini.HEIGHT, mini.WIDTH, 3)
     with pytest.raises(ValueError, match="00000001"):
         entry.clip().frames[0]
+
+
+def test_images_are_listed_as_the_sources_list_them(tmp_path: Path) -> None:
+    for name in ("v10.jpg", "v9.JPG", "a_1_2.png", ".hidden1.jpg", "Thumbs.db", "b.bmp", "00002v.jpeg"):
+        mini.text(tmp_path / name, "")
+    (tmp_path / "3.png").mkdir()
+    assert list_images(tmp_path) == listed_by_sources(tmp_path)
+    assert [f.name for f in list_images(tmp_path)] == ["b.bmp", "00002v.jpeg", "a_1_2.png", "v9.JPG", "v10.jpg"]
 
 
 def test_frames_are_a_sequence(tmp_path: Path) -> None:

@@ -33,12 +33,14 @@ def read_rows(file: Path, corners: bool = False) -> Rows:
     "no region") give a row of nan. corners: the 4 numbers are x1 y1 x2 y2, and w = x2 - x1 (GTOT). Nothing is shifted
     between 0- and 1-based. Raises ValueError naming the line that does not fit.
     """
-    lines = read_text(file).rstrip().translate(_TO_BLANKS).splitlines()
+    written = read_text(file).rstrip()
+    lines = written.translate(_TO_BLANKS).splitlines()
     if not lines:
         raise ValueError(f"{file} is empty and one box per line was expected; load it down again.")
     rows = _regular(lines)
     if rows is None:
-        rows = np.array([_row(line, f"{file}, line {number}") for number, line in enumerate(lines, 1)], np.float64)
+        numbered = enumerate(zip(lines, written.splitlines(), strict=True), 1)
+        rows = np.array([_row(line, as_is, f"{file}, line {k}") for k, (line, as_is) in numbered], np.float64)
     if corners:
         rows = np.concatenate([rows[:, :2], rows[:, 2:] - rows[:, :2]], axis=1)
     return rows
@@ -56,13 +58,13 @@ def _regular(lines: list[str]) -> Rows | None:
     return rows
 
 
-def _row(line: str, where: str) -> tuple[float, float, float, float]:
+def _row(line: str, written: str, where: str) -> tuple[float, float, float, float]:
     words = line.split()
     try:
         numbers = np.array([float(word) for word in words])
     except ValueError:
         raise ValueError(
-            f"{where}: {line.strip()[:60]!r} holds something that is no number; x y w h is expected."
+            f"{where}: {written.strip()[:60]!r} holds something that is no number; x y w h is expected."
         ) from None
     if len(numbers) <= 1 or np.isnan(numbers).any():
         return (np.nan,) * 4

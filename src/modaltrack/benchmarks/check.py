@@ -69,7 +69,7 @@ def _look(modality: str, files: list[Path], deep: bool, workers: int, one_size: 
     empty = [f.name for f, size in zip(files, sizes, strict=True) if size == 0]
     for what, names in (("missing", gone), ("empty", empty)):
         if names:
-            said.append(f"{len(names)} {modality} images are {what}: {_some(names)}.")
+            said.append(f"{_count(names, modality)} {'is' if len(names) == 1 else 'are'} {what}: {_some(names)}.")
     if deep:
         said += _decode(modality, [f for f, size in zip(files, sizes, strict=True) if size > 0], workers, one_size)
     return said
@@ -94,7 +94,7 @@ def _decode(modality: str, files: list[Path], workers: int, one_size: bool) -> l
     said = []
     damaged = [f.name for f, shape in zip(files, shapes, strict=True) if shape is None]
     if damaged:
-        said.append(f"{len(damaged)} {modality} images cannot be decoded: {_some(damaged)}.")
+        said.append(f"{_count(damaged, modality)} cannot be decoded: {_some(damaged)}.")
     good = {shape for shape in shapes if shape is not None}
     if len(good) > 1 and one_size:
         counts = ", ".join(f"{w}x{h}" for h, w in sorted(good))
@@ -107,6 +107,10 @@ def _shape(file: Path) -> tuple[int, int] | None:
 
     image = read_image(file)
     return None if image is None else (int(image.shape[0]), int(image.shape[1]))
+
+
+def _count(names: list[str], modality: str) -> str:
+    return f"{len(names)} {modality} image{'' if len(names) == 1 else 's'}"
 
 
 def _some(names: list[str]) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,9 +129,17 @@ def read_sequence(folder: Path, name: str, layout: Layout) -> Reading:
     return reading
 
 
-def _read_frames(reading: Reading, folder: Path, name: str, layout: Layout) -> None:
-    from modaltrack.sources.folder import list_images  # imports OpenCV, which truth alone does not need
+def list_images(folder: Path) -> list[Path]:
+    """As ``sources.folder.list_images``, by the same rule, without a question to the disk per file: sets are large."""
+    from modaltrack.sources.folder import IMAGE_SUFFIXES  # imports OpenCV, which truth alone does not need
 
+    with os.scandir(folder) as entries:
+        names = [e.name for e in entries if os.path.splitext(e.name)[1].lower() in IMAGE_SUFFIXES and e.is_file()]
+    files = [folder / name for name in names if not name.startswith(".")]
+    return sorted(files, key=lambda file: (number_of(file), file.name))
+
+
+def _read_frames(reading: Reading, folder: Path, name: str, layout: Layout) -> None:
     for modality, names in layout.images.items():
         place = first_of(folder, names, name)
         if place is None or not place.is_dir():
