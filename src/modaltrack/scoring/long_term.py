@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -159,6 +159,8 @@ def _result_of(truth: Truth, results: Mapping[str, SequenceResult]) -> SequenceR
     result = results.get(truth.name)
     if result is None:
         raise ValueError(f"There is no result for the sequence {truth.name!r}; Pr, Re and F are means over all.")
+    if result.confidence is None and np.isnan(result.boxes).all():  # a sequence that was never run and counts as lost
+        return replace(result, confidence=np.zeros(len(result.boxes)))
     if result.confidence is None:
         raise ValueError(
             f"The result of {truth.name!r} has no confidences; Pr, Re and F need one per frame "

@@ -4,7 +4,7 @@
 ``<tracker>/<experiment>/<sequence>/<sequence>_001.txt`` holds one run over the whole sequence, with
 ``_001_confidence.value`` and ``_001_time.value`` (or ``.txt``) beside it; ``<sequence>_00000050.txt`` the run from
 anchor 50. Rows are ``x,y,w,h``, polygons, or a single code (1 = initialised here, 2 = failed, 0 = unknown), which
-becomes a row of nan. Several repetitions: the first is read, which ``problems`` says.
+becomes a row of nan; binary trajectories (``.bin``) are read as well. Several repetitions: the first is read, which ``problems`` says.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from modaltrack.scoring.records import Array, ResultSet, SequenceResult
+from modaltrack.scoring.vot_binary import read_trajectory
 
 _RUN = re.compile(r"^(?P<sequence>.+)_(?P<number>\d{3}|\d{8})(?P<value>_(?:confidence|time))?\.(?:txt|value|bin)$")
 
@@ -118,8 +119,6 @@ def _lines(name: str, read: Reader) -> list[str]:
 
 def _boxes(name: str, read: Reader) -> Array:
     if name.endswith(".bin"):
-        from modaltrack.scoring.vot_binary import read_trajectory
-
         return read_trajectory(read(name), name)
     lines = _lines(name, read)
     plain = next((i for i, line in enumerate(lines) if line.count(",") == 3), len(lines))
