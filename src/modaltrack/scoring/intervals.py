@@ -15,7 +15,7 @@ import numpy as np
 
 from modaltrack.scoring.records import Array, Report
 
-RESAMPLES = 2000
+RESAMPLES = 1000
 PERMUTATIONS = 10_000
 
 

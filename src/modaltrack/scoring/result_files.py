@@ -178,7 +178,7 @@ def _one(name: str, beside: dict[str, str], read: Reader, problems: list[str], t
             result = replace(result, confidence=values)
         else:
             result = replace(result, seconds=values)
-    if np.isinf(result.boxes).any():
+    if not np.isfinite(result.boxes.sum()) and np.isinf(result.boxes).any():
         problems.append(f"{name} holds infinite numbers.")
     return result, _columns(table)
 
@@ -206,8 +206,8 @@ def _sequence(name: str, table: Array, where: str) -> SequenceResult:
     boxes = table[:, :4]
     if corners:  # TL TR BR BL; sizes without + 1, as every official program converts them
         boxes = np.stack([table[:, 0], table[:, 1], table[:, 2] - table[:, 0], table[:, 7] - table[:, 1]], axis=1)
-    unknown = np.isnan(boxes).any(axis=1)
-    if unknown.any():
+    if not np.isfinite(boxes.sum()):  # far quicker than a look at every row, and nearly always enough
+        unknown = np.isnan(boxes).any(axis=1)
         boxes = boxes.copy()
         boxes[unknown] = np.nan  # a code or a row that is only partly there is no box
     confidence = seconds = None
