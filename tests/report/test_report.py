@@ -242,6 +242,25 @@ def test_bad_input_has_its_sentence(
     assert len(error.splitlines()) == 1
 
 
+def test_scenes_are_those_that_the_results_were_made_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    from modaltrack import scenes
+
+    for name, clips, version in (("a", 2, scenes.VERSION), ("b", 4, scenes.VERSION), ("old", 2, "scenes-0")):
+        made = {n: SequenceResult(n, np.ones((2, 4))) for n in ("easy-000", "hard-001")}
+        write_results(tmp_path / name, made)
+        facts = {"tracker": name, "scenes": {"version": version, "clips": clips, "length": 2}}
+        (tmp_path / name / "run.json").write_text(json.dumps({"facts": facts}))
+    line = ["report", "--benchmark", "scenes", "--out", str(tmp_path / "s.html"), "--failures", "0"]
+    assert cli.main([*line, str(tmp_path / "a"), str(tmp_path / "b")]) == 1
+    assert "different scenes" in capsys.readouterr().err
+    assert cli.main([*line, str(tmp_path / "old")]) == 1
+    assert "made on scenes-0" in capsys.readouterr().err
+    assert cli.main([*line, str(tmp_path / "a")]) == 0
+    assert "2 sequences" in (tmp_path / "s.html").read_text()
+
+
 def test_pdf(made: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'modaltrack[figures]'")
     line = ["report", f"x={made / 'good'}", "--benchmark", "folder", "--data", str(made / "clips"), "--pdf"]

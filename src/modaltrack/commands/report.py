@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,8 @@ def run(options: Options) -> int:
         raise ValueError(f"--out is {options.out}, and the page is HTML; give a name that ends in .html.")
     sets = read_all(options.results)
     protocol = protocol_of(options.protocol or options.benchmark)
-    truths, clips = ground_truth(protocol, options.benchmark, options.data, options.truth)
+    rendered = scenes_of(options.results) if options.benchmark == "scenes" else {}
+    truths, clips = ground_truth(protocol, options.benchmark, options.data, options.truth, rendered)
     prepare_folder(options.out.parent)
     folder = prepare_folder(options.out.with_suffix(""))
     entries = [
@@ -128,8 +130,33 @@ def _tracker_name(path: Path) -> str:
     return ""
 
 
-def ground_truth(protocol: Protocol, benchmark: str, data: str, truth: str) -> tuple[list[Truth], dict[str, Any]]:
-    """Truths as ``modaltrack score`` finds them, and sequence -> what has ``clip()``, where images are at hand."""
+def scenes_of(texts: Sequence[str]) -> dict[str, int]:
+    """How many clips of how many frames the results were made on, as their run.json says; {} where none does."""
+    from modaltrack import scenes
+
+    found: list[dict[str, Any]] = []
+    for text in texts:
+        file = Path(text if Path(text).exists() else text.partition("=")[2]) / "run.json"
+        if file.is_file():
+            found.append(json.loads(file.read_text(encoding="utf-8")).get("facts", {}).get("scenes") or {})
+    if any(facts != found[0] for facts in found):
+        raise ValueError("The results were made on different scenes (clips or length); evaluate all on the same ones.")
+    if not found or not found[0]:
+        return {}
+    if found[0]["version"] != scenes.VERSION:
+        raise ValueError(
+            f"The results were made on {found[0]['version']} and this package renders {scenes.VERSION}; evaluate again."
+        )
+    return {"clips": int(found[0]["clips"]), "length": int(found[0]["length"])}
+
+
+def ground_truth(
+    protocol: Protocol, benchmark: str, data: str, truth: str, rendered: Mapping[str, Any]
+) -> tuple[list[Truth], dict[str, Any]]:
+    """Truths as ``modaltrack score`` finds them, and sequence -> what has ``clip()``, where images are at hand.
+
+    rendered: of ``scenes``, the number of clips and their length.
+    """
     from modaltrack.commands.truth_source import read_truths
     from modaltrack.evaluation import BenchmarkSpec, load_tasks
     from modaltrack.evaluation.tasks import OWN
@@ -139,7 +166,7 @@ def ground_truth(protocol: Protocol, benchmark: str, data: str, truth: str) -> t
             raise ValueError(
                 f"--truth does not go with --benchmark {benchmark}, which has its truth beside its images."
             )
-        tasks = load_tasks(BenchmarkSpec(benchmark, data))
+        tasks = load_tasks(dataclasses.replace(BenchmarkSpec(benchmark, data), **rendered))
         return [task.entry.truth() for task in tasks], {task.name: task.entry for task in tasks}
     truths = read_truths(protocol, Path(data) if data else None, Path(truth) if truth else None)
     return truths, {} if truth else _images(protocol, data)
