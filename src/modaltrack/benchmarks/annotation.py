@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+_INTEGER = re.compile(r"\d+")
 _TO_BLANKS = str.maketrans({",": " ", ";": " ", "\t": " "})
 
 
@@ -94,7 +95,11 @@ def read_names(file: Path) -> list[str]:
 
 def number_of(file: Path) -> int:
     """The last integer of a file's name, -1 where there is none: frames are sorted and paired by it."""
-    numbers = re.findall(r"\d+", file.stem)
+    return last_number(file.stem)
+
+
+def last_number(stem: str) -> int:
+    numbers = _INTEGER.findall(stem)
     return int(numbers[-1]) if numbers else -1
 
 

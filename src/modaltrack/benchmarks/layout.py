@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from modaltrack.benchmarks.annotation import (
     Flags,
     Rows,
+    last_number,
     number_of,
     read_rows,
     read_text,
@@ -133,10 +134,13 @@ def list_images(folder: Path) -> list[Path]:
     """As ``sources.folder.list_images``, by the same rule, without a question to the disk per file: sets are large."""
     from modaltrack.sources.folder import IMAGE_SUFFIXES  # imports OpenCV, which truth alone does not need
 
+    found = []
     with os.scandir(folder) as entries:
-        names = [e.name for e in entries if os.path.splitext(e.name)[1].lower() in IMAGE_SUFFIXES and e.is_file()]
-    files = [folder / name for name in names if not name.startswith(".")]
-    return sorted(files, key=lambda file: (number_of(file), file.name))
+        for entry in entries:
+            stem, suffix = os.path.splitext(entry.name)
+            if suffix.lower() in IMAGE_SUFFIXES and not stem.startswith(".") and entry.is_file():
+                found.append((last_number(stem), entry.name))
+    return [folder / name for _, name in sorted(found)]
 
 
 def _read_frames(reading: Reading, folder: Path, name: str, layout: Layout) -> None:
