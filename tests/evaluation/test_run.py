@@ -211,6 +211,28 @@ def test_the_manifest_and_the_reader_of_results_agree(clips: Path, tmp_path: Pat
     assert check_manifest(folder)
 
 
+def test_a_benchmark_as_downloaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from modaltrack.benchmarks import official_list
+    from modaltrack.benchmarks.names import find
+
+    names = official_list(find("lasher")[0], "test")[:2]
+    root = make_clips(tmp_path / "LasHeR", dict.fromkeys(names, 4))
+    for name in names:
+        (root / name / "rgb").rename(root / name / "visible")
+        (root / name / "thermal").rename(root / name / "infrared")
+        text = (root / name / "boxes.txt").read_text()
+        (root / name / "boxes.txt").unlink()
+        for file in ("init", "visible", "infrared"):
+            (root / name / f"{file}.txt").write_text(text)
+    line = ["eval", "--benchmark", "lasher", "--data", str(root), "--out", str(tmp_path), "--sensors", "rgb"]
+    assert cli.main([*line, "--tracker", "tests.evaluation.toy:Steady"]) == 0
+    printed = capsys.readouterr()
+    assert "2 sequences done" in printed.out
+    assert "243 of 245 sequences" in printed.err
+    for name in names:
+        assert read_boxes(tmp_path / "Steady" / "lasher" / f"{name}.txt")[:, 0].tolist() == [10, 11, 12, 13]
+
+
 def test_one_folder_holds_one_run(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
