@@ -31,4 +31,10 @@ SHIPPED: tuple[Shipped, ...] = (
         "923dbad700ff67dc68ffab0f901d5bed09c2a9936b6aaf25cd7a0ef8c3f359b5",
         (Modality.RGB,),
     ),
+    Shipped(
+        "sdstrack-tiny",
+        "sdstrack-tiny.safetensors",
+        "211a76851ae292b5d77f1d719f8cf897a0ccc00929b17dbdabb1d44f295ff221",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
+    ),
 )
