@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from modaltrack.models.parts.blocked_scan import BLOCK
+from modaltrack.models.parts.cores import on_cores
 from modaltrack.models.parts.selective_scan import selective_scan
 
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
@@ -126,6 +127,39 @@ def test_with_and_without_a_gradient_are_one_result():
     torch.testing.assert_close(plain, taped, rtol=0, atol=1e-5)
     with torch.no_grad():
         assert not selective_scan(**inputs).requires_grad
+
+
+@pytest.mark.parametrize("shape", [{"batch": 1, "channels": 1500}, {"batch": 3, "channels": 1500}, {"channels": 9}])
+def test_cores_share_the_work_and_not_the_numbers(shape):
+    """Channels are split between cores, in both directions; what torch was told about threads is as it was."""
+    inputs = draw(length=100, states=16, **shape)
+    results = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            with torch.inference_mode():
+                plain = selective_scan(**inputs, backend="blocked")
+            leaves = {k: inputs[k].clone().requires_grad_() for k in NAMES}
+            selective_scan(**leaves, delta_softplus=True, backend="blocked").square().sum().backward()
+            results.append([plain, *(leaf.grad for leaf in leaves.values())])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for one, three in zip(*results):
+        assert error(three, one.double()) < 1e-6
+
+
+def test_a_task_that_fails_is_told_and_threads_are_as_they_were():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for tasks in ([lambda: 1 / 0], [lambda: None, lambda: 1 / 0, lambda: None]):
+            with pytest.raises(ZeroDivisionError):
+                on_cores(tasks)
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_batch_is_a_loop():

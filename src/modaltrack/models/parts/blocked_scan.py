@@ -8,14 +8,21 @@ Source: spec selective_scan.md 1 (gradients) and 5.1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from modaltrack.models.parts.cores import on_cores
+
 BLOCK = 8  # steps worked on together: with N = 16 the states kept for the backward pass take twice the room of u
-_STEP_FLOATS = 32768  # of one step worked on together: a block of them fits a CPU's cache, and one step one thread
+_STEP_FLOATS = 32768  # of one step worked on together: a block of them fits a core's cache
+_PART_FLOATS = 6144  # of one step at least on a core of its own: below, calling the operations takes the time
+_TASK_FLOATS = 2**21  # of a whole scan on a core of its own: below, starting a thread takes the time
 
 
 def is_taped(*tensors: Tensor | None) -> bool:
@@ -37,14 +44,22 @@ class _Room:
         self.steps = [buffer.unbind(0) for buffer in self.buffers]
 
 
-def _tiles(A: Tensor) -> list[slice]:
-    rows = max(1, _STEP_FLOATS // (A.shape[1] * A.shape[2]))
-    return [slice(r, min(r + rows, A.shape[0])) for r in range(0, A.shape[0], rows)]
+def _tiles(A: Tensor, length: int) -> list[tuple[slice, slice]]:
+    """Rows and channels that are worked on together; enough of them for every core where that is worth it."""
+    count, states, channels = A.shape
+    rows = max(1, _STEP_FLOATS // (states * channels))
+    groups = [slice(r, min(r + rows, count)) for r in range(0, count, rows)]
+    cores = torch.get_num_threads() if A.device.type == "cpu" else 1
+    parts = 1
+    if len(groups) % cores and A.numel() * length > cores * _TASK_FLOATS:
+        parts = max(1, min(cores, rows * states * channels // _PART_FLOATS))
+    width = -(-channels // parts)
+    return list(product(groups, [slice(c, min(c + width, channels)) for c in range(0, channels, width)]))
 
 
-def _blocks(rows: slice, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-    """Blocks (n, r, D) of tensors (R, L, D), in time; views, unless the channels lie apart."""
-    split = [x[rows].transpose(0, 1).split(BLOCK) for x in tensors]
+def _blocks(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Blocks (n, r, D) of tensors (r, L, D), in time; views, unless the channels lie apart."""
+    split = [x.transpose(0, 1).split(BLOCK) for x in tensors]
     return [tuple(v if v.stride(2) == 1 else v.contiguous() for v in views) for views in zip(*split)]
 
 
@@ -74,13 +89,16 @@ def forward_blocked(
     Where nothing is differentiated, bias, softplus and skip are done here too, while a block is in the cache.
     """
     y = torch.empty_like(u, memory_format=torch.contiguous_format)
-    for rows in _tiles(A):
-        a = A[rows].contiguous()
+
+    def work(rows: slice, channels: slice) -> None:
+        a = A[rows, :, channels].contiguous()
+        of_rows = [None if x is None else x[rows, channels] for x in (skip, bias)]
         room, before = _Room(a, 2), torch.zeros_like(a)
-        for k, (d, x, b, c, out) in enumerate(_blocks(rows, delta, u, B, C, y)):
+        tensors = (*(x[rows, :, channels] for x in (delta, u)), B[rows], C[rows], y[rows, :, channels])
+        for k, (d, x, b, c, out) in enumerate(_blocks(*tensors)):
             if kept is not None:
-                kept[k, rows] = before
-            d = d if bias is None else d + bias[rows]
+                kept[k, rows, :, channels] = before
+            d = d if of_rows[1] is None else d + of_rows[1]
             d = F.softplus(d) if softplus else d
             before.copy_(_states(room, d, x, a, b, before))
             states = room.buffers[1][: d.shape[0]]
@@ -88,9 +106,22 @@ def forward_blocked(
                 torch.bmm(c, states[:, 0], out=out)  # (n, 1, N) @ (n, N, D)
             else:
                 out.copy_(torch.matmul(c[:, :, None], states)[:, :, 0])
-            if skip is not None:
-                out.addcmul_(x, skip[rows])
+            if of_rows[0] is not None:
+                out.addcmul_(x, of_rows[0])
+
+    _run(work, A, u.shape[1])
     return y
+
+
+def _run(work: Callable[[slice, slice], object], A: Tensor, length: int) -> None:
+    tasks = [partial(work, *tile) for tile in _tiles(A, length)]
+    if A.device.type != "cpu":
+        for task in tasks:
+            task()
+    elif A.numel() * length < _TASK_FLOATS:
+        on_cores([lambda: [task() for task in tasks]])
+    else:
+        on_cores(tasks)
 
 
 class _Blocked(torch.autograd.Function):
@@ -106,15 +137,22 @@ class _Blocked(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         u, delta, A, B, C, kept = ctx.saved_tensors
-        du, ddelta, dB, dC = (x.new_empty(x.shape) for x in (u, delta, B, C))  # contiguous, so that blocks are views
-        dA = A.new_zeros(A.shape)
-        for rows in _tiles(A):
-            a = A[rows].contiguous()
+        # contiguous, so that blocks are views
+        du, ddelta, dA = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, delta, A))
+        starts = sorted({channels.start for _, channels in _tiles(A, u.shape[1])})
+        dB, dC = (x.new_empty(len(starts), *x.shape) for x in (B, C))  # of each part of the channels
+
+        def work(rows: slice, channels: slice) -> None:
+            a = A[rows, :, channels].contiguous()
             room = _Room(a, 3)
             later = torch.zeros_like(a)  # what reaches the last state of this block from the next one
-            blocks = enumerate(_blocks(rows, delta, u, B, C, grad, du, ddelta, dB, dC))
-            for k, (d, x, b, c, g, to_u, to_delta, to_b, to_c) in reversed(list(blocks)):
-                n, before = d.shape[0], kept[k, rows]
+            sum_a = torch.zeros_like(a)
+            part = starts.index(channels.start)
+            inputs = (*(x[rows, :, channels] for x in (delta, u)), B[rows], C[rows], grad[rows, :, channels])
+            results = (*(x[rows, :, channels] for x in (du, ddelta)), dB[part, rows], dC[part, rows])
+            blocks = list(enumerate(_blocks(*inputs, *results)))
+            for k, (d, x, b, c, g, to_u, to_delta, to_b, to_c) in reversed(blocks):
+                n, before = d.shape[0], kept[k, rows, :, channels]
                 _states(room, d, x, a, b, before)
                 decay, state, back = (buffer[:n] for buffer in room.buffers)
                 torch.mul(c[..., None], g[:, :, None], out=back)  # gradients of the states, (n, r, N, D)
@@ -125,11 +163,15 @@ class _Blocked(torch.autograd.Function):
                 to_c.copy_(torch.matmul(state, g[..., None])[..., 0])
                 to_b.copy_(torch.matmul(back, (d * x)[..., None])[..., 0])
                 s = torch.matmul(b[:, :, None], back)[:, :, 0]  # (n, r, D)
-                torch.mul(s, d, out=to_u)
+                to_u.copy_(s * d)
                 decay.mul_(back)  # becomes the gradient of the exponents: through exp, and then times the state before
                 decay[0].mul_(before)
                 decay[1:].mul_(state[:-1])
                 torch.mul(decay, a, out=state)
                 to_delta.copy_(torch.addcmul(state.sum(2), s, x))
-                dA[rows] += decay.mul_(d[:, :, None]).sum(0)
+                sum_a += decay.mul_(d[:, :, None]).sum(0)
+            dA[rows, :, channels] = sum_a
+
+        _run(work, A, u.shape[1])
+        dB, dC = (x[0] if len(starts) == 1 else x.sum(0) for x in (dB, dC))
         return du, ddelta, dA, dB, dC

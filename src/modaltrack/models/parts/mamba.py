@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modaltrack.models.parts.cores import on_cores
 from modaltrack.models.parts.selective_scan import selective_scan
 
 STATES, WINDOW = 16, 4  # Mamba's sizes, which every method here keeps
@@ -67,15 +70,20 @@ class Branch(nn.Module):
 def _window_on_cpu(x: Tensor, taps: Tensor, bias: Tensor, out: Tensor) -> Tensor:
     """The convolution and SiLU in pieces that stay in the cache; taps (WINDOW, I), the token's own one last."""
     length = max(1, _PIECE // x.shape[2])
-    for sequence, into in zip(x, out):
-        for start in range(0, x.shape[1], length):
-            stop = min(start + length, x.shape[1])
-            piece = torch.addcmul(bias, sequence[start:stop], taps[-1], out=into[start:stop])
-            for back in range(1, WINDOW):
-                first = max(start, back)  # before the first token there is nothing
-                if first < stop:
-                    into[first:stop].addcmul_(sequence[first - back : stop - back], taps[-1 - back])
-            F.silu(piece, inplace=True)
+
+    def work(first: int, last: int) -> None:
+        for sequence, into in zip(x, out):
+            for start in range(first, last, length):
+                stop = min(start + length, last)
+                piece = torch.addcmul(bias, sequence[start:stop], taps[-1], out=into[start:stop])
+                for back in range(1, WINDOW):
+                    begin = max(start, back)  # before the first token there is nothing
+                    if begin < stop:
+                        into[begin:stop].addcmul_(sequence[begin - back : stop - back], taps[-1 - back])
+                F.silu(piece, inplace=True)
+
+    ends = [k * x.shape[1] // torch.get_num_threads() for k in range(torch.get_num_threads() + 1)]
+    on_cores([partial(work, *pair) for pair in pairwise(ends)])
     return out
 
 
