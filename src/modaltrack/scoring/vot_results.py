@@ -4,7 +4,8 @@
 ``<tracker>/<experiment>/<sequence>/<sequence>_001.txt`` holds one run over the whole sequence, with
 ``_001_confidence.value`` and ``_001_time.value`` (or ``.txt``) beside it; ``<sequence>_00000050.txt`` the run from
 anchor 50. Rows are ``x,y,w,h``, polygons, or a single code (1 = initialised here, 2 = failed, 0 = unknown), which
-becomes a row of nan; binary trajectories (``.bin``) are read as well. Several repetitions: the first is read, which ``problems`` says.
+becomes a row of nan; binary trajectories (``.bin``) are read as well. Of several repetitions the first is read, which
+``problems`` says.
 """
 
 from __future__ import annotations
