@@ -157,7 +157,8 @@ def tables(rows: list[dict[str, Any]]) -> str:
         "",
         f"Float32, {' or '.join(map(str, threads))} of {os.cpu_count()} cores, torch {rows[0]['torch']}. ms: the "
         f"fastest of {min(r['batch_8']['rounds'] for r in rows)} or more rounds by the clock, in brackets the "
-        "processor time of all threads together. GMACs: matrix products, convolutions and attention of one frame; selective scans are "
+        "processor time of all threads together. GMACs: matrix products, convolutions and "
+        "attention of one frame; selective scans are "
         "not counted. Peak: memory that one frame at batch 1 adds to the process, weights included. Reference error: "
         "the largest difference of the score, size and offset maps from the authors' own outputs on drawn weights "
         "(`tests/reference`); - where there is none to compare with.",
