@@ -240,10 +240,9 @@ def _look(
     pairs: Mapping[tuple[Modality, ...], list[int]],
     growth: NDArray[np.float64],
     share: NDArray[np.float64],
-) -> tuple[Boxes, NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+) -> tuple[Boxes, NDArray[np.float64], NDArray[np.bool_]]:
     """Search once around the previous boxes: boxes (B, 4) xywh, peaks (B,), and which targets had an image (B,).
 
-    Last (B,): by how much the best plain score exceeds the plain score of the cell that the window preferred.
     growth: (B,) factor on the crop's side. share: (B,) of the Hann window in the response.
     """
     grown = xywh_to_cxcywh(state.box)
@@ -254,12 +253,10 @@ def _look(
     kept = torch.from_numpy(share).to(window)[:, None, None, None]
     weight = 1 - kept + kept * window  # (B, 1, W, W)
     decoded, peaks = vision.decode(maps[0] * weight, maps[1], maps[2])
-    cell = (maps[0] * weight).flatten(1).argmax(1, keepdim=True)
-    rival = (maps[0].flatten(1).amax(1) - maps[0].flatten(1).gather(1, cell)[:, 0]).cpu().double().numpy()
     size = model.config.search_size
     factors = size / np.array([vision.crop_side(b, model.config.search_factor) for b in around])
     predicted = vision.box_from_crop(decoded.cpu().double().numpy(), around, factors, size)
-    return predicted, peaks.cpu().double().numpy(), counts.cpu().numpy() > 0, rival
+    return predicted, peaks.cpu().double().numpy(), counts.cpu().numpy() > 0
 
 
 @torch.inference_mode()
@@ -275,14 +272,13 @@ def step(model: Any, state: State, frames: FrameLike | Sequence[FrameLike], poli
     pairs = _pairs(model, state, targets)
     if pairs:
         growth, share = policy.search_growth(state.status, state.unseen), policy.window_share(state.status)
-        predicted, peak, seen, rival = _look(model, state, targets, pairs, growth, share)
-        unsure = (peak < policy.tracking_threshold) | (rival > policy.second_look_margin)
-        doubtful = np.flatnonzero(seen & unsure)
+        predicted, peak, seen = _look(model, state, targets, pairs, growth, share)
+        doubtful = np.flatnonzero(seen & (peak < policy.tracking_threshold))
         if policy.second_look > 1 and len(doubtful):
             fewer, where = select(state, doubtful), [targets[row] for row in doubtful]
             growth, share = growth[doubtful] * policy.second_look, np.full(len(doubtful), policy.second_look_window)
-            again, new_peak, _, _ = _look(model, fewer, where, _pairs(model, fewer, where), growth, share)
-            found = (new_peak >= policy.tracking_threshold) & (new_peak > peak[doubtful])
+            again, new_peak, _ = _look(model, fewer, where, _pairs(model, fewer, where), growth, share)
+            found = new_peak >= np.maximum(policy.tracking_threshold, peak[doubtful] + policy.second_look_margin)
             predicted[doubtful[found]], peak[doubtful[found]] = again[found], new_peak[found]
         for row in np.flatnonzero(seen & np.isfinite(predicted).all(1) & np.isfinite(peak)):
             height, width = next(iter(targets[row].images.values())).shape[:2]
