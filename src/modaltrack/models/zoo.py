@@ -28,13 +28,13 @@ SHIPPED: tuple[Shipped, ...] = (
     Shipped(
         "ostrack-tiny",
         "ostrack-tiny.safetensors",
-        "923dbad700ff67dc68ffab0f901d5bed09c2a9936b6aaf25cd7a0ef8c3f359b5",
+        "073564d4923832cda27286c0c54e19c18489a3342242b63d4270996427559ff1",
         (Modality.RGB,),
     ),
     Shipped(
         "sdstrack-tiny",
         "sdstrack-tiny.safetensors",
-        "211a76851ae292b5d77f1d719f8cf897a0ccc00929b17dbdabb1d44f295ff221",
+        "4c2c22f6bd7acf1ca1b56d7447768ad1b53349301b013903c97d548b3cc23d13",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
 )
