@@ -75,8 +75,8 @@ class TemplateMemory:
     """The second template of B targets, for models that take two (``config.num_templates``), and what may replace it.
 
     image: modality -> (B, 3, h, w), as ``State.template``, for the modalities that has. index: (B,) int64, the frame it
-    was cut from, 0 where it is the first template. candidate: the same for the best frame since the last check, with its candidate_score (B,), -inf for
-    none, and candidate_index (B,).
+    was cut from, 0 where it is the first template. candidate: the same for the best frame since the last check, with
+    its candidate_score (B,), -inf for none, and candidate_index (B,).
     """
 
     image: Mapping[Modality, torch.Tensor]

@@ -120,7 +120,8 @@ def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str,
     if not path.is_file():
         raise ValueError(f"There is no weight file at {path}; give an existing .safetensors file or a shipped name.")
     data = path.read_bytes()
-    if data[:2] == _ZIP or data[:1] == _PICKLE:
+    # A safetensors file begins with the length of its header, whose bytes may be any, and then the header's brace.
+    if data[8:9] != b"{" and (data[:2] == _ZIP or data[:1] == _PICKLE):
         raise ValueError(
             f"{path} is a pickle (a .pth file), which can run code when read, so it is not opened; "
             "turn the authors' checkpoints into safetensors with: modaltrack models import."
