@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -49,12 +50,16 @@ def run(options: Options) -> int:
     folder = prepare_folder(options.out)
     with progress() as bar:
         task = bar.add_task("loading the model", total=None, facts="")
+        import torch
+
         from modaltrack import scenes
         from modaltrack.commands.following import Follower, follow_frames, versions, write_outputs
         from modaltrack.frame import Modality
         from modaltrack.models import load_model
         from modaltrack.tracking import track_many
 
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(1)  # operators this small wait for one another on busy cores
         model = load_model(options.model, device=options.device)
         bar.update(task, description="rendering the clip", total=options.length)
         made = scenes.clip(options.seed, length=options.length, size=SIZE, hard=True)
