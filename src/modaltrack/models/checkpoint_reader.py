@@ -170,6 +170,8 @@ def _open_legacy(file: BinaryIO) -> tuple[Reading, Load]:
             raise ValueError(f"its storage {key} belongs to nothing")
         places[str(key)] = place
         place += _HEADER + reading.storages[str(key)].count * reading.storages[str(key)].dtype.itemsize
+    if place > len(view):  # here and not in load: the last storage may be empty, or one that nobody asks for
+        raise ValueError(f"it is cut short: it has {len(view)} bytes and {place} were expected")
 
     def load(storage: Storage) -> bytearray:
         begin = places.get(storage.key, len(view))
