@@ -10,7 +10,7 @@ import torch
 from toy import RECIPE, BuildSampler
 
 from modaltrack.training.data import BatchSource, Prefetcher
-from modaltrack.training.recipes import Recipe
+from modaltrack.training.recipe import Recipe
 
 
 def source(recipe: Recipe = RECIPE, rank: int = 0, world: int = 1, **build) -> BatchSource:

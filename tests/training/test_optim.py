@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from toy import RECIPE, Toy
 
 from modaltrack.training.optim import Average, build_optimizer, progress, rate, set_training_mode
-from modaltrack.training.recipes import Group
+from modaltrack.training.recipe import Group
 
 
 def test_the_first_group_that_matches_wins_and_the_rest_is_frozen() -> None:

@@ -12,7 +12,8 @@ from toy import BuildSampler
 
 from modaltrack.training.command import cli_main, parse
 from modaltrack.training.loop import train
-from modaltrack.training.recipes import RECIPES, Group, Recipe, get_recipe
+from modaltrack.training.recipe import Group, Recipe
+from modaltrack.training.recipes import RECIPES, get_recipe
 from modaltrack.training.start import build_model, export, start_weights
 
 SMALL = {"dim": 48, "depth": 2, "heads": 2, "head_channels": 16, "template_size": 32, "search_size": 64}
@@ -92,7 +93,7 @@ def test_base_then_two_sensors_then_weights_that_load(tmp_path: Path) -> None:
     first = export(tmp_path / "base", thresholds={"tracking": 0.5, "lost": 0.2})
     both = replace(
         get_recipe("sdstrack-tiny-scenes"),
-        model_options={**SMALL, "fusion_blocks": (1,)}, start_from=str(first), masked_pass=True,
+        model_options={**SMALL, "fusion_blocks": (1,)}, start_from=str(first), objective="masked-published",
         trainable=frozen_base, **common,
     )  # fmt: skip
     card = train(both, tmp_path / "both", "cpu", threads=1, make_sampler=BuildSampler())

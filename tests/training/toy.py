@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from modaltrack.models.prediction import Prediction
-from modaltrack.training.recipes import Group, Recipe
+from modaltrack.training.recipe import Group, Recipe
 from modaltrack.vision.response import decode
 
 CELLS = 4

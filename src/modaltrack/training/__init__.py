@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "Group": "recipes",
-    "Recipe": "recipes",
+    "Group": "recipe",
+    "Recipe": "recipe",
     "RECIPES": "recipes",
     "get_recipe": "recipes",
     "train": "loop",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from modaltrack.training.recipes import RECIPES, Recipe, get_recipe
+from modaltrack.training.recipe import Recipe
+from modaltrack.training.recipes import RECIPES, get_recipe
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from modaltrack.frame import Modality
-from modaltrack.training.recipes import IMAGES, Recipe
+from modaltrack.training.recipe import IMAGES, Recipe
 
 if TYPE_CHECKING:
     from modaltrack.scenes.pairs import Pairs

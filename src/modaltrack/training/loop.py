@@ -20,9 +20,9 @@ from torch import nn
 from modaltrack.training.checkpoint import load_checkpoint, restore_optimizer, save_checkpoint
 from modaltrack.training.data import Batch, BatchSource, Prefetcher, SamplerBuilder, scenes_sampler
 from modaltrack.training.distributed import Ranks, average_gradients, join_ranks, same_everywhere
-from modaltrack.training.objective import TERMS, batch_losses
-from modaltrack.training.optim import Average, build_optimizer, progress, rate, set_training_mode
-from modaltrack.training.recipes import Recipe
+from modaltrack.training.objective import Objective, batch_losses, build_objective
+from modaltrack.training.optim import Average, build_optimizer, keep_rate, progress, rate, set_training_mode
+from modaltrack.training.recipe import Recipe
 from modaltrack.training.record import Display, Log, environment, write_card
 from modaltrack.training.start import CHECKPOINT, build_model, start_weights
 
@@ -52,7 +52,7 @@ class Window:
 
     seen: int = 0
     steps: int = 0
-    losses: torch.Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
+    losses: torch.Tensor | float = 0.0
     norm: float = 0.0
     seconds: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("data", "forward", "backward", "optimiser"), 0.0)
@@ -122,6 +122,7 @@ class _Run:
         self.start_report: dict[str, Any] = {}
         if recipe.start_from and not going_on:
             self.start_report = start_weights(self.model, recipe.start_from)
+        self.objective: Objective = build_objective(recipe, self.model)
         self.optimizer = build_optimizer(self.model, recipe)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.average = Average(self.model, recipe.ema)
@@ -235,10 +236,12 @@ class _Run:
         torch.manual_seed((recipe.seed * 1_000_003 + totals.step) * 4099 + self.ranks.rank)
         set_training_mode(self.model, recipe)
         self.optimizer.zero_grad(set_to_none=True)
-        losses = torch.zeros(len(TERMS), device=self.device)
+        kept = self._keep_rate()
+        names = self.objective.terms
+        losses = torch.zeros(len(names), device=self.device)
         for part in parts:
             clock = time.perf_counter()
-            terms = batch_losses(self.model, recipe, part, self.device)
+            terms = batch_losses(self.objective, self.model, recipe, part, self.device, kept)
             passed = time.perf_counter()
             (terms[0] / len(parts)).backward()
             losses += terms.detach() / len(parts)
@@ -256,7 +259,7 @@ class _Run:
             self.optimizer.step()
             self.average.update(totals.step)
             totals.not_finite_in_a_row = 0
-            window.losses += numbers[: len(TERMS)]
+            window.losses += numbers[: len(names)]
             window.norm += float(numbers[-1])
             window.steps += 1
         else:
@@ -265,15 +268,21 @@ class _Run:
             if totals.not_finite_in_a_row >= 3:
                 raise RuntimeError(
                     f"The loss or its gradient was not finite in three steps in a row, the last being step "
-                    f"{totals.step} ({dict(zip((*TERMS, 'gradient norm'), numbers.tolist()))}): lower the learning "
+                    f"{totals.step} ({dict(zip((*names, 'gradient norm'), numbers.tolist()))}): lower the learning "
                     "rate, or set amp to none."
                 )
         window.seconds["optimiser"] += time.perf_counter() - clock
 
+    def _keep_rate(self) -> float | None:
+        """Candidate elimination at this step; None = the model's own."""
+        return keep_rate(self.recipe, self.totals.step, getattr(self.model.config, "keep_rate", 1.0))
+
     def _log(self, log: Log, display: Display, window: Window) -> None:
         recipe, totals = self.recipe, self.totals
         count = max(1, window.steps)
-        losses = dict(zip(TERMS, (window.losses / count).tolist())) if window.steps else dict.fromkeys(TERMS)
+        names = self.objective.terms
+        mean = window.losses / count
+        losses = dict(zip(names, mean.tolist())) if isinstance(mean, torch.Tensor) else dict.fromkeys(names)
         lr = recipe.lr * rate(recipe, totals.step - 1, totals.elapsed)
         spent = sum(window.seconds.values()) or 1.0
         speed = window.seen * recipe.batch / spent

@@ -10,7 +10,7 @@ import re
 import torch
 from torch import nn
 
-from modaltrack.training.recipes import Recipe
+from modaltrack.training.recipe import Recipe
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
@@ -59,8 +59,31 @@ def rate(recipe: Recipe, step: int, elapsed: float) -> float:
     warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
     if recipe.schedule == "constant":
         return warm
+    if recipe.schedule == "step":
+        return float(warm * 0.1 ** ((epoch(recipe, step) - 1) // recipe.drop_epoch))
     done = min(1.0, progress(recipe, step, elapsed))
     return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def epoch(recipe: Recipe, step: int) -> int:
+    """The epoch, from 1, that a step (from 0) is part of."""
+    return 1 + step * recipe.batch // recipe.epoch_samples
+
+
+def keep_rate(recipe: Recipe, step: int, final: float) -> float | None:
+    """Share of search tokens that candidate elimination keeps at a step; None = the model's own rate, ``final``.
+
+    1 before the first of ``elimination_epochs``, ``final`` from the last on, a cosine between (spec sdstrack.md 2.4).
+    """
+    if recipe.elimination_epochs is None:
+        return None
+    first, last = recipe.elimination_epochs
+    now = epoch(recipe, step)
+    if now < first:
+        return 1.0
+    if now >= last:
+        return final
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * (now - first) / (last - first)))
 
 
 def progress(recipe: Recipe, step: int, elapsed: float) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from modaltrack.training.checkpoint import load_checkpoint
-from modaltrack.training.recipes import Recipe
+from modaltrack.training.recipe import Recipe
 
 CHECKPOINT = "checkpoint.safetensors"
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from modaltrack.frame import Clip, Frame, Modality
 from modaltrack.training.data import Sampler
-from modaltrack.training.recipes import Recipe
+from modaltrack.training.recipe import Recipe
 
 PAIR_STEP = 1 << 50  # validation pairs are drawn far beyond any training step and any replacement
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training recipes: functions that return a typed, frozen ``Recipe``. No torch here, so listing them is instant."""
+"""What a recipe is: a typed, frozen ``Recipe``, and the table of them. No torch here, so listing them is instant."""
 
 from __future__ import annotations
 
@@ -58,8 +58,15 @@ class Recipe:
     """Peak learning rate of AdamW."""
     warmup: int = 300
     """Steps of linear warm-up."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """After the warm-up: cosine to 1 % of the peak, or constant."""
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
+    """After the warm-up: cosine to 1 % of the peak, constant, or a tenth after every ``drop_epoch`` epochs."""
+    epoch_samples: int = 60_000
+    """Samples that count as one epoch, for schedules that are given in epochs (counted from 1)."""
+    drop_epoch: int = 0
+    """Epochs between two drops of the rate to a tenth, for the schedule step."""
+    elimination_epochs: tuple[int, int] | None = None
+    """Candidate elimination keeps everything before the first epoch, the model's own rate from the last on, and follows
+    a cosine in between; None = the model's rate from the start."""
     weight_decay: float = 0.05
     """AdamW's decoupled weight decay."""
     decay_vectors: bool = False
@@ -70,12 +77,31 @@ class Recipe:
     """Autocast type of the forward pass; bf16 halves the time of a step on processors and GPUs that have it."""
     ema: float = 0.999
     """Decay of the running average of the weights, the ones that are evaluated and shipped; 0 = no average."""
+    data: dict[str, float] = field(default_factory=dict)
+    """Benchmarks to draw pairs from (``modaltrack data list``) and their weights; empty = rendered scenes."""
+    data_root: str | None = None
+    """Folder of the benchmarks; None = where ``modaltrack data`` finds them."""
+    augment: dict[str, float] = field(default_factory=dict)
+    """Changes of the augmentation of real pairs, by the fields of ``augment.Augmentation``."""
     seed: int = 0
     """Seed of initialisation, samples, dropout."""
     modality_dropout: float = 0.0
     """Probability that either RGB or the second sensor (half each) of a sample is marked missing."""
-    masked_pass: bool = False
-    """SDSTrack's masked second pass and distillation (published; about twice the cost of a step)."""
+    objective: str = "tracking"
+    """What is minimised, by its name in ``objective.OBJECTIVES``: tracking; masked-published and masked-aligned
+    (SDSTrack's second pass, about twice the cost of a step); experts and decoupled (TPF's two stages)."""
+    objective_options: dict[str, float | str] = field(default_factory=dict)
+    """Settings of the objective; which there are is in its docstring."""
+    significance: Literal["none", "published", "ranked", "two-significance"] = "none"
+    """Significance-regularised tuning (SRTrack) of all trained parameters; see ``significance``."""
+    significance_every: int = 1
+    """Steps between two rankings of the significances; the last shares hold in between. Published: 1."""
+    prior_batches: int = 0
+    """Batches of RGB pairs that the prior of two-significance is measured on before the first step."""
+    templates: int = 1
+    """Templates per sample: 2 adds one from another earlier frame, for methods that follow the target's looks."""
+    activation_checkpointing: bool = False
+    """Keep only the inputs of every block for the backward pass: less memory, about a third more time."""
     eval_batchnorm: bool = False
     """Keep every batch norm in evaluation mode (the published SDSTrack and its relatives do)."""
     box_at: Literal["target", "peak"] = "target"
@@ -120,6 +146,10 @@ class Recipe:
             raise ValueError(f"Recipe field input_mix is {self.input_mix}: give shares of at least 0, not all 0.")
         if not 0 <= self.modality_dropout <= 1 or not 0 <= self.ema < 1:
             raise ValueError("Recipe fields modality_dropout and ema are shares: give 0 <= dropout <= 1, 0 <= ema < 1.")
+        if self.schedule == "step" and self.drop_epoch < 1:
+            raise ValueError(f"Recipe field drop_epoch is {self.drop_epoch}: the schedule step needs at least 1.")
+        if self.templates not in (1, 2):
+            raise ValueError(f"Recipe field templates is {self.templates}: give 1 or 2.")
         if self.lr <= 0 or self.weight_decay < 0 or self.clip < 0:
             raise ValueError("Recipe needs lr > 0, weight_decay >= 0 and clip >= 0.")
 
@@ -150,63 +180,3 @@ def get_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ValueError(f"There is no recipe called {name!r}: choose among {', '.join(sorted(RECIPES))}.")
     return RECIPES[name]()
-
-
-@register("ostrack-tiny-scenes")
-def ostrack_tiny_scenes() -> Recipe:
-    """Single-stream OSTrack, tiny, from random weights on rendered scenes; the base the two-sensor recipes start from.
-
-    The method is OSTrack's (ECCV 2022: one template, one search, GIoU 2, L1 5, focal 1). Ours: the size, the data,
-    the optimiser's values, and ``input_mix``: some samples show a thermal, depth or event image in the place of RGB,
-    so that the features suit every sensor.
-    Ends after 42 minutes or 40,000 steps. Shipped weights: two CPU cores (one trains, one renders), about 100 samples
-    a second; what they reach is in their card (``modaltrack models show ostrack-tiny``).
-    """
-    return Recipe(
-        name="ostrack-tiny-scenes",
-        model="ostrack-tiny",
-        input_mix={"rgb": 0.55, "thermal": 0.15, "depth": 0.15, "event": 0.15},
-        steps=40_000,
-        time_budget_s=2520,
-        batch=48,
-        lr=8e-4,
-        warmup=300,
-        weight_decay=0.05,
-        clip=1.0,
-        ema=0.999,
-        amp="bf16",
-        workers=1,
-        trainable=(Group("pos_", weight_decay=0.0), Group("")),
-    )
-
-
-@register("sdstrack-tiny-scenes")
-def sdstrack_tiny_scenes() -> Recipe:
-    """SDSTrack, tiny, one set of weights for RGB with thermal, depth or event, from ``ostrack-tiny``.
-
-    From the paper (CVPR 2024) and its code: two streams on shared weights, symmetric adapters, cross-modal fusion
-    blocks, the second stem trained at the full rate. Ours: one model for three sensors, drawn per step;
-    ``modality_dropout`` so that a missing sensor is met in training; the base is not frozen as published
-    (``--trainable.1.lr 0`` freezes it) but trained at 0.4 of the rate, because 42 minutes leave it far from done; no
-    masked pass unless ``--masked-pass``; the size, the data, the optimiser's values.
-    Ends after 65 minutes or 40,000 steps. Shipped weights: two CPU cores (one trains, one renders); what they reach is
-    in their card (``modaltrack models show sdstrack-tiny``).
-    """
-    return Recipe(
-        name="sdstrack-tiny-scenes",
-        model="sdstrack-tiny",
-        start_from="ostrack-tiny",
-        modalities=("thermal", "depth", "event"),
-        trainable=(Group("adapters|fusions|patch_embed_x"), Group("", lr=0.4)),
-        steps=40_000,
-        time_budget_s=3900,
-        batch=32,
-        lr=6e-4,
-        warmup=200,
-        weight_decay=0.02,
-        clip=1.0,
-        ema=0.999,
-        amp="bf16",
-        workers=1,
-        modality_dropout=0.3,
-    )

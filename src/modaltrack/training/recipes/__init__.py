@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All recipes that come with the package; importing this fills the table."""
+
+from __future__ import annotations
+
+from modaltrack.training.recipe import RECIPES, get_recipe
+from modaltrack.training.recipes import scenes
+
+__all__ = ["RECIPES", "get_recipe", "scenes"]
