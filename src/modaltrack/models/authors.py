@@ -291,20 +291,17 @@ def fits(name: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> b
 
 
 @torch.no_grad()
-def start_from(model: nn.Module, base: nn.Module) -> Coverage:
-    """Copy the weights of ``base`` (an OSTrack) into ``model`` (a method built on it) wherever names agree.
+def start_from(model: nn.Module, base: nn.Module | Mapping[str, Tensor]) -> Coverage:
+    """Copy the weights of ``base`` (an OSTrack, or the tensors of one) into ``model`` wherever names agree.
 
-    The X stem becomes a copy of the base's stem if the model's configuration says ``x_stem_init="copy"`` (ours). A
-    model whose further layers start as copies of the base's names them: ``copies_of_base(name) -> list of names``.
-    Returns the report: ``missing`` are the model's own additions. ValueError if a tensor of the base finds no place.
+    A model whose further tensors start as copies of the base's names them: ``copies_of_base(name) -> list of names``;
+    what the base has itself, as a model of the same method does, is its own. Returns the report: ``missing`` are the
+    model's own additions. ValueError if a tensor of the base finds no place.
     """
-    source = dict(base.state_dict())
-    if getattr(getattr(model, "config", None), "x_stem_init", "fresh") == "copy":
-        stem = {name: tensor for name, tensor in source.items() if name.startswith("patch_embed.")}
-        source |= {name.replace("patch_embed.", "patch_embed_x."): tensor for name, tensor in stem.items()}
+    source = dict(base.state_dict() if isinstance(base, nn.Module) else base)
     copies: Callable[[str], list[str]] | None = getattr(model, "copies_of_base", None)
     if copies is not None:
-        source |= {copy: tensor for name, tensor in source.items() for copy in copies(name)}
+        source = {copy: tensor for name, tensor in source.items() for copy in copies(name)} | source
     own = model.state_dict()
     unexpected = tuple(name for name in source if name not in own)
     wrong = tuple(

@@ -75,6 +75,11 @@ class SDSTrack(OSTrack):
         if c.x_stem_init == "copy":
             self.patch_embed_x.load_state_dict(self.patch_embed.state_dict())
 
+    def copies_of_base(self, name: str) -> list[str]:
+        """Our further tensors that start as the RGB tracker's tensor ``name`` does: X's stem where it is a copy."""
+        is_stem = self.config.x_stem_init == "copy" and name.startswith("patch_embed.")
+        return [name.replace("patch_embed", "patch_embed_x", 1)] if is_stem else []
+
     def forward(
         self, template: Images, search: Images, present: Presence | None = None, keep_rate: float | None = None
     ) -> Prediction:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from modaltrack.training.checkpoint import load_checkpoint
@@ -27,36 +26,26 @@ def start_weights(model: nn.Module, start_from: str) -> dict[str, Any]:
     """Copy weights into the model by name and say what was copied and what keeps its fresh values.
 
     start_from: a training folder (its running average is taken), or a name or path that ``models.load_model`` knows.
-    Raises ValueError when a tensor of the source has no place or another shape in the model.
+    Raises ValueError when a tensor of the source has no place or another shape in the model. ``copied`` counts the
+    model's tensors, those that ``copies_of_base`` names among them.
     """
+    from modaltrack import models
+
     folder = Path(start_from)
     if (folder / CHECKPOINT).exists():
         source = load_checkpoint(folder / CHECKPOINT).part("average")
     else:
-        from modaltrack import models
-
         source = models.load_model(start_from, device="cpu").state_dict()
-    mine = model.state_dict()
-    homeless = sorted(k for k, v in source.items() if k not in mine or mine[k].shape != v.shape)
-    if homeless:
-        raise ValueError(
-            f"{start_from} has {len(homeless)} tensors without a place in {type(model).__name__} "
-            f"(for example {homeless[0]}): start from weights of the same base and size."
-        )
-    with torch.no_grad():
-        for name, value in source.items():
-            mine[name].copy_(value)
-    fresh = sorted(set(mine) - set(source))
-    if getattr(model.config, "x_stem_init", None) == "copy":  # the copy made at birth was of random weights
-        with torch.no_grad():
-            for name in [n for n in fresh if n.startswith("patch_embed_x.")]:
-                mine[name].copy_(source[name.replace("patch_embed_x.", "patch_embed.", 1)])
-                fresh.remove(name)
+    try:
+        report = models.start_from(model, source)
+    except ValueError as error:
+        raise ValueError(f"{start_from} is no start for {type(model).__name__}. {error}") from None
+    copied, fresh = len(report.matched), sorted(report.missing)
     return {
         "from": start_from,
-        "copied": len(source),
+        "copied": copied,
         "fresh": fresh,
-        "summary": f"{len(source)} tensors copied, {len(fresh)} keep their fresh values",
+        "summary": f"{copied} tensors copied, {len(fresh)} keep their fresh values",
     }
 
 
