@@ -67,8 +67,7 @@ class FusedVideo:
         factor = self._model.config.search_factor
         crops = {m: vision.to_tensor([vision.crop(image, around, factor, size)[0]]) for m, image in images.items()}
         fused = self._model.fused_image({m: vision.normalise(c).to(weight) for m, c in crops.items()})
-        mean, std = (torch.tensor(v)[:, None, None] for v in (vision.IMAGENET_MEAN, vision.IMAGENET_STD))
-        pixels = (fused[0].float().cpu() * std + mean).clamp(0, 1) * 255  # the adapter itself knows no such bounds
+        pixels = vision.denormalise(fused[0].float().cpu()).clamp(0, 1) * 255  # the adapter itself knows no bounds
         return pixels.round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
     def __enter__(self) -> FusedVideo:

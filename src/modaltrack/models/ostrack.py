@@ -28,6 +28,7 @@ class OSTrackConfig:
 
     stem: "patch" (published) or "conv" (ours). elimination_blocks, keep_rate: candidate elimination, () for none.
     head_norm: "batch" (published) or "group" (ours). score_prior: initial score (ours), None for the plain start.
+    projection: a linear layer in front of the head, the identity at first, for decoupled training (spec tpf.md 4).
     """
 
     modalities: tuple[Modality, ...] = (Modality.RGB,)
@@ -47,6 +48,7 @@ class OSTrackConfig:
     head_channels: int = 256
     head_norm: str = "batch"
     score_prior: float | None = None
+    projection: bool = False
 
 
 class OSTrack(nn.Module):
@@ -66,11 +68,14 @@ class OSTrack(nn.Module):
         rates = [c.drop_path * i / max(1, c.depth - 1) for i in range(c.depth)]
         self.blocks = nn.ModuleList([Block(c.dim, c.heads, c.mlp_ratio, rate) for rate in rates])
         self.norm = nn.LayerNorm(c.dim, eps=1e-6)
+        self.projection = nn.Linear(c.dim, c.dim, bias=False) if c.projection else None
         self.head = CenterHead(c.dim, c.head_channels, c.head_norm, c.score_prior)
         self.blocks.apply(init_linear)
         for table, grid in ((self.pos_template, self.template_grid), (self.pos_search, self.search_grid)):
             kind = torch.randn(c.dim) * 0.02  # what tells template from search at the start
             table.data.copy_(0.5 * sincos_positions(c.dim, grid) + kind)
+        if self.projection is not None:
+            nn.init.eye_(self.projection.weight)
 
     def block(self, i: int) -> Block:
         """Block i with its type."""
@@ -100,10 +105,11 @@ class OSTrack(nn.Module):
         return torch.cat([tokens[:, : self.num_template], search], 1)
 
     def predict(self, features: Tensor) -> Prediction:
-        """Normalised search tokens (B, Nx, D) -> Prediction."""
+        """Normalised search tokens (B, Nx, D) -> Prediction; its features are these, before any projection."""
         grid = self.search_grid
+        read = features if self.projection is None else self.projection(features)
         # (B, D, g, g), laid out with the channels last as the tokens are: no copy, and the faster form on CPUs
-        score, size, offset = self.head(features.transpose(1, 2).unflatten(2, (grid, grid)))
+        score, size, offset = self.head(read.transpose(1, 2).unflatten(2, (grid, grid)))
         return Prediction(score, size, offset, decode(score, size, offset)[0], features)
 
     def forward(

@@ -20,7 +20,7 @@ class Prediction:
 
     score_map (B, 1, H, W) in 0..1; size_map (B, 2, H, W) width and height in 0..1 of the crop; offset_map (B, 2, H, W)
     in cells; boxes (B, 4) cxcywh in 0..1 of the crop at the maximum of the plain score map;
-    features (B, N, D): the tokens that the head read.
+    features (B, N, D): the tokens that the head read, before its projection where there is one.
     """
 
     score_map: Tensor

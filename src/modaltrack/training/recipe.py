@@ -153,6 +153,16 @@ class Recipe:
         if self.lr <= 0 or self.weight_decay < 0 or self.clip < 0:
             raise ValueError("Recipe needs lr > 0, weight_decay >= 0 and clip >= 0.")
 
+    def settings(self, **defaults: float | str) -> dict[str, float | str]:
+        """The objective's options over their defaults. ValueError for one that is unknown or of another type."""
+        for key, value in self.objective_options.items():
+            if key not in defaults:
+                raise ValueError(f"The objective {self.objective} has no option {key!r}: it has {', '.join(defaults)}.")
+            if isinstance(value, str) != isinstance(defaults[key], str):
+                kind = "a text" if isinstance(defaults[key], str) else "a number"
+                raise ValueError(f"The objective's option {key} is {value!r}: give {kind}.")
+        return {**defaults, **self.objective_options}
+
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON-ready data."""
         data = dataclasses.asdict(self)

@@ -2,7 +2,7 @@
 """Pure pixel and tensor code shared by training, tracking and export: crop, normalise, window, decode."""
 
 from modaltrack.vision.crop import box_from_crop, box_to_crop, crop, crop_batch, crop_side
-from modaltrack.vision.image import IMAGENET_MEAN, IMAGENET_STD, normalise, to_tensor
+from modaltrack.vision.image import IMAGENET_MEAN, IMAGENET_STD, denormalise, normalise, to_tensor
 from modaltrack.vision.response import decode, hann_window
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "crop_batch",
     "crop_side",
     "decode",
+    "denormalise",
     "hann_window",
     "normalise",
     "to_tensor",

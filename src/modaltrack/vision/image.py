@@ -23,6 +23,16 @@ def to_tensor(crops: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> torch.T
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
     """(B, 3, h, w) in 0..1 -> the same with ImageNet's mean and spread taken out, every modality alike."""
-    mean = torch.tensor(IMAGENET_MEAN, dtype=images.dtype, device=images.device)[:, None, None]
-    std = torch.tensor(IMAGENET_STD, dtype=images.dtype, device=images.device)[:, None, None]
+    mean, std = _statistics(images)
     return (images - mean) / std
+
+
+def denormalise(images: torch.Tensor) -> torch.Tensor:
+    """What ``normalise`` was given, (B, 3, h, w)."""
+    mean, std = _statistics(images)
+    return images * std + mean
+
+
+def _statistics(like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    mean, std = (torch.tensor(v, dtype=like.dtype, device=like.device) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return mean[:, None, None], std[:, None, None]
