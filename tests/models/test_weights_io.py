@@ -114,3 +114,25 @@ def test_header_length_may_look_like_a_pickle(tmp_path):
             break
     assert path.read_bytes()[0] == 0x80
     assert models.load_model(path, device="cpu").card["name"] == "w"
+
+
+def test_what_was_frozen_is_read_from_the_base(tmp_path):
+    model = models.create("srtrack-tiny")
+    models.start_from(model, models.load_model("ostrack-tiny", device="cpu"))
+    with torch.no_grad():
+        model.blocks_x[2].mlp.fc1.weight.mul_(2)
+    whole, rest = tmp_path / "whole.safetensors", tmp_path / "rest.safetensors"
+    models.save_model(model, whole, {})
+    models.save_model(model, rest, {}, base="ostrack-tiny")
+    stored, card = models.read_weights(rest)
+    assert "blocks_x.2.mlp.fc1.weight" in stored
+    assert not {"blocks_x.1.mlp.fc1.weight", "cross_blocks.0.mlp.fc1.weight", "head.score.0.0.weight"} & set(stored)
+    assert rest.stat().st_size < whole.stat().st_size / 10
+    a, b = models.load_model(whole, device="cpu").state_dict(), models.load_model(rest, device="cpu").state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    card["base"]["sha256"] = "0" * 64
+    rewrite(rest, card=card)
+    with pytest.raises(ValueError, match="another ostrack-tiny"):
+        models.load_model(rest)
+    with pytest.raises(ValueError, match="under the name nothing"):
+        models.save_model(model, rest, {}, base="nothing")

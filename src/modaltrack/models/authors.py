@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from modaltrack.models.copies import spread
 from modaltrack.models.registry import create, unknown_name
 
 # What the authors' files hold and their forward passes never read.
@@ -294,14 +295,10 @@ def fits(name: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> b
 def start_from(model: nn.Module, base: nn.Module | Mapping[str, Tensor]) -> Coverage:
     """Copy the weights of ``base`` (an OSTrack, or the tensors of one) into ``model`` wherever names agree.
 
-    A model whose further tensors start as copies of the base's names them: ``copies_of_base(name) -> list of names``;
-    what the base has itself, as a model of the same method does, is its own. Returns the report: ``missing`` are the
-    model's own additions. ValueError if a tensor of the base finds no place.
+    Tensors that start as copies of the base's get them too (``copies.spread``). Returns the report: ``missing`` are
+    the model's own additions. ValueError if a tensor of the base finds no place.
     """
-    source = dict(base.state_dict() if isinstance(base, nn.Module) else base)
-    copies: Callable[[str], list[str]] | None = getattr(model, "copies_of_base", None)
-    if copies is not None:
-        source = {copy: tensor for name, tensor in source.items() for copy in copies(name)} | source
+    source = spread(model, base.state_dict() if isinstance(base, nn.Module) else base)
     own = model.state_dict()
     unexpected = tuple(name for name in source if name not in own)
     wrong = tuple(

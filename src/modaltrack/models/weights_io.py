@@ -22,18 +22,26 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from modaltrack.frame import Modality
+from modaltrack.models.copies import spread
 from modaltrack.models.registry import create, list_models, unknown_name
-from modaltrack.models.zoo import SHIPPED
+from modaltrack.models.zoo import SHIPPED, Shipped
 
 _ZIP, _PICKLE = b"PK", b"\x80"
 
 
-def save_model(model: Any, path: str | Path, card: Mapping[str, Any], dtype: torch.dtype = torch.float16) -> None:
+def save_model(
+    model: Any,
+    path: str | Path,
+    card: Mapping[str, Any],
+    dtype: torch.dtype = torch.float16,
+    base: str | None = None,
+) -> None:
     """Write a model built by ``create`` as safetensors with its card; the file appears whole or not at all.
 
     method, size, config and modalities of the card are filled in from the model. dtype: of the stored floats; other
-    people's weights, which should stay as they are, are stored in float32. ValueError if a weight is not finite or does
-    not fit into ``dtype``.
+    people's weights, which should stay as they are, are stored in float32. base: a shipped name; what the model still
+    has in common with it, because it was frozen, is left out and read from there. ValueError if a weight is not finite
+    or does not fit into ``dtype``, or nothing comes with the package under the name ``base``.
     """
     path = Path(path)
     config = asdict(model.config)
@@ -55,6 +63,10 @@ def save_model(model: Any, path: str | Path, card: Mapping[str, Any], dtype: tor
                     f"The weight {name} holds NaN, infinity or a value beyond {kind}; nothing was written."
                 )
         tensors[name] = half.contiguous()
+    if base is not None:
+        given = _of_base(model, base)
+        tensors = {k: v for k, v in tensors.items() if k not in given or not torch.equal(given[k].to(v.dtype), v)}
+        facts["base"] = {"name": base, "sha256": _shipped(base).sha256}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -80,6 +92,8 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
         config["modalities"] = tuple(Modality(m) for m in config["modalities"])
     model = create(name, **config)
     own = model.state_dict()
+    if "base" in card:
+        tensors = _of_base(model, card["base"]["name"], card["base"]["sha256"]) | tensors
     wrong = [f"{k} is missing" for k in own if k not in tensors] + [f"{k} is unknown" for k in tensors if k not in own]
     wrong += [
         f"{k} is {tuple(v.shape)} instead of {tuple(own[k].shape)}"
@@ -144,6 +158,23 @@ def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str,
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} has no readable card in its metadata; expected weights of save_model.") from None
     return parse(data), card
+
+
+def _shipped(name: str) -> Shipped:
+    """The row of a shipped file; ValueError if there is none of that name."""
+    for row in SHIPPED:
+        if row.name == name:
+            return row
+    raise ValueError(f"No weights come with this version under the name {name}; there are {[r.name for r in SHIPPED]}.")
+
+
+def _of_base(model: Any, name: str, sha256: str | None = None) -> dict[str, Tensor]:
+    """The tensors that a fresh ``model`` would take over from shipped weights, by the model's names."""
+    row = _shipped(name)
+    if sha256 not in (None, row.sha256):
+        raise ValueError(f"These weights build on another {name} than this version ships; use the version they are of.")
+    own = model.state_dict()
+    return {k: v for k, v in spread(model, read_weights(row.path, row.sha256)[0]).items() if k in own}
 
 
 def _find(name_or_path: str | Path) -> tuple[Path, str | None]:
