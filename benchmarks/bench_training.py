@@ -23,9 +23,10 @@ def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int)
     import torch
 
     from modaltrack.training import get_recipe
-    from modaltrack.training.data import BatchSource, Prefetcher
+    from modaltrack.training.data import BatchSource
     from modaltrack.training.objective import batch_losses
     from modaltrack.training.optim import Average, build_optimizer, set_training_mode
+    from modaltrack.training.prefetch import Prefetcher
     from modaltrack.training.record import hardware
     from modaltrack.training.start import build_model
 

@@ -61,6 +61,8 @@ class ToyPairs:
     box: torch.Tensor
     visible: torch.Tensor
     present: dict | None
+    memory: dict | None = None
+    failed: tuple[str, ...] = ()
 
 
 @dataclass
@@ -117,7 +119,7 @@ def run_toy(out: str | Path, build: BuildSampler | None = None, **changes) -> di
     """Train the toy on one thread."""
     from modaltrack.training.loop import train
 
-    options = {k: changes.pop(k) for k in ("resume", "threads") if k in changes}
+    options = {k: changes.pop(k) for k in ("resume", "threads", "batch_cache") if k in changes}
     if "drop" in changes:
         changes["model_options"] = {"drop": changes.pop("drop")}
     return train(

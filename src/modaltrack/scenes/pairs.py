@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from modaltrack.frame import Modality
-from modaltrack.scenes import sensors
 from modaltrack.scenes.actors import Troupe
-from modaltrack.scenes.compose import Layer, backdrop, compose
+from modaltrack.scenes.compose import Layer
 from modaltrack.scenes.conditions import camouflage, change_light, random_weather
+from modaltrack.scenes.instants import Instants, Place
 from modaltrack.scenes.texture import canvases, chance, uniform
 from modaltrack.vision.crop import box_to_crop, crop_batch
 
@@ -27,6 +27,13 @@ FRAME = 192  # side of a rendered training frame, pixels
 TARGETS = 4  # targets per scene
 SCALES = {"small": (8.0, 19.0), "medium": (15.0, 31.0), "large": (27.0, 54.0)}  # half side of an actor, pixels
 ALL = (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT)
+SAME_MEMORY = (
+    0.1  # share of second templates that equal the first, as in a clip's first frame (spec tpf.md 6, inferred)
+)
+MEMORY_SHIFT, MEMORY_SCALE = 0.2, 0.1  # jitter of second templates, which stand around a predicted box (ours)
+
+# Images (S, I, 3 * modalities, H, W) of I instants, boxes (S, I, K, 4) xyxy in the frame, seen shares (S, I, K)
+Seen = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,9 @@ class Pairs:
 
     template, search: modality -> (B, 3, h, w) float32 in 0..1, encoded, not normalised. box: (B, 4) xywh of the target
     in 0..1 of the search crop. visible: (B,) share of the target that nothing hides, 0 where the search crop shows
-    another place altogether (box is then meaningless). present: modality -> (B,) bool.
+    another place altogether (box is then meaningless). present: modality -> (B,) bool. memory: a second template from
+    an instant between the two, like ``template``; None where it was not asked for. failed: what went wrong in single
+    samples that were replaced.
     """
 
     template: Mapping[Modality, Tensor]
@@ -43,6 +52,8 @@ class Pairs:
     box: Tensor
     visible: Tensor
     present: Mapping[Modality, Tensor]
+    memory: Mapping[Modality, Tensor] | None = None
+    failed: tuple[str, ...] = ()
 
 
 class PairSampler:
@@ -51,7 +62,8 @@ class PairSampler:
     modalities: which sensors to render. device: where to render. stage_steps: how many steps share one cast of actors
     and backgrounds before a new one is drawn. num_actors, num_canvases: size of that cast. misalignment: standard
     deviation of the shift between RGB and the other sensors, as a share of the target's size. absent: share of pairs
-    whose search crop does not contain the target.
+    whose search crop does not contain the target. templates: 2 renders a third instant for a second template; all
+    else is the same as with 1.
     """
 
     def __init__(
@@ -69,13 +81,14 @@ class PairSampler:
         misalignment: float = 0.02,
         absent: float = 0.03,
         hard: float = 0.5,
+        templates: int = 1,
     ) -> None:
         self.modalities = tuple(Modality(m) for m in modalities)
         self.template_size, self.search_size = template_size, search_size
         self.template_factor, self.search_factor = template_factor, search_factor
         self.seed, self.device = seed, torch.device(device)
         self.stage_steps, self.num_actors, self.num_canvases = stage_steps, num_actors, num_canvases
-        self.misalignment, self.absent, self.hard = misalignment, absent, hard
+        self.misalignment, self.absent, self.hard, self.templates = misalignment, absent, hard, templates
         self._stage = -1
 
     def _prepare(self, stage: int) -> None:
@@ -94,8 +107,11 @@ class PairSampler:
         self._prepare(step // self.stage_steps)
         generator = torch.Generator().manual_seed((self.seed * 7_368_787 + step) * 2)
         scenes = math.ceil(batch / (2 * TARGETS))  # every target serves in both directions of time
-        images, boxes, seen = self._render(scenes, generator, wanted)
-        return self._crop(images, boxes, seen, batch, generator, wanted)
+        seen, instants = self._render(scenes, generator, wanted)
+        third, its = None, torch.Generator().manual_seed((self.seed * 7_368_787 + step) * 2 + 1)
+        if self.templates == 2:
+            third = self._between(instants, scenes, its, wanted)
+        return self._crop(seen, third, batch, generator, its, wanted)
 
     # -- one rendered batch of scenes --------------------------------------------------------------------------------
 
@@ -174,8 +190,8 @@ class PairSampler:
         rows = torch.arange(len(background), device=background.device)
         return background[rows, 4, y.to(background.device), x.to(background.device)].cpu()
 
-    def _render(self, s: int, g: torch.Generator, wanted: Sequence[Modality]) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (S, 2, 3 · modalities, H, W), boxes (S, 2, K, 4) xyxy clipped to the frame, seen shares (S, 2, K)."""
+    def _render(self, s: int, g: torch.Generator, wanted: Sequence[Modality]) -> tuple[Seen, Instants]:
+        """What is seen at both instants, and the instants."""
         device = self.device
         canvas = torch.randint(0, self.num_canvases, (s,), generator=g).repeat_interleave(2)
         size = self._canvas.shape[-1]
@@ -187,77 +203,107 @@ class PairSampler:
             ],
             2,
         ).view(-1, 4)
-        background = backdrop(self._canvas, canvas.to(device), camera.to(device), FRAME, FRAME)
-        # One canvas is many places: other channel order, other contrast, and more or less depth.
-        shuffle = torch.stack([torch.randperm(3, generator=g) for _ in range(s)]).repeat_interleave(2, 0).to(device)
-        background[:, :3] = background[:, :3].gather(1, shuffle.view(-1, 3, 1, 1).expand(-1, -1, FRAME, FRAME))
-        power = torch.exp(0.35 * torch.randn(s, generator=g)).repeat_interleave(2).view(-1, 1, 1, 1).to(device)
-        background[:, :3] = background[:, :3] ** power
-        gain = torch.exp(0.4 * torch.randn(s, generator=g)).repeat_interleave(2).view(-1, 1, 1).to(device)
-        background[:, 4] = (background[:, 4] * gain).clamp(0.02, 2.5)
+        shuffle = torch.stack([torch.randperm(3, generator=g) for _ in range(s)]).repeat_interleave(2, 0)
+        power = torch.exp(0.35 * torch.randn(s, generator=g)).repeat_interleave(2)
+        gain = torch.exp(0.4 * torch.randn(s, generator=g)).repeat_interleave(2)
+        place = Place(*(x.to(device) for x in (canvas, camera, shuffle, power, gain)))
+        background = place.background(self._canvas, FRAME)
         at, before, shake = self._layers(s, g, background)
-        fields = compose(background, at, self._troupe)
         weather = random_weather(s, g, self.hard).repeat(2)
         weather = change_light(weather, torch.exp(0.2 * torch.randn(2 * s, generator=g)))
         for name in weather.__slots__:
             setattr(weather, name, getattr(weather, name).to(device))
-        noise = torch.Generator(device=device).manual_seed(int(torch.randint(0, 2**31, (1,), generator=g)))
-        light = sensors.irradiance(fields.albedo, weather)
-        images: list[Tensor] = []
-        for modality in wanted:
-            if modality is Modality.RGB:
-                images.append(sensors.visible(light, fields.inverse_depth, weather, noise))
-            elif modality is Modality.THERMAL:
-                images.append(sensors.thermal(fields.heat, fields.inverse_depth, weather, noise))
-            elif modality is Modality.DEPTH:
-                millimetres = sensors.depth_millimetres(fields.inverse_depth, weather, noise)
-                images.append(sensors.encode_depth(millimetres))
-            else:
-                moved = camera.clone()
-                moved[:, :2] += (shake[:, 0] * 1.0).repeat_interleave(2, 0) * camera[:, 2:3]
-                earlier = backdrop(self._canvas[:, :3], canvas.to(device), moved.to(device), FRAME, FRAME)
-                earlier = earlier.gather(1, shuffle.view(-1, 3, 1, 1).expand(-1, -1, FRAME, FRAME)) ** power
-                past = compose(earlier, before, self._troupe, masks=False)
-                fired = sensors.event_counts(sensors.irradiance(past.albedo, weather), light, weather, noise)
-                images.append(sensors.encode_events(fired))
-        stack = torch.cat(images, 1).view(s, 2, 3 * len(wanted), FRAME, FRAME)
+        instants = Instants(place, at, before, shake[:, 0].repeat_interleave(2, 0).to(device), weather)
+        return self._see(instants, background, 2, g, wanted), instants
+
+    def _between(self, instants: Instants, s: int, g: torch.Generator, wanted: Sequence[Modality]) -> Seen:
+        """What is seen at one instant between the two of every scene."""
+        middle = instants.between(uniform((s,), 0.1, 0.9, g), torch.rand(s, len(instants.at), generator=g))
+        return self._see(middle, middle.place.background(self._canvas, FRAME), 1, g, wanted)
+
+    def _see(
+        self, instants: Instants, background: Tensor, count: int, g: torch.Generator, wanted: Sequence[Modality]
+    ) -> Seen:
+        noise = torch.Generator(device=self.device).manual_seed(int(torch.randint(0, 2**31, (1,), generator=g)))
+        images, fields = instants.see(self._canvas, background, self._troupe, wanted, noise)
+        stack = torch.cat(images, 1)
         seen = (fields.seen / fields.area.clamp(min=1)).clamp(max=1) * (fields.area > 24)
         boxes = fields.boxes.clamp(0, FRAME)
-        return stack, boxes.view(s, 2, -1, 4), seen.view(s, 2, -1)
+        s = len(stack) // count
+        return (
+            stack.view(s, count, 3 * len(wanted), FRAME, FRAME),
+            boxes.view(s, count, -1, 4),
+            seen.view(s, count, -1),
+        )
 
     # -- crops -------------------------------------------------------------------------------------------------------
 
-    def _crop(self, images: Tensor, boxes: Tensor, seen: Tensor, batch: int, g: torch.Generator,
-              wanted: Sequence[Modality]) -> Pairs:  # fmt: skip
+    def _crop(
+        self, views: Seen, third: Seen | None, batch: int, g: torch.Generator, its: torch.Generator,
+        wanted: Sequence[Modality],
+    ) -> Pairs:  # fmt: skip
+        """g, its: generators of the pairs and of what belongs to the third instant."""
+        images, boxes, seen = views
         s = images.shape[0]
         device = images.device
         size = boxes[..., 2:] - boxes[..., :2]
         usable = (seen.amin(1) > 0.35) & (size.amin((1, 3)) >= 5)  # (S, K)
         rank = torch.rand(usable.shape, generator=g).to(device) + usable.float() * 10 + seen.sum(1) * 0.2
         chosen = rank.topk(TARGETS, dim=1).indices  # (S, T)
-        parts = []
+        parts, memories = [], []
         backwards = images.flip(1)
         for t in range(TARGETS):
             pick = chosen[:, t : t + 1]
-            corners = boxes.gather(2, pick.view(s, 1, 1, 1).expand(s, 2, 1, 4))[:, :, 0]  # (S, 2, 4) xyxy
-            target = torch.cat([corners[..., :2], (corners[..., 2:] - corners[..., :2]).clamp(min=4)], -1)
+            target = _xywh(boxes.gather(2, pick.view(s, 1, 1, 1).expand(s, 2, 1, 4))[:, :, 0])  # (S, 2, 4)
             share = seen.gather(2, pick.view(s, 1, 1).expand(s, 2, 1))[..., 0] * usable.gather(1, pick)  # (S, 2)
-            parts.append(self._crop_target(images, target, share, g))
-            parts.append(self._crop_target(backwards, target.flip(1), share.flip(1), g))
+            for way, at, of in ((images, target, share), (backwards, target.flip(1), share.flip(1))):
+                *crops, wander = self._crop_target(way, at, of, g)
+                parts.append(crops)
+                if third is not None:
+                    memories.append(self._crop_memory(third, pick, crops[0], wander, its))
         template, search, box, visible = (torch.cat([p[i] for p in parts])[:batch] for i in range(4))
+        memory = torch.cat(memories)[:batch] if memories else None
         present = torch.ones(len(box), dtype=torch.bool, device=device)
+
+        def split(crops: Tensor) -> dict[Modality, Tensor]:
+            return {m: crops[:, 3 * i : 3 * i + 3] for i, m in enumerate(wanted)}
+
         return Pairs(
-            template={m: template[:, 3 * i : 3 * i + 3] for i, m in enumerate(wanted)},
-            search={m: search[:, 3 * i : 3 * i + 3] for i, m in enumerate(wanted)},
+            template=split(template),
+            search=split(search),
             box=box,
             visible=visible,
             present=dict.fromkeys(wanted, present),
+            memory=None if memory is None else split(memory),
         )
+
+    def _crop_memory(self, third: Seen, pick: Tensor, template: Tensor, wander: Tensor, its: torch.Generator) -> Tensor:
+        """Second template of the picked layer (S, 1); the first one where it is unseen, which no tracker would keep."""
+        images, boxes, seen = third
+        s, device = len(images), images.device
+        target = _xywh(boxes[:, 0].gather(1, pick.view(s, 1, 1).expand(s, 1, 4))[:, 0])  # (S, 4)
+        size = target[:, 2:] * torch.exp(MEMORY_SCALE * torch.randn(s, 2, generator=its).clamp(-2, 2)).to(device)
+        reach = MEMORY_SHIFT * target[:, 2:].prod(1, keepdim=True).sqrt()
+        middle = target[:, :2] + target[:, 2:] / 2 + uniform((s, 2), -0.5, 0.5, its).to(device) * reach
+        around = torch.cat([middle - size / 2, size], 1)
+        crops = []
+        for start in range(0, images.shape[2], 3):
+            offset = wander if start else torch.zeros_like(wander)
+            crop, _ = crop_batch(
+                images[:, 0, start : start + 3], around + offset, self.template_factor, self.template_size
+            )
+            crops.append(crop)
+        same = (chance((s,), SAME_MEMORY, its) > 0).to(device) | (seen[:, 0].gather(1, pick)[:, 0] <= 0.35)
+        same = same | (target[:, 2:].amin(1) < 5)
+        return torch.where(same.view(-1, 1, 1, 1), template, torch.cat(crops, 1))
 
     def _crop_target(
         self, images: Tensor, target: Tensor, share: Tensor, g: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Template and search crops around (S, 2, 4) xywh; jitter up to the published one (centre 3, scale 0.25)."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Template and search crops around (S, 2, 4) xywh; jitter up to the published one (centre 3, scale 0.25).
+
+        Last: (S, 4) by how much the second sensor looks past the first.
+        """
         s, device = images.shape[0], images.device
         width = target[:, 1, 2:]
         jittered = width * torch.exp(0.25 * torch.randn(s, 2, generator=g).clamp(-2, 2)).to(device)
@@ -270,12 +316,11 @@ class PairSampler:
         )
         wander = (self.misalignment * torch.randn(s, 2, generator=g)).to(device) * width.prod(1, keepdim=True).sqrt()
         now = torch.where(elsewhere.view(-1, 1, 1, 1), images[:, 1].roll(1, 0), images[:, 1])
+        past = torch.cat([wander, torch.zeros_like(wander)], 1)
         template, search = [], []
         factor = None
         for start in range(0, images.shape[2], 3):
-            offset = torch.zeros(s, 4, device=device)
-            if start:  # every sensor but the first looks a little past the first
-                offset[:, :2] = wander
+            offset = past if start else torch.zeros_like(past)  # every sensor but the first looks past it
             crop, _ = crop_batch(
                 images[:, 0, start : start + 3], target[:, 0] + offset, self.template_factor, self.template_size
             )
@@ -286,4 +331,9 @@ class PairSampler:
         centred = box_to_crop(target[:, 1], around, factor, self.search_size)
         box = torch.cat([centred[:, :2] - centred[:, 2:] / 2, centred[:, 2:]], 1).float()
         visible = torch.where(elsewhere, torch.zeros_like(share[:, 1]), share[:, 1])
-        return torch.cat(template, 1), torch.cat(search, 1), box, visible
+        return torch.cat(template, 1), torch.cat(search, 1), box, visible, past
+
+
+def _xywh(corners: Tensor) -> Tensor:
+    """(..., 4) xyxy -> xywh of at least 4 pixels."""
+    return torch.cat([corners[..., :2], (corners[..., 2:] - corners[..., :2]).clamp(min=4)], -1)

@@ -23,6 +23,8 @@ class Options:
     resume: Literal["auto", "never", "must"] = "auto"
     threads: int | None = None
     export: bool = True
+    batch_cache: Path | None = None
+    batch_cache_gb: float = 50.0
 
 
 def _usage() -> str:
@@ -45,6 +47,8 @@ def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
         resume: Literal["auto", "never", "must"] = "auto",
         threads: int | None = None,
         export: bool = True,
+        batch_cache: Path | None = None,
+        batch_cache_gb: float = 50.0,
     ) -> Options:
         """Collect the options.
 
@@ -55,8 +59,10 @@ def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
             resume: Go on where a checkpoint is / begin anew over it / insist on one.
             threads: Torch threads.
             export: Write the weights file when the run has finished.
+            batch_cache: Folder that keeps rendered batches for other runs with the same samples.
+            batch_cache_gb: Size in GB (1e9 bytes) that this folder may reach.
         """
-        return Options(out, recipe, device, resume, threads, export)
+        return Options(out, recipe, device, resume, threads, export, batch_cache, batch_cache_gb)
 
     # Annotations are resolved by hand: they name tyro, which is imported only here.
     options.__annotations__.update(recipe=Annotated[Recipe, tyro.conf.arg(name="")])
@@ -72,7 +78,15 @@ def cli_main(argv: Sequence[str]) -> int:
         options = parse(argv)
         from modaltrack.training.loop import train
 
-        card = train(options.recipe, options.out, options.device, options.resume, options.threads)
+        card = train(
+            options.recipe,
+            options.out,
+            options.device,
+            options.resume,
+            options.threads,
+            batch_cache=options.batch_cache,
+            batch_cache_gb=options.batch_cache_gb,
+        )
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

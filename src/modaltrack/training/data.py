@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The batch of step n, as a pure function of (recipe, seed, n, rank), rendered in place or ahead by other processes."""
+"""The batch of step n, as a pure function of (recipe, seed, n, rank)."""
 
 from __future__ import annotations
 
-import logging
-import queue
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from modaltrack.frame import Modality
 from modaltrack.training.recipe import IMAGES, Recipe
@@ -19,7 +18,6 @@ from modaltrack.training.recipe import IMAGES, Recipe
 if TYPE_CHECKING:
     from modaltrack.scenes.pairs import Pairs
 
-log = logging.getLogger(__name__)
 REPLACEMENT = (
     1 << 40
 )  # replacements of failed draws live far beyond any step, so they never meet another step's samples
@@ -43,12 +41,17 @@ CAST_STEPS = 250  # training steps for which the scenes keep one cast of actors;
 
 
 def scenes_sampler(
-    modalities: tuple[str, ...], template: int, search: int, seed: int, device: str, calls: int
+    modalities: tuple[str, ...], template: int, search: int, seed: int, device: str, calls: int, templates: int = 1
 ) -> Sampler:
     """The sampler of the synthetic scenes."""
     from modaltrack.scenes.pairs import PairSampler
 
-    return PairSampler(modalities, template, search, seed, device, stage_steps=CAST_STEPS * calls)
+    return PairSampler(modalities, template, search, seed, device, stage_steps=CAST_STEPS * calls, templates=templates)
+
+
+def sampler_builder(recipe: Recipe) -> SamplerBuilder:
+    """What builds the sampler that the recipe's data ask for."""
+    return partial(scenes_sampler, templates=recipe.templates)
 
 
 @dataclass(slots=True)
@@ -56,8 +59,9 @@ class Batch:
     """Samples of one part of a step. Images are uint8, as a camera's are: what the trained model will see.
 
     template, search: sensor -> (B, 3, h, w) uint8. box: (B, 4) float32 xywh, 0..1 of the search crop. visible: (B,).
-    present: sensor -> (B,) bool, or None for a single-stream batch.
-    failed: what went wrong in draws that were replaced.
+    present: sensor -> (B,) bool, or None for a single-stream batch. memory: the second template, like ``template``;
+    None where the recipe has one template. failed: what went wrong in draws that were replaced, one by one draw.
+    replaced: the same for single samples.
     """
 
     template: dict[str, torch.Tensor]
@@ -65,7 +69,9 @@ class Batch:
     box: torch.Tensor
     visible: torch.Tensor
     present: dict[str, torch.Tensor] | None
+    memory: dict[str, torch.Tensor] | None = None
     failed: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -79,7 +85,9 @@ class Batch:
             self.box.to(device),
             self.visible.to(device),
             None if self.present is None else move(self.present),
+            None if self.memory is None else move(self.memory),
             self.failed,
+            self.replaced,
         )
 
 
@@ -88,7 +96,7 @@ def _bytes(images: torch.Tensor) -> torch.Tensor:
 
 
 def _of(images: Mapping[Any, torch.Tensor], sensor: str) -> torch.Tensor:
-    return images[Modality(sensor)]  # a Modality is a str, equal to its value
+    return _bytes(images[Modality(sensor)])  # a Modality is a str, equal to its value
 
 
 @dataclass
@@ -106,7 +114,7 @@ class BatchSource:
     rank: int = 0
     world: int = 1
     device: str = "cpu"
-    build_sampler: SamplerBuilder = scenes_sampler
+    build_sampler: SamplerBuilder | None = None  # None = the one for the recipe's data
 
     def __post_init__(self) -> None:
         parts = self.world * self.recipe.accumulation
@@ -120,6 +128,7 @@ class BatchSource:
         self.shards = self.recipe.batch // self.shard
         self.mix = {m: self.recipe.input_mix.get(m, 0.0) for m in IMAGES} if self.recipe.input_mix else {"rgb": 1.0}
         self.mix = {m: share for m, share in self.mix.items() if share}
+        self.build: SamplerBuilder = self.build_sampler or sampler_builder(self.recipe)
         self.calls = 1 if self.recipe.modalities else len(self.mix)  # draws per shard
         self._sampler: Sampler | None = None
 
@@ -160,7 +169,7 @@ class BatchSource:
         if self._sampler is None:
             recipe = self.recipe
             sensors = ("rgb", *recipe.modalities) if recipe.modalities else tuple(self.mix)
-            self._sampler = self.build_sampler(
+            self._sampler = self.build(
                 sensors, self.template_size, self.search_size, recipe.seed, self.device, self.shards * self.calls
             )
         return self._sampler
@@ -168,11 +177,13 @@ class BatchSource:
     def _single(self, image: str, count: int, index: int) -> Batch:
         pairs = self.sampler.sample(count, index, (image,))
         return Batch(
-            {"rgb": _bytes(_of(pairs.template, image))},
-            {"rgb": _bytes(_of(pairs.search, image))},
+            {"rgb": _of(pairs.template, image)},
+            {"rgb": _of(pairs.search, image)},
             pairs.box.float(),
             pairs.visible.float(),
             None,
+            None if pairs.memory is None else {"rgb": _of(pairs.memory, image)},
+            replaced=list(pairs.failed),
         )
 
     def _pair(self, second: str, index: int, random: np.random.Generator) -> Batch:
@@ -187,120 +198,66 @@ class BatchSource:
         drop = drop & present["rgb"] & present[second]  # never take the last sensor away
         present = {"rgb": present["rgb"] & ~(drop & drop_rgb), second: present[second] & ~(drop & ~drop_rgb)}
         return Batch(
-            {m: _bytes(_of(pairs.template, m)) for m in both},
-            {m: _bytes(_of(pairs.search, m)) for m in both},
+            {m: _of(pairs.template, m) for m in both},
+            {m: _of(pairs.search, m) for m in both},
             pairs.box.float(),
             pairs.visible.float(),
             present,
+            None if pairs.memory is None else {m: _of(pairs.memory, m) for m in both},
+            replaced=list(pairs.failed),
         )
 
 
 def _join(batches: list[Batch]) -> Batch:
     if len(batches) == 1:
         return batches[0]
-    first = batches[0]
-    present = None
-    if first.present is not None:
-        present = {m: torch.cat([b.present[m] for b in batches if b.present]) for m in first.present}
+
+    def cat(parts: list[dict[str, torch.Tensor] | None]) -> dict[str, torch.Tensor] | None:
+        known = [part for part in parts if part is not None]
+        assert len(known) in (0, len(parts))
+        return {m: torch.cat([part[m] for part in known]) for m in known[0]} if known else None
+
+    template, search = cat([b.template for b in batches]), cat([b.search for b in batches])
+    assert template is not None
+    assert search is not None
     return Batch(
-        {m: torch.cat([b.template[m] for b in batches]) for m in first.template},
-        {m: torch.cat([b.search[m] for b in batches]) for m in first.search},
+        template,
+        search,
         torch.cat([b.box for b in batches]),
         torch.cat([b.visible for b in batches]),
-        present,
+        cat([b.present for b in batches]),
+        cat([b.memory for b in batches]),
         [message for b in batches for message in b.failed],
+        [message for b in batches for message in b.replaced],
     )
 
 
-def _to_plain(batch: Batch) -> dict[str, Any]:
-    def arrays(tensors: Mapping[str, torch.Tensor] | None) -> dict[str, Any] | None:
-        return None if tensors is None else {str(key): value.numpy() for key, value in tensors.items()}
-
-    return {
-        "template": arrays(batch.template),
-        "search": arrays(batch.search),
-        "box": batch.box.numpy(),
-        "visible": batch.visible.numpy(),
-        "present": arrays(batch.present),
-        "failed": batch.failed,
-    }
+Arrays = dict[str, NDArray[Any]]
+Messages = list[dict[str, list[str]]]
 
 
-def _from_plain(plain: dict[str, Any]) -> Batch:
-    def tensors(arrays: dict[str, Any] | None) -> dict[str, torch.Tensor] | None:
-        return None if arrays is None else {key: torch.from_numpy(value) for key, value in arrays.items()}
-
-    template, search = tensors(plain["template"]), tensors(plain["search"])
-    assert template is not None
-    assert search is not None
-    box, visible = torch.from_numpy(plain["box"]), torch.from_numpy(plain["visible"])
-    return Batch(template, search, box, visible, tensors(plain["present"]), plain["failed"])
-
-
-def _render(source: BatchSource, first: int, stride: int, last: int, out: Any) -> None:
-    """Body of a rendering process: steps first, first + stride, ... in order, blocked while the queue is full."""
-    torch.set_num_threads(1)
-    try:
-        for step in range(first, last, stride):
-            out.put([_to_plain(batch) for batch in source(step)])
-    except KeyboardInterrupt:
-        return
-    except Exception as error:  # noqa: BLE001 - carried to the trainer, which raises it
-        out.put(f"{type(error).__name__}: {error}")
+def to_plain(batches: Sequence[Batch]) -> tuple[Arrays, Messages]:
+    """Batches as named arrays (``0.search.rgb``) and what they have to tell, for a pipe or a file."""
+    arrays: Arrays = {}
+    for i, batch in enumerate(batches):
+        arrays[f"{i}.box"], arrays[f"{i}.visible"] = batch.box.cpu().numpy(), batch.visible.cpu().numpy()
+        for name in ("template", "search", "present", "memory"):
+            for sensor, tensor in (getattr(batch, name) or {}).items():
+                arrays[f"{i}.{name}.{sensor}"] = tensor.cpu().numpy()
+    return arrays, [{"failed": batch.failed, "replaced": batch.replaced} for batch in batches]
 
 
-class Prefetcher:
-    """Iterates over ``source(step)`` for step in [first, last), in step order whatever the number of ``workers``.
-
-    workers = 0 renders in place; otherwise that many processes render, ``ahead`` steps each, with one thread each:
-    enough to train on through the seconds that a new cast of actors takes (about 3 MB a step for the tiny models).
-    Batches travel as uint8 through pipes, so no shared memory is needed. Use as a context manager.
-    """
-
-    def __init__(self, source: BatchSource, first: int, last: int, workers: int = 0, ahead: int = 32) -> None:
-        self.source, self.first, self.last, self.workers = source, first, last, workers
-        self.processes: list[Any] = []
-        self.queues: list[Any] = []
-        if workers:
-            import multiprocessing
-
-            context = multiprocessing.get_context("spawn")  # fork after OpenMP has started threads may hang
-            for worker in range(workers):
-                self.queues.append(context.Queue(maxsize=ahead))
-                work = (source, first + worker, workers, last, self.queues[-1])
-                self.processes.append(context.Process(target=_render, args=work, daemon=True))
-                self.processes[-1].start()
-
-    def __enter__(self) -> Prefetcher:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for process in self.processes:
-            process.terminate()
-        for process in self.processes:
-            process.join(timeout=5)
-        for waiting in self.queues:
-            waiting.cancel_join_thread()
-            waiting.close()
-
-    def __iter__(self) -> Iterator[list[Batch]]:
-        for step in range(self.first, self.last):
-            yield self._receive(step) if self.workers else self.source(step)
-
-    def _receive(self, step: int) -> list[Batch]:
-        worker = (step - self.first) % self.workers
-        process, waiting = self.processes[worker], self.queues[worker]
-        while True:
-            try:
-                received = waiting.get(timeout=2.0)
-                break
-            except queue.Empty:
-                if not process.is_alive():
-                    time.sleep(0.1)  # its last words may still be in the pipe
-                    if waiting.empty():
-                        raise RuntimeError(
-                            f"The rendering process {worker} died (exit code {process.exitcode}) before step {step}."
-                        ) from None
-        if isinstance(received, str):
-            raise RuntimeError(f"The rendering process {worker} failed: {received}")
-        return [_from_plain(plain) for plain in received]
+def from_plain(arrays: Mapping[str, NDArray[Any]], messages: Messages) -> list[Batch]:
+    """The inverse of ``to_plain``."""
+    batches = []
+    for i, told in enumerate(messages):
+        named: dict[str, dict[str, torch.Tensor]] = {}
+        for key, array in arrays.items():
+            part, name, *sensor = key.split(".")
+            if part == str(i):
+                named.setdefault(name, {})[sensor[0] if sensor else ""] = torch.from_numpy(array)
+        box, visible = named["box"][""], named["visible"][""]
+        batch = Batch(named["template"], named["search"], box, visible, named.get("present"), named.get("memory"))
+        batch.failed, batch.replaced = told["failed"], told["replaced"]
+        batches.append(batch)
+    return batches

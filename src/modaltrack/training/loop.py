@@ -17,17 +17,20 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from modaltrack.training.batch_cache import CachedSource
 from modaltrack.training.checkpoint import load_checkpoint, restore_optimizer, save_checkpoint
-from modaltrack.training.data import Batch, BatchSource, Prefetcher, SamplerBuilder, scenes_sampler
+from modaltrack.training.data import Batch, BatchSource, SamplerBuilder
 from modaltrack.training.distributed import Ranks, average_gradients, join_ranks, same_everywhere
 from modaltrack.training.objective import Objective, batch_losses, build_objective
 from modaltrack.training.optim import Average, build_optimizer, keep_rate, progress, rate, set_training_mode
+from modaltrack.training.prefetch import Prefetcher, Source
 from modaltrack.training.recipe import Recipe
 from modaltrack.training.record import Display, Log, environment, write_card
 from modaltrack.training.start import CHECKPOINT, build_model, start_weights
 
 # Fields that may change between a run and its resume without changing what is computed.
 HARMLESS = {"log_every", "save_every", "validate_every", "validation_clips", "workers", "max_bad_batches"}
+MANY_BAD_SAMPLES, BAD_SHARE = 50, 0.02  # unreadable samples that a run puts up with: so many, or this share
 ModelBuilder = Callable[[Recipe], nn.Module]
 Validator = Callable[[nn.Module, Recipe, int], dict[str, float]]
 
@@ -39,6 +42,7 @@ class Totals:
     step: int = 0
     elapsed: float = 0.0
     bad_batches: int = 0
+    bad_samples: int = 0
     skipped_steps: int = 0
     not_finite_in_a_row: int = 0
     restarts: int = 0
@@ -67,14 +71,18 @@ def train(
     threads: int | None = None,
     steps: int | None = None,
     *,
+    batch_cache: str | Path | None = None,
+    batch_cache_gb: float = 50.0,
     make_model: ModelBuilder = build_model,
-    make_sampler: SamplerBuilder = scenes_sampler,
+    make_sampler: SamplerBuilder | None = None,
     validate: Validator | None = None,
 ) -> dict[str, Any]:
     """Train a recipe into a folder and return its run card (also ``card.json``).
 
     device: "auto", "cpu", "cuda", ... resume: "auto" goes on where a checkpoint is, "never" begins anew over it,
     "must" needs one. threads: torch threads (None = leave). steps: replaces the recipe's.
+    batch_cache: folder of up to batch_cache_gb that keeps rendered batches for other runs with the same samples;
+    the bits are the same with and without. make_sampler: None = the one for the recipe's data.
     A run stopped by SIGINT or SIGTERM saves, and its card says ``"finished": false``; a resumed run on CPU with the
     same number of threads computes the same bits as an unbroken one (without ``time_budget_s``).
     Raises ValueError for what the user can correct; RuntimeError when three losses in a row are not finite or too
@@ -96,7 +104,7 @@ def train(
         if place.type == "cuda":
             torch.cuda.set_device(place)
         run = _Run(recipe, out_dir, place, ranks, resume, make_model, validate)
-        return run.go(make_sampler, stop)
+        return run.go(make_sampler, stop, batch_cache, batch_cache_gb)
 
 
 class _Run:
@@ -158,10 +166,16 @@ class _Run:
             )
             self.totals.threads = torch.get_num_threads()
 
-    def go(self, make_sampler: SamplerBuilder, stop: threading.Event) -> dict[str, Any]:
+    def go(
+        self,
+        make_sampler: SamplerBuilder | None,
+        stop: threading.Event,
+        batch_cache: str | Path | None = None,
+        batch_cache_gb: float = 50.0,
+    ) -> dict[str, Any]:
         recipe, totals, ranks = self.recipe, self.totals, self.ranks
         config: Any = self.model.config
-        source = BatchSource(
+        rendered = BatchSource(
             recipe,
             config.template_size,
             config.search_size,
@@ -170,6 +184,10 @@ class _Run:
             str(self.device) if self.device.type == "cuda" and not recipe.workers else "cpu",
             make_sampler,
         )
+        source: Source = rendered
+        if batch_cache is not None:
+            source = kept = CachedSource(rendered, Path(batch_cache), batch_cache_gb)
+            kept.prepare()
         log = Log(self.out_dir / "log.jsonl", totals.step, ranks.is_first)
         self.started = time.perf_counter()
         self.elapsed_before = totals.elapsed
@@ -205,6 +223,7 @@ class _Run:
             display.say(
                 f"{'Stopped' if stopped else 'Finished'} at step {totals.step} of {recipe.steps} after "
                 f"{totals.elapsed / 3600:.2f} h; {totals.bad_batches} bad batch(es) replaced, "
+                f"{totals.bad_samples} bad sample(s) replaced, "
                 f"{totals.skipped_steps} step(s) skipped for a loss that was not finite."
             )
         log.close()
@@ -223,6 +242,16 @@ class _Run:
         self.totals.bad_batches += len(failed)
         for message in failed:
             display.say(f"Replaced a batch that could not be drawn: {message}")
+        replaced = [message for part in parts for message in part.replaced]
+        self.totals.bad_samples += len(replaced)
+        for message in replaced:
+            display.say(f"Replaced a sample that could not be read: {message}")
+        drawn = (self.totals.step + 1) * self.recipe.batch
+        if self.totals.bad_samples > max(MANY_BAD_SAMPLES, BAD_SHARE * drawn):
+            raise RuntimeError(
+                f"{self.totals.bad_samples} of {drawn} samples could not be read; check the data with "
+                f"`modaltrack data check`. The last: {replaced[-1]}"
+            )
         if self.totals.bad_batches > self.recipe.max_bad_batches:
             raise RuntimeError(
                 f"{self.totals.bad_batches} batches could not be drawn (limit {self.recipe.max_bad_batches}); "

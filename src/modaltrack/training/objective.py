@@ -72,8 +72,16 @@ class Tracking:
     def __call__(
         self, model: Any, batch: Batch, template: Images, search: Images, keep_rate: float | None
     ) -> dict[str, Tensor]:
-        options = {} if keep_rate is None else {"keep_rate": keep_rate}
+        options: dict[str, Any] = {} if keep_rate is None else {"keep_rate": keep_rate}
+        options |= memory_of(model, batch)
         return tracking_terms(model(template, search, batch.present, **options), self.recipe, batch.box, batch.visible)
+
+
+def memory_of(model: Any, batch: Batch) -> dict[str, Images]:
+    """The batch's second template, normalised, as the argument ``memory`` of models that take two; else nothing."""
+    if batch.memory is None or getattr(model.config, "num_templates", 1) < 2:
+        return {}
+    return {"memory": {m: normalise(x.float().div_(255)) for m, x in batch.memory.items()}}
 
 
 def tracking_terms(prediction: Any, recipe: Recipe, box: Tensor, visible: Tensor) -> dict[str, Tensor]:
