@@ -62,7 +62,7 @@ class ExpertDistillation:
         learning = [n for n, p in model.named_parameters() if p.requires_grad and not n.startswith("adapter.")]
         if learning:
             raise ValueError(
-                f"Expert distillation trains the adapter alone, and {len(learning)} other parameters learn (for example "
+                f"Expert distillation trains the adapter alone, and {len(learning)} other parameters learn (one is "
                 f"{learning[0]}): set the recipe's trainable to the one group 'adapter'."
             )
         (second,) = (m for m in template if m != "rgb")
