@@ -17,8 +17,8 @@ from modaltrack.training.recipe import Group, Recipe
 from modaltrack.vision import normalise
 
 RECIPE = Recipe(
-    "drf", "tpf-tiny", {**TPF, "projection": True}, modalities=("thermal",), trainable=(Group("adapter"), Group("", 0.1)),
-    objective="decoupled", batch=4, lr=1e-3,
+    "drf", "tpf-tiny", {**TPF, "projection": True}, modalities=("thermal",),
+    trainable=(Group("adapter"), Group("", 0.1)), objective="decoupled", batch=4, lr=1e-3,
 )  # fmt: skip
 CPU = torch.device("cpu")
 

@@ -87,7 +87,7 @@ class Decoupled:
 
 
 def frozen_scores(model: Any, tokens: Tensor) -> Tensor:
-    """What the head's score branch answers to tokens (B, N, D), before its sigmoid, (B, N); no gradient for its weights.
+    """What the score branch answers to tokens (B, N, D), before its sigmoid (B, N); no gradient for its weights.
 
     Statistics of batch norms stay as they are too: these tokens are not what the head is meant to see.
     """
