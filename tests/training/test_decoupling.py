@@ -154,21 +154,14 @@ def test_a_later_template_reaches_the_model():
     images = [{m: normalise(x / 255) for m, x in part.items()} for part in (batch.template, batch.search)]
     seen = {}
 
-    class Remembering:
-        def __init__(self, memory):
-            self.memory = memory
-
-        def __getattr__(self, name):
-            return getattr(batch, name)
-
     def spy(*args, memory=None, **options):
         seen["memory"] = memory
         return model(*args, memory=memory, **options)
 
-    spy.head, spy.projection = model.head, model.projection
-    objective(spy, Remembering(None), *images, None)
+    spy.head, spy.projection, spy.config = model.head, model.projection, model.config
+    objective(spy, batch, *images, None)
     assert seen["memory"] is None
-    objective(spy, Remembering(samples(seed=3).template), *images, None)
+    objective(spy, replace(batch, memory=samples(seed=3).template), *images, None)
     torch.testing.assert_close(seen["memory"]["rgb"], normalise(samples(seed=3).template["rgb"] / 255))
 
 

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from modaltrack.training.data import Batch
-from modaltrack.training.objective import Images, Tracking, tracking_terms
+from modaltrack.training.objective import Images, Tracking, memory_of, tracking_terms
 from modaltrack.training.recipe import Recipe
-from modaltrack.vision import normalise
 
 PARTS = ("irrelevant", "orthogonal", "rebuilt", "separate")
 
@@ -55,9 +54,7 @@ class Decoupled:
         self, model: Any, batch: Batch, template: Images, search: Images, keep_rate: float | None
     ) -> dict[str, Tensor]:
         options: dict[str, Any] = {} if keep_rate is None else {"keep_rate": keep_rate}
-        memory = getattr(batch, "memory", None)
-        if memory is not None:
-            options["memory"] = {m: normalise(x.float().div_(255)) for m, x in memory.items()}
+        options |= memory_of(model, batch)
         prediction = model(template, search, batch.present, **options)
         terms = tracking_terms(prediction, self.recipe, batch.box, batch.visible)
         f = prediction.features
