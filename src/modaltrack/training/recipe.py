@@ -37,13 +37,22 @@ class Recipe:
     model_options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Overrides of the model's configuration."""
     start_from: str | None = None
-    """Name or path of weights to start from; None = random initialisation."""
+    """Name or path of weights to start from, or an authors' checkpoint of an RGB tracker; None = random weights."""
+    start_sha256: str | None = None
+    """What the SHA-256 of the file ``start_from`` has to be; None = not known, so not checked."""
+    start_positions_from: str | None = None
+    """Second checkpoint of an RGB tracker, of which only the positions are taken."""
     modalities: tuple[str, ...] = ()
     """Second sensors, one drawn per step and paired with RGB; empty = a single-stream run on RGB."""
     input_mix: dict[str, float] = field(default_factory=dict)
     """Single-stream runs only (ours): share of samples whose image comes from this sensor, fed as if it were RGB."""
     trainable: tuple[Group, ...] = (Group(""),)
     """Parameter groups; what no group matches is frozen."""
+    adaptation: Literal["recipe", "full", "head", "lora", "adapters"] = "recipe"
+    """What learns instead of ``trainable``, to compare with: everything at one rate, the head, low-rank changes of
+    every attention, or what the method adds to the RGB tracker; see ``adaptation``."""
+    lora_rank: int = 8
+    """Rank of the changes that ``adaptation="lora"`` learns."""
 
     steps: int = 10_000
     """Optimiser steps."""
@@ -150,6 +159,8 @@ class Recipe:
             raise ValueError(f"Recipe field drop_epoch is {self.drop_epoch}: the schedule step needs at least 1.")
         if self.templates not in (1, 2):
             raise ValueError(f"Recipe field templates is {self.templates}: give 1 or 2.")
+        if self.lora_rank < 1:
+            raise ValueError(f"Recipe field lora_rank is {self.lora_rank}: give a whole number of at least 1.")
         if self.lr <= 0 or self.weight_decay < 0 or self.clip < 0:
             raise ValueError("Recipe needs lr > 0, weight_decay >= 0 and clip >= 0.")
 

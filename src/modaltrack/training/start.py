@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from modaltrack.training.adaptation import merged
 from modaltrack.training.checkpoint import load_checkpoint
 from modaltrack.training.recipe import Recipe
+from modaltrack.training.recipes.starts import missing_start
+from modaltrack.training.rgb_tracker import POSITIONS, fit_positions, read_rgb_tracker
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -22,31 +26,55 @@ def build_model(recipe: Recipe) -> nn.Module:
     return model
 
 
-def start_weights(model: nn.Module, start_from: str) -> dict[str, Any]:
+def start_weights(
+    model: nn.Module, start_from: str, sha256: str | None = None, positions_from: str | None = None
+) -> dict[str, Any]:
     """Copy weights into the model by name and say what was copied and what keeps its fresh values.
 
-    start_from: a training folder (its running average is taken), or a name or path that ``models.load_model`` knows.
-    Raises ValueError when a tensor of the source has no place or another shape in the model. ``copied`` counts the
-    model's tensors, those that ``copies_of_base`` names among them.
+    start_from: a training folder (its running average is taken), a name or path that ``models.load_model`` knows, or
+    an authors' checkpoint (.pth, .tar) of an RGB tracker, whose positions are fitted to the model's size. sha256: what
+    the file's has to be. positions_from: an authors' checkpoint of which only the positions are taken.
+    Raises ValueError when a file is missing or another one, or a tensor of the source has no place or another shape in
+    the model. ``copied`` counts the model's tensors, those that ``copies_of_base`` names among them.
     """
     from modaltrack import models
 
-    folder = Path(start_from)
-    if (folder / CHECKPOINT).exists():
-        source = load_checkpoint(folder / CHECKPOINT).part("average")
-    else:
-        source = models.load_model(start_from, device="cpu").state_dict()
+    source = _tensors(model, start_from, sha256)
+    if positions_from is not None:
+        positions = _tensors(model, positions_from, None)
+        source |= {name: positions[name] for name in POSITIONS}
     try:
         report = models.start_from(model, source)
     except ValueError as error:
         raise ValueError(f"{start_from} is no start for {type(model).__name__}. {error}") from None
     copied, fresh = len(report.matched), sorted(report.missing)
     return {
-        "from": start_from,
+        "from": start_from if positions_from is None else f"{start_from}, positions of {positions_from}",
         "copied": copied,
         "fresh": fresh,
         "summary": f"{copied} tensors copied, {len(fresh)} keep their fresh values",
     }
+
+
+def _tensors(model: nn.Module, start_from: str, sha256: str | None) -> dict[str, Tensor]:
+    """The tensors of ``start_weights``' source, by our names."""
+    from modaltrack import models
+
+    path = Path(start_from)
+    if (path / CHECKPOINT).exists():
+        return merged(load_checkpoint(path / CHECKPOINT).part("average"))
+    if not path.exists() and (message := missing_start(start_from)):
+        raise ValueError(message)
+    is_authors = path.suffix in (".pth", ".tar", ".pt")
+    if is_authors:
+        tensors, digest = read_rgb_tracker(path)
+    elif path.is_file():
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if sha256 is not None and (is_authors or path.is_file()) and digest != sha256:
+        raise ValueError(f"{path} has the SHA-256 {digest} and the recipe starts from {sha256}: give that file.")
+    if is_authors:
+        return fit_positions(tensors, model)
+    return dict(models.load_model(start_from, device="cpu").state_dict())
 
 
 def export(
@@ -74,7 +102,7 @@ def export(
     recipe = saved.rest["recipe"]
     if model is None:
         model = models.create(recipe["model"], **recipe["model_options"])
-    model.load_state_dict(saved.part("average"))
+    model.load_state_dict(merged(saved.part("average")))
     config: Any = model.config
     card = {
         "name": recipe["name"],

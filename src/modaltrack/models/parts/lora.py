@@ -10,6 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def start_factors(inputs: int, outputs: int, rank: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """A (rank, in), random, and B (out, rank), zero: a change that starts as none (spec srtrack.md 1.3)."""
+    if rank < 1:
+        raise ValueError(f"The rank of a low-rank layer is {rank}; expected at least 1.")
+    a = nn.Parameter(torch.empty(rank, inputs))
+    nn.init.kaiming_uniform_(a, a=math.sqrt(5))
+    return a, nn.Parameter(torch.zeros(outputs, rank))
+
+
 class LoraLinear(nn.Linear):
     """``x W' + b + x A' B' / rank``: (..., in) -> (..., out), with A (rank, in) and B (out, rank), B zero at the start.
 
@@ -19,11 +28,7 @@ class LoraLinear(nn.Linear):
 
     def __init__(self, inputs: int, outputs: int, rank: int) -> None:
         super().__init__(inputs, outputs)
-        if rank < 1:
-            raise ValueError(f"The rank of a low-rank layer is {rank}; expected at least 1.")
-        self.lora_A = nn.Parameter(torch.empty(rank, inputs))
-        self.lora_B = nn.Parameter(torch.zeros(outputs, rank))
-        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+        self.lora_A, self.lora_B = start_factors(inputs, outputs, rank)
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + F.linear(F.linear(x, self.lora_A), self.lora_B) / self.lora_A.shape[0]
