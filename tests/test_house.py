@@ -31,11 +31,13 @@ MAY_IMPORT = {
     "training": LIBRARY,
     "evaluation": LIBRARY | {"sinks", "benchmarks"},
     "report": PLAIN | {"scoring", "sinks"},
-    "commands": LIBRARY | {"benchmarks", "sinks", "training", "evaluation", "report"},
+    "study": LIBRARY | {"sinks", "training", "report"},
+    "commands": LIBRARY | {"benchmarks", "sinks", "training", "evaluation", "report", "study"},
     "cli": {"commands"},
     "__main__": {"cli"},
 }
 NO_TORCH = {"frame", "boxes", "sources", "scoring", "benchmarks", "sinks", "cli", "__main__", "evaluation", "report"}
+NO_TORCH |= {"study"}
 
 
 def room_of(file: Path) -> str:

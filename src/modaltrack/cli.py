@@ -25,6 +25,7 @@ COMMANDS = {
     "bench": "frames per second on this machine, split by part",
     "scenes": "render a contact sheet and a video of the synthetic world",
     "train": "run a training recipe",
+    "study": "train, measure and compare the whole grid: which claims of the papers hold here",
     "doctor": "versions, devices, optional parts and how to install each",
 }
 REPEATABLE = {"--box", "--encoding", "--modality", "--switch"}

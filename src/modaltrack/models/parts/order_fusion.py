@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from modaltrack.models.parts.mamba import Branch, gate, project, scan_branches
 from modaltrack.models.parts.vit import accumulate
 
-ORDER_GRADIENTS = ("none", "ste")
+ORDER_GRADIENTS = ("none", "ste", "fixed")
 
 
 class OrderPredictor(nn.Module):
@@ -47,8 +47,8 @@ class OrderFusion(nn.Module):
 
     The three orders are first to last, last to first (the maps only: tokens keep their order inside a map) and the
     predicted one, per sample. order_grad: "none" (published: only the sorted places are used, the predictor stays as it
-    was drawn and is frozen here) or "ste", by which a straight-through factor of exactly 1 lets a gradient reach it
-    [inferred, spec 9.3].
+    was drawn and is frozen here), "ste", by which a straight-through factor of exactly 1 lets a gradient reach it
+    [inferred, spec 9.3], or "fixed": first to last in the place of the predicted order, to compare with (ours).
     """
 
     def __init__(
@@ -64,13 +64,16 @@ class OrderFusion(nn.Module):
         for layer in (self.in_proj, self.out_proj):
             nn.init.trunc_normal_(layer.weight, std=0.02)
         self.branches = nn.ModuleList([Branch(2 * dim, math.ceil(dim / 16), keep_step_init) for _ in range(3)])
-        self.order = OrderPredictor(dim, maps, bins).requires_grad_(order_grad != "none")
+        self.order = OrderPredictor(dim, maps, bins).requires_grad_(order_grad == "ste")
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         count = len(maps)
         sequence = torch.cat(maps, 1)  # (B, L, D)
         hidden = self.norm_in(sequence)
-        logits = self.order(hidden)  # (B, M)
+        if self.order_grad == "fixed":
+            logits = torch.arange(count, device=hidden.device).expand(hidden.shape[0], count)  # (B, M)
+        else:
+            logits = self.order(hidden)
         fused = self.scan(hidden, logits) + sequence
         return self.norm_out(self.norm_map(fused).unflatten(1, (count, -1)).sum(1))
 

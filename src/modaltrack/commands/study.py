@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``modaltrack study [run|evaluate|table] --out DIR``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+if TYPE_CHECKING:
+    from modaltrack.frame import Clip
+    from modaltrack.study.plan import Run
+
+
+@dataclass
+class Options:
+    """Train the study's runs, measure them, and write its tables: which claims of the five papers hold here.
+
+    'study run' trains what is missing, 'study evaluate' tracks the test clips with every finished run once, and
+    'study table' makes study.md, study.html and the figures from the run cards and those measurements alone, in
+    seconds. Without a verb: all three. Each goes on where it was stopped, and several processes may work on one folder.
+    """
+
+    verb: Positional[Literal["run", "evaluate", "table", "all"]] = "all"
+    """What to do."""
+    out: Path = Path("modaltrack-study")
+    """Folder of the study."""
+    only: str = ""
+    """Ids of runs, with commas between; 'list' prints them."""
+    seeds: str = "0,1,2"
+    """Seeds, with commas between."""
+    steps: int | None = None
+    """Steps of each run, kept in the folder; default 1500."""
+    batch: int | None = None
+    """Samples of a step, kept in the folder; default 32."""
+    clips: int | None = None
+    """Clips of the test half to measure on, kept in the folder; default 12."""
+    frames: int | None = None
+    """Frames of each, kept in the folder; default 40."""
+    batch_cache: Path | None = None
+    """Keep rendered training batches here for the other runs of the same seed: about 4 MB a step."""
+    device: str = "auto"
+    """auto, cpu, cuda ..."""
+    threads: int = 1
+    """Torch threads."""
+    workers: int = 1
+    """Processes that render ahead; 0 where the cache is full or cores are short."""
+
+
+def run(options: Options) -> int:
+    """Do it; -> 0, 1 where a run failed, 3 where it was stopped."""
+    from modaltrack.commands.terminal import out
+    from modaltrack.study.folder import open_folder
+    from modaltrack.study.plan import RUNS
+
+    if options.only == "list":
+        for row in RUNS:
+            out().print(f"{row.id:<22}{row.shows}")
+        return 0
+    runs = _runs(options.only)
+    try:
+        seeds = tuple(int(word) for word in options.seeds.split(","))
+    except ValueError:
+        raise ValueError(f"--seeds is {options.seeds!r}; give whole numbers with commas, as in 0,1,2.") from None
+    budget = {name: getattr(options, name) for name in ("steps", "batch", "clips", "frames")}
+    place, settings = open_folder(options.out, **budget)
+    states: dict[str, str] = {}
+    if options.verb in ("run", "all"):
+        from modaltrack.study.running import Machine, train_missing
+
+        machine = Machine(options.device, options.threads, options.workers, options.batch_cache)
+        states = train_missing(place, settings, runs, seeds, machine, out().print)
+        if "stopped" in states.values():
+            return 3
+    if options.verb in ("evaluate", "all"):
+        from modaltrack.study.clip_store import study_clips
+        from modaltrack.study.measuring import evaluate_missing
+
+        def clips() -> list[Clip]:
+            return study_clips(options.out / "clips", settings, out().print)
+
+        evaluate_missing(place, settings, runs, seeds, clips, options.device, options.threads, out().print)
+    if options.verb in ("table", "all"):
+        from modaltrack.study.pages import write_study
+
+        for path in write_study(place, settings):
+            out().print(f"Wrote {path}")
+    for name, state in states.items():
+        if not state.startswith("finished"):
+            out().print(f"{name}: {state}")
+    return 1 if "failed" in states.values() else 0
+
+
+def _runs(only: str) -> list[Run]:
+    """The runs of that list, with the first stages that they start from."""
+    from modaltrack.study.plan import RUNS, run_of
+
+    if not only:
+        return list(RUNS)
+    wanted = [run_of(word.strip()) for word in only.split(",")]
+    names = {row.id for row in wanted} | {row.start for row in wanted}
+    return [row for row in RUNS if row.id in names]

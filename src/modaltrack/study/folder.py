@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A study's folder: its settings, one folder per run, and a lock for each, so that several processes may share it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modaltrack.sinks import prepare_folder, replacing
+from modaltrack.study.plan import Run
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for all runs of a study.
+
+    steps, batch: the budget of a run. clips, frames: of the test half of ``scenes.benchmark``, half easy, half hard.
+    """
+
+    steps: int = 1500
+    batch: int = 32
+    clips: int = 12
+    frames: int = 40
+
+    def __post_init__(self) -> None:
+        least = {"steps": 2, "batch": 1, "clips": 2, "frames": 2}
+        for name, floor in least.items():
+            if getattr(self, name) < floor:
+                raise ValueError(f"The study's {name} is {getattr(self, name)}; give at least {floor}.")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of a study are. path: its folder."""
+
+    path: Path
+
+    def run(self, run: Run, seed: int) -> Path:
+        """The folder of a run."""
+        return self.path / "runs" / f"{run.id}-seed{seed}"
+
+    def weights(self, run: Run, seed: int) -> Path:
+        """The weight file of a finished run."""
+        return self.run(run, seed) / f"{run.id}-seed{seed}.safetensors"
+
+    def card(self, run: Run, seed: int) -> dict[str, Any] | None:
+        """The run card, finished or not; None where there is none."""
+        return read_json(self.run(run, seed) / "card.json")
+
+    def evaluation(self, run: Run, seed: int) -> dict[str, Any] | None:
+        """What was measured; None where nothing was."""
+        return read_json(self.run(run, seed) / "evaluation.json")
+
+    def finished(self, run: Run, seed: int) -> bool:
+        """Whether the run has trained to its end (shipped weights always have)."""
+        return run.weights is not None or bool((self.card(run, seed) or {}).get("finished"))
+
+
+def seeds_of(run: Run, seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """The seeds that a run is made with: shipped weights exist once."""
+    return seeds[:1] if run.weights else seeds
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a file, or None where there is no file. ValueError where it cannot be read."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ValueError(f"{path} is not a JSON file; remove it, and what made it will make it again.") from None
+    return found
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write a file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def open_folder(path: Path, **wanted: int | None) -> tuple[Place, Settings]:
+    """The study in that folder; begun there if there is none yet. wanted: fields of ``Settings``, None = as it is.
+
+    Raises ValueError when the folder holds a study with other settings: its numbers could not be compared.
+    """
+    prepare_folder(path)
+    given = {name: value for name, value in wanted.items() if value is not None}
+    stored = read_json(path / "study.json")
+    if stored is None:
+        settings = Settings(**given)
+        write_json(path / "study.json", dataclasses.asdict(settings))
+        return Place(path), settings
+    settings = Settings(**stored)
+    other = {name: value for name, value in given.items() if value != stored[name]}
+    if other:
+        was = ", ".join(f"{name} {stored[name]}" for name in other)
+        now = ", ".join(f"{name} {value}" for name, value in other.items())
+        raise ValueError(f"{path} holds a study with {was}, and {now} was given; leave it out or take another --out.")
+    return Place(path), settings
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold a run's lock; yields False at once when another process has it.
+
+    The lock belongs to the process and ends with it, however it ends: a file that is left behind locks nothing, so
+    there is no age to guess at. It says who holds it, for people.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+        file.flush()
+        yield True
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
