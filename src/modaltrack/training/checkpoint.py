@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was read: tensors by prefixed name (``model.``, ``average.``, ``optimizer.``) and the plain rest."""
+    """What was read: tensors by prefixed name (``model.``, ``average.``, ``optimizer.`` ...) and the plain rest."""
 
     tensors: dict[str, torch.Tensor]
     rest: dict[str, Any]
@@ -41,10 +42,18 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, rest: dict[str, Any]
+    path: Path,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rest: dict[str, Any],
+    more: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write model, average and optimiser as tensors and ``rest`` (JSON data: step, elapsed, recipe ...) atomically."""
-    tensors: dict[str, torch.Tensor] = {}
+    """Write model, average and optimiser as tensors and ``rest`` (JSON data: step, elapsed, recipe ...) atomically.
+
+    more: further tensors, by names with a prefix of their own.
+    """
+    tensors: dict[str, torch.Tensor] = dict(more or {})
     for prefix, module in (("model", model), ("average", average)):
         tensors.update({f"{prefix}.{k}": v for k, v in module.state_dict().items()})
     for group in optimizer.param_groups:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -60,6 +60,13 @@ def average_gradients(parameters: list[nn.Parameter], values: torch.Tensor, rank
     for parameter, piece, used in zip(parameters, pieces[:-2], anywhere):
         parameter.grad = (piece / ranks.world).view_as(parameter) if used else None
     return pieces[-1] / ranks.world
+
+
+def take_from_first(tensors: Iterable[torch.Tensor], ranks: Ranks) -> None:
+    """Replace tensors, in place, by the first rank's."""
+    if ranks.world > 1:
+        for tensor in tensors:
+            distributed.broadcast(tensor, 0)
 
 
 def same_everywhere(value: float, device: torch.device, ranks: Ranks) -> float:

@@ -17,16 +17,18 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from modaltrack.training.adaptation import adapt
 from modaltrack.training.batch_cache import CachedSource
-from modaltrack.training.checkpoint import load_checkpoint, restore_optimizer, save_checkpoint
+from modaltrack.training.checkpoint import load_checkpoint, save_checkpoint
 from modaltrack.training.data import Batch, BatchSource, SamplerBuilder
-from modaltrack.training.distributed import Ranks, average_gradients, join_ranks, same_everywhere
-from modaltrack.training.objective import Objective, batch_losses, build_objective
-from modaltrack.training.optim import Average, build_optimizer, keep_rate, progress, rate, set_training_mode
+from modaltrack.training.distributed import Ranks, join_ranks, same_everywhere
+from modaltrack.training.fingerprint import fingerprint
+from modaltrack.training.optim import progress, rate
 from modaltrack.training.prefetch import Prefetcher, Source
 from modaltrack.training.recipe import Recipe
-from modaltrack.training.record import Display, Log, environment, write_card
+from modaltrack.training.record import Display, Log, curves, environment, write_card
 from modaltrack.training.start import CHECKPOINT, build_model, start_weights
+from modaltrack.training.step import PHASES, Stepper
 
 # Fields that may change between a run and its resume without changing what is computed.
 HARMLESS = {"log_every", "save_every", "validate_every", "validation_clips", "workers", "max_bad_batches"}
@@ -58,9 +60,6 @@ class Window:
     steps: int = 0
     losses: torch.Tensor | float = 0.0
     norm: float = 0.0
-    seconds: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("data", "forward", "backward", "optimiser"), 0.0)
-    )
 
 
 def train(
@@ -126,19 +125,21 @@ class _Run:
             raise ValueError(f"There is no {CHECKPOINT} in {out_dir}: check the folder, or resume='auto' to begin.")
         going_on = resume != "never" and self.path.exists()
         torch.manual_seed(recipe.seed)
-        self.model = make_model(recipe).to(device)
+        self.model = make_model(recipe)
         self.start_report: dict[str, Any] = {}
         if recipe.start_from and not going_on:
-            self.start_report = start_weights(self.model, recipe.start_from)
-        self.objective: Objective = build_objective(recipe, self.model)
-        self.optimizer = build_optimizer(self.model, recipe)
-        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.average = Average(self.model, recipe.ema)
+            self.start_report = start_weights(
+                self.model, recipe.start_from, recipe.start_sha256, recipe.start_positions_from
+            )
+        self.model = adapt(self.model, recipe).to(device)
+        self.stepper = Stepper(recipe, self.model, device, ranks)
+        self.average = self.stepper.average
         self.messages: list[str] = []
+        self.going_on = going_on
         if going_on:
             self._restore()
         if ranks.world > 1 and device.type == "cuda":
-            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # in place
 
     def _restore(self) -> None:
         saved = load_checkpoint(self.path)
@@ -153,9 +154,7 @@ class _Run:
             )
         if changed:
             self.messages.append(f"Warning: {', '.join(changed)} changed since the run began; so does its schedule.")
-        self.model.load_state_dict(saved.part("model"))
-        self.average.model.load_state_dict(saved.part("average"))
-        restore_optimizer(self.optimizer, saved.part("optimizer"))
+        self.stepper.restore(saved)
         self.totals = Totals(**saved.rest["totals"])
         self.start_report = saved.rest["start"]
         self.totals.restarts += 1
@@ -183,11 +182,14 @@ class _Run:
             ranks.world,
             str(self.device) if self.device.type == "cuda" and not recipe.workers else "cpu",
             make_sampler,
+            config.template_factor,
+            config.search_factor,
         )
         source: Source = rendered
         if batch_cache is not None:
             source = kept = CachedSource(rendered, Path(batch_cache), batch_cache_gb)
             kept.prepare()
+        self.data = fingerprint(recipe)
         log = Log(self.out_dir / "log.jsonl", totals.step, ranks.is_first)
         self.started = time.perf_counter()
         self.elapsed_before = totals.elapsed
@@ -200,11 +202,13 @@ class _Run:
                 display.say(message)
             if self.start_report:
                 display.say(f"Started from {recipe.start_from}: {self.start_report['summary']}")
+            if not self.going_on:
+                self.stepper.begin(make_sampler)  # while the first batches are rendered
             batches: Iterator[list[Batch]] = iter(prefetcher)
             while totals.step < recipe.steps and not self._over(stop):
                 clock = time.perf_counter()
                 parts = next(batches)
-                window.seconds["data"] += time.perf_counter() - clock
+                self.stepper.lap("data", clock)
                 self._count_failures(parts, display)
                 self._step(parts, window)
                 totals.step += 1
@@ -259,63 +263,37 @@ class _Run:
             )
 
     def _step(self, parts: list[Batch], window: Window) -> None:
-        """One optimiser step; its randomness depends on (seed, step, rank) alone, so no generator has to be saved."""
-        recipe, totals = self.recipe, self.totals
+        """One optimiser step, and what it means for the run."""
+        totals = self.totals
         window.seen += 1
-        torch.manual_seed((recipe.seed * 1_000_003 + totals.step) * 4099 + self.ranks.rank)
-        set_training_mode(self.model, recipe)
-        self.optimizer.zero_grad(set_to_none=True)
-        kept = self._keep_rate()
-        names = self.objective.terms
-        losses = torch.zeros(len(names), device=self.device)
-        for part in parts:
-            clock = time.perf_counter()
-            terms = batch_losses(self.objective, self.model, recipe, part, self.device, kept)
-            passed = time.perf_counter()
-            (terms[0] / len(parts)).backward()
-            losses += terms.detach() / len(parts)
-            window.seconds["forward"] += passed - clock
-            window.seconds["backward"] += time.perf_counter() - passed
-        clock = time.perf_counter()
-        losses = average_gradients(self.parameters, losses, self.ranks)
-        with_grad = [p for p in self.parameters if p.grad is not None]
-        norm = torch.nn.utils.clip_grad_norm_(with_grad, recipe.clip or float("inf"))
-        scale = rate(recipe, totals.step, same_everywhere(totals.elapsed, self.device, self.ranks))
-        numbers = torch.cat([losses, norm.reshape(1).to(losses)]).cpu()
+        numbers = self.stepper(parts, totals.step, totals.elapsed)
         if torch.isfinite(numbers).all():
-            for group in self.optimizer.param_groups:
-                group["lr"] = recipe.lr * group["lr_scale"] * scale
-            self.optimizer.step()
-            self.average.update(totals.step)
             totals.not_finite_in_a_row = 0
-            window.losses += numbers[: len(names)]
+            window.losses += numbers[:-1]
             window.norm += float(numbers[-1])
             window.steps += 1
-        else:
-            totals.skipped_steps += 1
-            totals.not_finite_in_a_row += 1
-            if totals.not_finite_in_a_row >= 3:
-                raise RuntimeError(
-                    f"The loss or its gradient was not finite in three steps in a row, the last being step "
-                    f"{totals.step} ({dict(zip((*names, 'gradient norm'), numbers.tolist()))}): lower the learning "
-                    "rate, or set amp to none."
-                )
-        window.seconds["optimiser"] += time.perf_counter() - clock
-
-    def _keep_rate(self) -> float | None:
-        """Candidate elimination at this step; None = the model's own."""
-        return keep_rate(self.recipe, self.totals.step, getattr(self.model.config, "keep_rate", 1.0))
+            return
+        totals.skipped_steps += 1
+        totals.not_finite_in_a_row += 1
+        if totals.not_finite_in_a_row >= 3:
+            names = (*self.stepper.objective.terms, "gradient norm")
+            raise RuntimeError(
+                f"The loss or its gradient was not finite in three steps in a row, the last being step "
+                f"{totals.step} ({dict(zip(names, numbers.tolist()))}): lower the learning rate, or set amp to none."
+            )
 
     def _log(self, log: Log, display: Display, window: Window) -> None:
         recipe, totals = self.recipe, self.totals
         count = max(1, window.steps)
-        names = self.objective.terms
+        names = self.stepper.objective.terms
         mean = window.losses / count
         losses = dict(zip(names, mean.tolist())) if isinstance(mean, torch.Tensor) else dict.fromkeys(names)
         lr = recipe.lr * rate(recipe, totals.step - 1, totals.elapsed)
-        spent = sum(window.seconds.values()) or 1.0
+        seconds = self.stepper.seconds
+        spent = sum(seconds.values()) or 1.0
         speed = window.seen * recipe.batch / spent
-        split = {name: round(value / spent, 3) for name, value in window.seconds.items()}
+        split = {name: round(value / spent, 3) for name, value in seconds.items()}
+        self.stepper.seconds = dict.fromkeys(PHASES, 0.0)
         line = {
             "step": totals.step,
             "losses": losses,
@@ -354,14 +332,18 @@ class _Run:
             "hours": round(self.totals.elapsed / 3600, 4),
             "processes": self.ranks.world,
             "parameters": sum(p.numel() for p in self.model.parameters()),
-            "trained_parameters": sum(p.numel() for p in self.parameters),
+            "trained_parameters": sum(p.numel() for p in self.stepper.parameters),
+            "config": json.loads(json.dumps(vars(self.model.config))),
             "totals": {k: v for k, v in vars(self.totals).items() if k != "validations"},
             "validations": self.totals.validations,
             "start": self.start_report,
+            "data": self.data,
             "environment": environment(self.device),
+            "curves": curves(self.out_dir),
         }
         if self.ranks.is_first:
-            save_checkpoint(self.path, self.model, self.average.model, self.optimizer, rest)
+            stepper = self.stepper
+            save_checkpoint(self.path, self.model, self.average.model, stepper.optimizer, rest, more=stepper.tensors())
             write_card(self.out_dir, card)
         return card
 

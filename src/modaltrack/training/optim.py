@@ -6,18 +6,22 @@ from __future__ import annotations
 import copy
 import math
 import re
+from typing import Any
 
 import torch
 from torch import nn
 
-from modaltrack.training.recipe import Recipe
+from modaltrack.training.recipe import Group, Recipe
+
+EXTRA = "extra."  # what the names of an objective's own parameters begin with, in groups and checkpoints
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+def build_optimizer(model: nn.Module, recipe: Recipe, extra: nn.Module | None = None) -> torch.optim.AdamW:
     """Freeze what the recipe freezes and return AdamW over the rest, one group per (recipe group, decays or not).
 
-    Each group carries ``lr_scale``; names of its parameters are in ``names``. Raises ValueError when a pattern of
-    the recipe matches no parameter, or nothing is left to train.
+    Each group carries ``lr_scale``; names of its parameters are in ``names``. extra: a module of the objective's that
+    learns at the recipe's rate, if it learns at all. Raises ValueError when a pattern of the recipe matches no
+    parameter, or nothing of the model is left to train.
     """
     found: dict[int, list[tuple[str, nn.Parameter]]] = {i: [] for i in range(len(recipe.trainable))}
     matched: set[int] = set()
@@ -36,22 +40,30 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
         )
     groups = []
     for i, members in found.items():
-        group = recipe.trainable[i]
-        decay = recipe.weight_decay if group.weight_decay is None else group.weight_decay
-        for is_vector in (False, True):
-            chosen = [(n, p) for n, p in members if (p.ndim < 2) == is_vector]
-            if chosen:
-                groups.append(
-                    {
-                        "params": [p for _, p in chosen],
-                        "names": [n for n, _ in chosen],
-                        "lr_scale": group.lr,
-                        "weight_decay": 0.0 if is_vector and not recipe.decay_vectors else decay,
-                    }
-                )
+        groups += _groups(members, recipe.trainable[i], recipe)
     if not groups:
         raise ValueError(f"Recipe {recipe.name} freezes every parameter of {recipe.model}: give a group with lr > 0.")
+    if extra is not None:
+        own = [(EXTRA + name, p) for name, p in extra.named_parameters() if p.requires_grad]
+        groups += _groups(own, Group(""), recipe)
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+
+
+def _groups(members: list[tuple[str, nn.Parameter]], group: Group, recipe: Recipe) -> list[dict[str, Any]]:
+    decay = recipe.weight_decay if group.weight_decay is None else group.weight_decay
+    made = []
+    for is_vector in (False, True):
+        chosen = [(n, p) for n, p in members if (p.ndim < 2) == is_vector]
+        if chosen:
+            made.append(
+                {
+                    "params": [p for _, p in chosen],
+                    "names": [n for n, _ in chosen],
+                    "lr_scale": group.lr,
+                    "weight_decay": 0.0 if is_vector and not recipe.decay_vectors else decay,
+                }
+            )
+    return made
 
 
 def rate(recipe: Recipe, step: int, elapsed: float) -> float:

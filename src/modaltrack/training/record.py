@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -54,6 +55,16 @@ def _read(path: Path) -> list[dict[str, Any]]:
 def read_log(out_dir: str | Path) -> list[dict[str, Any]]:
     """The lines of a run's log."""
     return _read(Path(out_dir) / "log.jsonl")
+
+
+def curves(out_dir: str | Path, points: int = 200) -> dict[str, list[float | None]]:
+    """A run's log in so many points at most: step, every loss, lr and grad_norm, each a list. For the run's card."""
+    lines = [line for line in read_log(out_dir) if "losses" in line]
+    chosen = lines[:: max(1, math.ceil(len(lines) / points))]
+    found: dict[str, list[float | None]] = {"step": [line["step"] for line in chosen]}
+    for name in chosen[0]["losses"] if chosen else ():
+        found[name] = [line["losses"].get(name) for line in chosen]
+    return found | {name: [line[name] for line in chosen] for name in ("lr", "grad_norm")}
 
 
 def hardware(device: torch.device) -> str:

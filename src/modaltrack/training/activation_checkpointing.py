@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Activation checkpointing: the inside of a block is computed again in the backward pass instead of being kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from modaltrack.models.parts.mamba import Mamba
+from modaltrack.models.parts.score_mask import ScoreMaskFusion
+from modaltrack.models.parts.vit import STEMS, Attention, Mlp
+
+# The parts that every method walks through, called as modules. None of them has running statistics, which a second
+# computation would change twice.
+PARTS = (Attention, Mlp, Mamba, ScoreMaskFusion, *STEMS.values())
+
+
+@contextmanager
+def checkpointed(model: nn.Module, again_under: Callable[[], AbstractContextManager[Any]]) -> Iterator[None]:
+    """Within, the forward pass of ``model`` keeps of attentions, MLPs and their like only what goes in.
+
+    again_under: makes the context in which the backward pass computes them again; it has to be that of the forward pass
+    (autocast, kind of attention). Random numbers are drawn again as they were. The backward pass may come later.
+    """
+    parts = [module for module in model.modules() if isinstance(module, PARTS)]
+    try:
+        for part in parts:
+            part.forward = _sparing(part.forward, again_under)  # of the instance, over its class's
+        yield
+    finally:
+        for part in parts:
+            vars(part).pop("forward", None)
+
+
+def _sparing(forward: Callable[..., Any], again_under: Callable[[], AbstractContextManager[Any]]) -> Callable[..., Any]:
+    def run(*arguments: Any) -> Any:
+        return checkpoint(forward, *arguments, use_reentrant=False, context_fn=lambda: (nullcontext(), again_under()))
+
+    return run
