@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import sys
+from collections import namedtuple
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -8,8 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from modaltrack.models.parts import blocked_scan
 from modaltrack.models.parts.blocked_scan import BLOCK
-from modaltrack.models.parts.cores import on_cores
+from modaltrack.models.parts.cores import on_cores, scripted
 from modaltrack.models.parts.selective_scan import selective_scan
 
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
@@ -130,8 +132,9 @@ def test_with_and_without_a_gradient_are_one_result():
 
 
 @pytest.mark.parametrize("shape", [{"batch": 1, "channels": 1500}, {"batch": 3, "channels": 1500}, {"channels": 9}])
-def test_cores_share_the_work_and_not_the_numbers(shape):
+def test_cores_share_the_work_and_not_the_numbers(shape, monkeypatch):
     """Channels are split between cores, in both directions; what torch was told about threads is as it was."""
+    monkeypatch.setattr(blocked_scan, "_TASK_FLOATS", 2**16)
     inputs = draw(length=100, states=16, **shape)
     results = []
     before = torch.get_num_threads()
@@ -148,6 +151,29 @@ def test_cores_share_the_work_and_not_the_numbers(shape):
         torch.set_num_threads(before)
     for one, three in zip(*results):
         assert error(three, one.double()) < 1e-6
+
+
+@pytest.mark.parametrize("shape", [{"batch": 1, "channels": 300}, {"batch": 3}, {"length": 1}])
+def test_without_torchscript_the_same_numbers(shape, monkeypatch):
+    """The compiled loops and the same functions in Python; one row and several, in both directions."""
+    inputs = draw(states=16, **shape)
+    results = []
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(blocked_scan, "scripted", lambda function: function)
+        leaves = {k: inputs[k].clone().requires_grad_() for k in NAMES}
+        selective_scan(**leaves, delta_softplus=True, backend="blocked").square().sum().backward()
+        with torch.inference_mode():
+            results.append([selective_scan(**inputs, backend="blocked"), *(leaf.grad for leaf in leaves.values())])
+    for ours, plain in zip(*results):
+        assert torch.equal(ours, plain)
+
+
+def test_the_loops_are_torchscript_where_torch_has_it():
+    for function in (blocked_scan._forward_tile, blocked_scan._backward_tile):
+        assert isinstance(scripted(function), torch.jit.ScriptFunction), "else two cores are slower than one"
+    sourceless = namedtuple("Point", "x").__repr__  # as in an application without source files
+    assert scripted(sourceless) is sourceless
 
 
 def test_a_task_that_fails_is_told_and_threads_are_as_they_were():

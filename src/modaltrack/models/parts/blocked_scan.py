@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modaltrack.models.parts.cores import on_cores
+from modaltrack.models.parts.cores import on_cores, scripted
 
 BLOCK = 8  # steps worked on together: with N = 16 the states kept for the backward pass take twice the room of u
 _STEP_FLOATS = 32768  # of one step worked on together: a block of them fits a core's cache
-_PART_FLOATS = 6144  # of one step at least on a core of its own: below, calling the operations takes the time
+_BLOCK_FLOATS = 131072  # of a block, where nothing is kept for a backward pass: small steps make longer blocks
+_PART_FLOATS = 2048  # of one step at least on a core of its own: below, calling the operations takes the time
 _TASK_FLOATS = 2**21  # of a whole scan on a core of its own: below, starting a thread takes the time
 
 
@@ -34,14 +35,6 @@ def scan_blocked(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> T
     """Exponentials and products of ``BLOCK`` steps at once, only the recurrence itself step by step (spec 5.1)."""
     inputs = (u, delta, A, B, C)
     return _Blocked.apply(*inputs) if is_taped(*inputs) else forward_blocked(*inputs)
-
-
-class _Room:
-    """Working memory of a tile of rows, reused by all blocks: (T, r, N, D) buffers and their single steps."""
-
-    def __init__(self, like: Tensor, count: int) -> None:
-        self.buffers = [like.new_empty(BLOCK, *like.shape) for _ in range(count)]
-        self.steps = [buffer.unbind(0) for buffer in self.buffers]
 
 
 def _tiles(A: Tensor, length: int) -> list[tuple[slice, slice]]:
@@ -57,20 +50,14 @@ def _tiles(A: Tensor, length: int) -> list[tuple[slice, slice]]:
     return list(product(groups, [slice(c, min(c + width, channels)) for c in range(0, channels, width)]))
 
 
-def _blocks(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
-    """Blocks (n, r, D) of tensors (r, L, D), in time; views, unless the channels lie apart."""
-    split = [x.transpose(0, 1).split(BLOCK) for x in tensors]
-    return [tuple(v if v.stride(2) == 1 else v.contiguous() for v in views) for views in zip(*split)]
-
-
-def _states(room: _Room, d: Tensor, x: Tensor, A: Tensor, b: Tensor, before: Tensor) -> Tensor:
-    """Decays and states of one block into the room's first two buffers; the state before it -> its last state."""
-    n = d.shape[0]
-    torch.mul(d[:, :, None], A, out=room.buffers[0][:n]).exp_()  # (n, r, N, D)
-    torch.mul(b[..., None], (d * x)[:, :, None], out=room.buffers[1][:n])
-    for decay, state in zip(room.steps[0][:n], room.steps[1]):
-        before = state.addcmul_(decay, before)
-    return before
+def _near(x: Tensor) -> Tensor:
+    """x (R, L, D), or a copy where the channels lie apart: row by row, as torch turns matrices four times as fast."""
+    if x.stride(2) == 1:
+        return x
+    copy = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for into, row in zip(copy, x):
+        into.copy_(row)
+    return copy
 
 
 def forward_blocked(
@@ -88,29 +75,69 @@ def forward_blocked(
 
     Where nothing is differentiated, bias, softplus and skip are done here too, while a block is in the cache.
     """
+    u, delta, B, C = (_near(x) for x in (u, delta, B, C))
     y = torch.empty_like(u, memory_format=torch.contiguous_format)
 
     def work(rows: slice, channels: slice) -> None:
         a = A[rows, :, channels].contiguous()
+        steps = BLOCK if kept is not None else max(BLOCK, min(4 * BLOCK, _BLOCK_FLOATS // a.numel()))
         of_rows = [None if x is None else x[rows, channels] for x in (skip, bias)]
-        room, before = _Room(a, 2), torch.zeros_like(a)
-        tensors = (*(x[rows, :, channels] for x in (delta, u)), B[rows], C[rows], y[rows, :, channels])
-        for k, (d, x, b, c, out) in enumerate(_blocks(*tensors)):
-            if kept is not None:
-                kept[k, rows, :, channels] = before
-            d = d if of_rows[1] is None else d + of_rows[1]
-            d = F.softplus(d) if softplus else d
-            before.copy_(_states(room, d, x, a, b, before))
-            states = room.buffers[1][: d.shape[0]]
-            if d.shape[1] == 1:
-                torch.bmm(c, states[:, 0], out=out)  # (n, 1, N) @ (n, N, D)
-            else:
-                out.copy_(torch.matmul(c[:, :, None], states)[:, :, 0])
-            if of_rows[0] is not None:
-                out.addcmul_(x, of_rows[0])
+        in_time = [x[rows, :, channels].transpose(0, 1) for x in (u, delta, y)]
+        matrices = [x[rows].transpose(0, 1) for x in (B, C)]
+        states = None if kept is None else kept[:, rows, :, channels]
+        scripted(_forward_tile)(*in_time, a, *matrices, *of_rows, softplus, states, steps)
 
     _run(work, A, u.shape[1])
     return y
+
+
+def _states_into(decay: Tensor, state: Tensor, d: Tensor, write: Tensor, A: Tensor, B: Tensor, before: Tensor) -> None:
+    """Decays and states (n, r, N, D) of one block from d, write (n, r, D), B (n, r, N) and the state before it."""
+    torch.mul(d.unsqueeze(2), A, out=decay)
+    decay.exp_()
+    torch.mul(B.unsqueeze(3), write.unsqueeze(2), out=state)
+    state[0].addcmul_(decay[0], before)
+    for t in range(1, d.shape[0]):
+        state[t].addcmul_(decay[t], state[t - 1])
+
+
+def _forward_tile(
+    u: Tensor,
+    delta: Tensor,
+    y: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    skip: Tensor | None,
+    bias: Tensor | None,
+    softplus: bool,
+    kept: Tensor | None,
+    steps: int,
+) -> None:
+    """u, delta, y (L, r, D), A (r, N, D), B and C (L, r, N), skip and bias (r, D), ``steps`` at once; into y, kept."""
+    length = u.shape[0]
+    decays = torch.empty([steps, A.shape[0], A.shape[1], A.shape[2]], dtype=A.dtype, device=A.device)
+    states = torch.empty_like(decays)
+    before = torch.zeros_like(A)
+    for k in range(0, length, steps):
+        n = min(steps, length - k)
+        if kept is not None:
+            kept[k // steps].copy_(before)
+        d, x, b, c = delta[k : k + n], u[k : k + n], B[k : k + n], C[k : k + n]
+        out = y[k : k + n]
+        if bias is not None:
+            d = d + bias
+        if softplus:
+            d = F.softplus(d)
+        decay, state = decays[:n], states[:n]
+        _states_into(decay, state, d, d * x, A, b, before)
+        before.copy_(state[n - 1])
+        if d.shape[1] == 1:
+            torch.bmm(c, state.squeeze(1), out=out)  # (n, 1, N) @ (n, N, D)
+        else:
+            out.copy_(torch.matmul(c.unsqueeze(2), state).squeeze(2))
+        if skip is not None:
+            out.addcmul_(x, skip)
 
 
 def _run(work: Callable[[slice, slice], object], A: Tensor, length: int) -> None:
@@ -130,48 +157,71 @@ class _Blocked(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
         kept = A.new_empty(-(-u.shape[1] // BLOCK), *A.shape)
-        ctx.save_for_backward(u, delta, A, B, C, kept)
+        ctx.save_for_backward(u, delta, B, C, A, kept)
         return forward_blocked(u, delta, A, B, C, kept=kept)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        u, delta, A, B, C, kept = ctx.saved_tensors
+        u, delta, B, C, grad = (_near(x) for x in (*ctx.saved_tensors[:4], grad))
+        A, kept = ctx.saved_tensors[4:]
         # contiguous, so that blocks are views
         du, ddelta, dA = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, delta, A))
         starts = sorted({channels.start for _, channels in _tiles(A, u.shape[1])})
         dB, dC = (x.new_empty(len(starts), *x.shape) for x in (B, C))  # of each part of the channels
 
         def work(rows: slice, channels: slice) -> None:
-            a = A[rows, :, channels].contiguous()
-            room = _Room(a, 3)
-            later = torch.zeros_like(a)  # what reaches the last state of this block from the next one
-            sum_a = torch.zeros_like(a)
             part = starts.index(channels.start)
-            inputs = (*(x[rows, :, channels] for x in (delta, u)), B[rows], C[rows], grad[rows, :, channels])
-            results = (*(x[rows, :, channels] for x in (du, ddelta)), dB[part, rows], dC[part, rows])
-            blocks = list(enumerate(_blocks(*inputs, *results)))
-            for k, (d, x, b, c, g, to_u, to_delta, to_b, to_c) in reversed(blocks):
-                n, before = d.shape[0], kept[k, rows, :, channels]
-                _states(room, d, x, a, b, before)
-                decay, state, back = (buffer[:n] for buffer in room.buffers)
-                torch.mul(c[..., None], g[:, :, None], out=back)  # gradients of the states, (n, r, N, D)
-                room.steps[2][n - 1].add_(later)
-                for t in range(n - 2, -1, -1):
-                    room.steps[2][t].addcmul_(room.steps[0][t + 1], room.steps[2][t + 1])
-                torch.mul(decay[0], back[0], out=later)
-                to_c.copy_(torch.matmul(state, g[..., None])[..., 0])
-                to_b.copy_(torch.matmul(back, (d * x)[..., None])[..., 0])
-                s = torch.matmul(b[:, :, None], back)[:, :, 0]  # (n, r, D)
-                to_u.copy_(s * d)
-                decay.mul_(back)  # becomes the gradient of the exponents: through exp, and then times the state before
-                decay[0].mul_(before)
-                decay[1:].mul_(state[:-1])
-                torch.mul(decay, a, out=state)
-                to_delta.copy_(torch.addcmul(state.sum(2), s, x))
-                sum_a += decay.mul_(d[:, :, None]).sum(0)
-            dA[rows, :, channels] = sum_a
+            wide = [x[rows, :, channels].transpose(0, 1) for x in (u, delta, grad, du, ddelta)]
+            matrices = [x[rows].transpose(0, 1) for x in (B, C, dB[part], dC[part])]
+            a, states = A[rows, :, channels].contiguous(), kept[:, rows, :, channels]
+            dA[rows, :, channels] = scripted(_backward_tile)(*wide, *matrices, a, states, BLOCK)
 
         _run(work, A, u.shape[1])
         dB, dC = (x[0] if len(starts) == 1 else x.sum(0) for x in (dB, dC))
         return du, ddelta, dA, dB, dC
+
+
+def _backward_tile(
+    u: Tensor,
+    delta: Tensor,
+    grad: Tensor,
+    du: Tensor,
+    ddelta: Tensor,
+    B: Tensor,
+    C: Tensor,
+    dB: Tensor,
+    dC: Tensor,
+    A: Tensor,
+    kept: Tensor,
+    steps: int,
+) -> Tensor:
+    """The tensors of ``_forward_tile`` and their gradients; into du, ddelta, dB, dC; returns that of A."""
+    length = u.shape[0]
+    buffer = torch.empty([3, steps, A.shape[0], A.shape[1], A.shape[2]], dtype=A.dtype, device=A.device)
+    later = torch.zeros_like(A)  # what reaches the last state of this block from the next one
+    sum_a = torch.zeros_like(A)
+    for k in range((length - 1) // steps, -1, -1):
+        start, stop = k * steps, min((k + 1) * steps, length)
+        n = stop - start
+        d, x, g = delta[start : start + n], u[start : start + n], grad[start : start + n]
+        b, c, before = B[start : start + n], C[start : start + n], kept[k]
+        decay, state, back = buffer[0, :n], buffer[1, :n], buffer[2, :n]
+        write = d * x
+        _states_into(decay, state, d, write, A, b, before)
+        torch.mul(c.unsqueeze(3), g.unsqueeze(2), out=back)  # gradients of the states, (n, r, N, D)
+        back[n - 1].add_(later)
+        for t in range(n - 2, -1, -1):
+            back[t].addcmul_(decay[t + 1], back[t + 1])
+        torch.mul(decay[0], back[0], out=later)
+        dC[start:stop].copy_(torch.matmul(state, g.unsqueeze(3)).squeeze(3))
+        dB[start:stop].copy_(torch.matmul(back, write.unsqueeze(3)).squeeze(3))
+        s = torch.matmul(b.unsqueeze(2), back).squeeze(2)  # (n, r, D)
+        du[start:stop].copy_(s * d)
+        decay.mul_(back)  # becomes the gradient of the exponents: through exp, and then times the state before
+        decay[0].mul_(before)
+        decay[1:].mul_(state[: n - 1])
+        torch.mul(decay, A, out=state)
+        ddelta[start:stop].copy_(torch.addcmul(state.sum(2), s, x))
+        sum_a += decay.mul_(d.unsqueeze(2)).sum(0)
+    return sum_a

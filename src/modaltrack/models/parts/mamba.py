@@ -45,6 +45,10 @@ class Branch(nn.Module):
             step = torch.exp(torch.empty(inner).uniform_(math.log(1e-3), math.log(1e-1)))
             self.dt_proj.bias.data.copy_(step + torch.log(-torch.expm1(-step)))
 
+    def per_channel(self) -> tuple[Tensor, Tensor]:
+        """Logarithms of the decays (I, S) and factors of the way past the scan (I,)."""
+        return self.A_log, self.D
+
     def look_back(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """(B, L, I) -> SiLU of the convolution over each token and the three before it, (B, L, I), into ``out``."""
         weight, bias = self.conv.weight, self.conv.bias
@@ -58,11 +62,13 @@ class Branch(nn.Module):
 
     def controls(self, u: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(B, L, I) -> steps before softplus (B, L, I), float32, into ``out``, and the matrices B and C (B, L, S)."""
-        rank, write, read = self.x_proj(u).split([self.dt_proj.in_features, STATES, STATES], -1)
+        states = self.A_log.shape[1]
+        rank, write, read = self.x_proj(u).split([self.dt_proj.in_features, states, states], -1)
         with torch.autocast(u.device.type, enabled=False):
+            rank = rank.to(self.dt_proj.weight.dtype)
             if out is None:
-                return F.linear(rank.float(), self.dt_proj.weight, self.dt_proj.bias), write, read
-            rows = rank.flatten(0, 1).float()
+                return F.linear(rank, self.dt_proj.weight, self.dt_proj.bias), write, read
+            rows = rank.flatten(0, 1)
             torch.addmm(self.dt_proj.bias, rows, self.dt_proj.weight.t(), out=out.view(-1, out.shape[2]))
         return out, write, read
 
@@ -98,13 +104,12 @@ def scan_branches(branches: Sequence[Branch], ordered: Tensor) -> Tensor:
         parts = [(x, *branch.controls(x)) for branch, x in zip(branches, seen)]
         u, step, write, read = (torch.cat(tensors) for tensors in zip(*parts))  # (K * B, L, ...)
     else:  # into memory where the branches lie side by side from the start
-        rows, steps = torch.empty_like(ordered), ordered.float()
+        rows, steps = torch.empty_like(ordered), ordered.to(torch.promote_types(ordered.dtype, torch.float32))
         matrices = [b.controls(b.look_back(x, row), to)[1:] for b, x, row, to in zip(branches, ordered, rows, steps)]
         write, read = (torch.cat(tensors) for tensors in zip(*matrices))
         u, step = rows.flatten(0, 1), steps.flatten(0, 1)
-    decay = torch.stack([-b.A_log.float().exp() for b in branches]).repeat_interleave(batch, 0)  # (K * B, I, S)
-    skip = torch.stack([b.D for b in branches]).repeat_interleave(batch, 0)
-    y = selective_scan(u, step, decay, write, read, skip, delta_softplus=True, channels_last=True)
+    logs, skips = (torch.stack(own).repeat_interleave(batch, 0) for own in zip(*(b.per_channel() for b in branches)))
+    y = selective_scan(u, step, -logs.float().exp(), write, read, skips, delta_softplus=True, channels_last=True)
     return y.unflatten(0, (count, batch))
 
 
