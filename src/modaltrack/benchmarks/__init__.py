@@ -2,14 +2,41 @@
 """The field's data sets: one table, a few layouts, official split lists and an integrity check. numpy only, no torch.
 
 ``open_benchmark("lasher", "path/to/LasHeR")`` gives its sequences; each has ``frames``, ``truth()`` and ``clip()``.
+The names below are looked up on first use: a command that only asks where a data set lies loads little of this.
 """
 
-from modaltrack.benchmarks.check import Finding, check_benchmark
-from modaltrack.benchmarks.names import find, official_list
-from modaltrack.benchmarks.roots import config_file, find_root
-from modaltrack.benchmarks.sequences import Benchmark, BenchmarkWarning, SequenceEntry, open_benchmark
-from modaltrack.benchmarks.table import TABLE, Row
-from modaltrack.benchmarks.truth_folder import read_truth_folder, rgbt_folder
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modaltrack.benchmarks.check import Finding, check_benchmark
+    from modaltrack.benchmarks.entries import BenchmarkWarning, SequenceEntry
+    from modaltrack.benchmarks.names import find, info, list_benchmarks, official_list
+    from modaltrack.benchmarks.roots import config_file, find_root
+    from modaltrack.benchmarks.sequences import Benchmark, open_benchmark
+    from modaltrack.benchmarks.table import TABLE, Row
+    from modaltrack.benchmarks.truth_folder import read_truth_folder, rgbt_folder
+
+_HOME = {
+    "Finding": "check",
+    "check_benchmark": "check",
+    "BenchmarkWarning": "entries",
+    "SequenceEntry": "entries",
+    "find": "names",
+    "info": "names",
+    "list_benchmarks": "names",
+    "official_list": "names",
+    "config_file": "roots",
+    "find_root": "roots",
+    "Benchmark": "sequences",
+    "open_benchmark": "sequences",
+    "TABLE": "table",
+    "Row": "table",
+    "read_truth_folder": "truth_folder",
+    "rgbt_folder": "truth_folder",
+}
 
 __all__ = [
     "TABLE",
@@ -20,6 +47,7 @@ __all__ = [
     "SequenceEntry",
     "check_benchmark",
     "config_file",
+    "find",
     "find_root",
     "info",
     "list_benchmarks",
@@ -30,11 +58,7 @@ __all__ = [
 ]
 
 
-def list_benchmarks() -> list[str]:
-    """The names of all benchmarks, in the order of the table: RGB-T, RGB-D, RGB-E, RGB."""
-    return list(TABLE)
-
-
-def info(name: str) -> Row:
-    """The table's row of a benchmark in any spelling. Raises ValueError with the nearest name."""
-    return find(name)[0]
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'modaltrack.benchmarks' has no attribute {name!r}")
+    return getattr(import_module(f"modaltrack.benchmarks.{_HOME[name]}"), name)

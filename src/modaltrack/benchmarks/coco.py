@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from modaltrack.benchmarks.entries import SequenceEntry
 from modaltrack.benchmarks.layout import Reading
-from modaltrack.benchmarks.sequences import SequenceEntry
 from modaltrack.benchmarks.table import Row
 from modaltrack.frame import Modality
 

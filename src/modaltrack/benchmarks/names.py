@@ -34,6 +34,16 @@ def find(name: str) -> tuple[Row, str | None]:
     raise ValueError(f"There is no benchmark {name!r}{hint}; 'modaltrack data list' names all of them.")
 
 
+def info(name: str) -> Row:
+    """The table's row of a benchmark in any spelling. Raises ValueError with the nearest name."""
+    return find(name)[0]
+
+
+def list_benchmarks() -> list[str]:
+    """The names of all benchmarks, in the order of the table: RGB-T, RGB-D, RGB-E, RGB."""
+    return list(TABLE)
+
+
 def check_split(row: Row, split: str | None) -> str:
     """The split itself, or the default one. Raises ValueError for a split that the benchmark does not have."""
     if split is None:

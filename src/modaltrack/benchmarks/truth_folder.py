@@ -14,9 +14,9 @@ from pathlib import Path
 from modaltrack.benchmarks.annotation import read_rows, read_values, settle_polarity
 from modaltrack.benchmarks.attributes import read_attributes
 from modaltrack.benchmarks.discovery import discover, select
+from modaltrack.benchmarks.entries import BenchmarkWarning, truth_of
 from modaltrack.benchmarks.layout import Reading, read_sequence
 from modaltrack.benchmarks.names import check_split, find, official_list
-from modaltrack.benchmarks.sequences import BenchmarkWarning, truth_of
 from modaltrack.benchmarks.table import Row
 from modaltrack.scoring.engine import Truth
 
