@@ -57,15 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: str, rest: list[str], debug: bool) -> int:
-    import tyro
-
+    from modaltrack.commands.arguments import parse
     from modaltrack.commands.terminal import warnings_as_lines
 
     module = import_module(f"modaltrack.commands.{verb}")
     try:
         if verb == "train":
             return int(module.main(rest))
-        options = tyro.cli(module.Options, prog=f"modaltrack {verb}", args=rest)
+        options = parse(module, f"modaltrack {verb}", rest)
         with warnings_as_lines():
             return int(module.run(options))
     except SystemExit as stop:  # tyro has said what is wrong, or printed the help

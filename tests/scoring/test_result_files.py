@@ -134,13 +134,102 @@ def test_the_manifest_sees_every_change(tmp_path: Path) -> None:
 
 def test_prefixes_suffixes_and_case_are_undone_and_said(tmp_path: Path) -> None:
     found = read_results(
-        folder(tmp_path, RGBT_car="1,2,3,4", RGBT_Man_1="1,2,3,4", BUS="1,2,3,4", bike_v2="1,2,3,4", x="1,2,3,4")
+        folder(tmp_path, RGBT_car="1,2,3,4", RGBT_Man_1="1,2,3,4", BUS="1,2,3,4", occcar1="1,2,3,4", x="1,2,3,4")
     )
-    matched = match_names(found, ["car", "Man_1", "bus", "bike"])
-    assert set(matched.sequences) == {"car", "Man_1", "bus", "bike", "x"}
+    names = ["car", "Man_1", "bus", "occCar-1"]
+    matched = match_names(found, names)
+    assert set(matched.sequences) == {*names, "x"}
     assert matched.sequences["car"].name == "car"
     assert "4 results were matched" in matched.problems[0]
-    assert match_names(matched, ["car", "Man_1", "bus", "bike"]) == matched
+    assert match_names(matched, names) == matched
+
+
+@pytest.mark.parametrize("pattern", ["MANet_{}", "{}_MANet", "MANet-{}_result", "MANet{}", "RGBT.{}.MANet"])
+def test_any_affix_that_the_set_shares(tmp_path: Path, pattern: str) -> None:
+    names = ["car", "car10", "Man_1", "blackcar", "leftman2"]
+    found = read_results(folder(tmp_path, **{pattern.format(n): f"{i},2,3,4" for i, n in enumerate(names)}))
+    matched = match_names(found, names)
+    assert sorted(matched.sequences) == sorted(names)
+    assert {n: r.boxes[0, 0] for n, r in matched.sequences.items()} == {n: i for i, n in enumerate(names)}
+
+
+def test_a_lone_name_that_contains_another_is_left_alone(tmp_path: Path) -> None:
+    """The training sequences of a tracker's full set are no prefixes of the one that is missing."""
+    found = read_results(folder(tmp_path, bus="1,2,3,4", black_car="1,2,3,4", tree="1,2,3,4", sun="1,2,3,4"))
+    assert set(match_names(found, ["bus", "car"]).sequences) == {"bus", "black_car", "tree", "sun"}
+
+
+def test_a_slip_of_the_pen_needs_the_right_length_and_is_said(tmp_path: Path) -> None:
+    names = ["baketballwaliking", "car4"]
+    found = read_results(folder(tmp_path, basketballwalking="1,2,3,4\n1,2,3,4", car4="1,2,3,4"))
+    assert set(match_names(found, names).sequences) == {"basketballwalking", "car4"}
+    assert set(match_names(found, names, {"baketballwaliking": 3, "car4": 1}).sequences) == {
+        "basketballwalking",
+        "car4",
+    }
+    matched = match_names(found, names, {"baketballwaliking": 2, "car4": 1})
+    assert set(matched.sequences) == set(names)
+    assert "basketballwalking is taken for baketballwaliking" in matched.problems[-1]
+    other = read_results(folder(tmp_path / "o", car14="1,2,3,4"))
+    assert set(match_names(other, ["car4"], {"car4": 1}).sequences) == {"car14"}  # other digits, another sequence
+
+
+def zipped(place: Path, name: str, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(place / name, "w") as archive:
+        for inside, content in files.items():
+            archive.writestr(inside, content)
+    return place / name
+
+
+ROW = b"1,2,3,4\n5.5,6.25,7,8\n"
+LAYOUTS_ABOUT: dict[str, dict[str, bytes]] = {
+    "beside times, notes and what systems leave": {
+        "a.txt": ROW, "a_time.txt": b"1\n1\n", "a_all_boxes.txt": b"7\n", "README.md": b"x", "readme.txt": b"x",
+        ".DS_Store": b"\0", "._a.txt": b"\0", "__MACOSX/._a.txt": b"\0", "a.mat": b"\0",
+        "fps.txt": b"31.5", "log.txt": b"started",
+    },
+    "below the tracker's name": {"T/a.txt": ROW, "T/b.txt": ROW},
+    "a folder per sequence, called alike": {"a/result.txt": ROW, "b/result.txt": ROW},
+    "a folder per sequence, by name": {"a/a.txt": ROW, "b/b.txt": ROW},
+    "by category": {"Adapter/a.txt": ROW, "Adapter/b.txt": ROW, "Bag/c.txt": ROW},
+    "times in a folder of their own": {"a.txt": ROW, "b.txt": ROW, "time/a.txt": b"1\n1\n", "time/b.txt": b"1\n1\n"},
+    "no suffix": {"a": ROW, "b": ROW},
+    "trailing commas and blanks": {"a.txt": b"1, 2, 3, 4,\r\n5.5, 6.25, 7, 8, \r\n"},
+    "a frame number in front": {"a.txt": b"1,1,2,3,4\n2,5.5,6.25,7,8\n3,1,1,1,1\n"},
+    "as MATLAB writes numbers": {"a.txt": b"  1.0e+00  2.0000e+00  3.0e+00  4.0000000e+00\n5.5 6.25 7 8"},
+    "GOT-10k's": {"a/a_001.txt": ROW, "a/a_time.txt": b"1\n1\n", "b/b_001.txt": ROW},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", ["a folder", "a zip", "a zip in a zip"])
+@pytest.mark.parametrize("name", LAYOUTS_ABOUT)
+def test_layouts_that_are_about(tmp_path: Path, name: str, packed: str) -> None:
+    files = LAYOUTS_ABOUT[name]
+    if packed == "a folder":
+        for inside, content in files.items():
+            (tmp_path / "R" / inside).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "R" / inside).write_bytes(content)
+        top = tmp_path / "R"
+    else:
+        top = zipped(tmp_path, "R.zip", files)
+    if packed == "a zip in a zip":
+        top = zipped(tmp_path, "outer.zip", {"there/R.zip": top.read_bytes(), "readme.txt": b"x"})
+    found = read_results(top)
+    expected = {"a"} | {n for n in "bc" if any(f"{n}/" in f or f.split("/")[-1] in (n, f"{n}.txt") for f in files)}
+    assert set(found.sequences) == expected
+    assert found.problems == []
+    for result in found.sequences.values():
+        np.testing.assert_array_equal(result.boxes[:2], BOXES)
+
+
+def test_the_benchmark_chooses_its_folder(tmp_path: Path) -> None:
+    for place in ("mine/LasHeR", "mine/RGBT234"):
+        folder(tmp_path / place, car="1,2,3,4" if "LasHeR" in place else "9,2,3,4", bus="1,2,3,4")
+    with pytest.raises(ValueError, match="2 folders"):
+        read_results(tmp_path)
+    found = read_results(tmp_path, benchmark=("lasher",))
+    assert found.sequences["car"].boxes[0, 0] == 1
+    assert found.tracker == "mine"
 
 
 def bad_zip(place: Path) -> Path:
@@ -169,6 +258,11 @@ def two_suffixes(place: Path) -> Path:
     return place
 
 
+def rar(place: Path) -> Path:
+    (place / "T.rar").write_bytes(b"Rar!")
+    return place / "T.rar"
+
+
 def binary(place: Path) -> Path:
     (place / "a.txt").write_bytes(b"\x00\x01\x02" * 40)
     return place
@@ -189,6 +283,7 @@ BAD: list[tuple[str, Callable[[Path], Path], str]] = [
     ("no text", binary, "is no text file"),
     ("no zip", bad_zip, "is called a zip and is none"),
     ("a damaged zip", damaged_zip, "make the zip again"),
+    ("an archive of another kind", rar, "unpack it"),
     ("two trackers", two_folders, "holds results in 2 folders (A, B)"),
     ("two files for one", two_suffixes, "two files for the sequence x"),
 ]  # fmt: skip
@@ -206,6 +301,7 @@ def test_check_goes_on_after_a_bad_file(tmp_path: Path) -> None:
     found = read_results(folder(tmp_path, a="1,2,x,4", b="1,2,3,4"), keep_going=True)
     assert set(found.sequences) == {"b"}
     assert "no number" in found.problems[0]
+    assert set(found.unreadable) == {"a"}
 
 
 @pytest.mark.parametrize("name", ["../a", "a/b", "..", ""])

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +52,7 @@ def run(options: Options) -> int:
 
     import modaltrack
     from modaltrack.commands.terminal import out
+    from modaltrack.commands.truth_source import find_protocol
     from modaltrack.report import figures, main_metric, page
     from modaltrack.sinks import prepare_folder, replacing
 
@@ -64,10 +64,9 @@ def run(options: Options) -> int:
         check_matplotlib()
     if options.out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out is {options.out}, and the page is HTML; give a name that ends in .html.")
-    sets = read_all(options.results)
-    protocol = protocol_of(options.protocol or options.benchmark)
-    rendered = scenes_of(options.results) if options.benchmark == "scenes" else {}
-    truths, clips = ground_truth(protocol, options.benchmark, options.data, options.truth, rendered)
+    protocol = find_protocol(options.protocol or options.benchmark)
+    paths, sets = read_all(options.results, protocol)
+    truths, clips = ground_truth(protocol, options.benchmark, options.data, options.truth, paths)
     prepare_folder(options.out.parent)
     folder = prepare_folder(options.out.with_suffix(""))
     entries = [
@@ -98,21 +97,27 @@ def run(options: Options) -> int:
     return 0
 
 
-def read_all(texts: Sequence[str]) -> dict[str, ResultSet]:
-    """Tracker -> its results; names are told, or those of run.json or the manifest, or the folder's."""
-    from modaltrack.scoring.result_files import read_results
+def read_all(texts: Sequence[str], protocol: Protocol) -> tuple[list[Path], dict[str, ResultSet]]:
+    """Where they lie, and tracker -> its results.
 
+    Names are told, or those of run.json or the manifest, or the folder's. protocol: chooses the benchmark's folder
+    where a path holds several.
+    """
+    from modaltrack.commands.result_source import read_named
+
+    paths: list[Path] = []
     sets: dict[str, ResultSet] = {}
     for text in texts:
         name, equals, path = text.partition("=")
         if not equals or Path(text).exists():
             name, path = "", text
-        results = read_results(path)
+        results = read_named(Path(path), protocol)
         name = name or _tracker_name(Path(path)) or results.tracker
         if name in sets:
             raise ValueError(f"Two of the results are called {name!r}; give them names: NAME=PATH.")
         sets[name] = results
-    return sets
+        paths.append(Path(path))
+    return paths, sets
 
 
 def _tracker_name(path: Path) -> str:
@@ -130,45 +135,18 @@ def _tracker_name(path: Path) -> str:
     return ""
 
 
-def scenes_of(texts: Sequence[str]) -> dict[str, int]:
-    """How many clips of how many frames the results were made on, as their run.json says; {} where none does."""
-    from modaltrack import scenes
-
-    found: list[dict[str, Any]] = []
-    for text in texts:
-        file = Path(text if Path(text).exists() else text.partition("=")[2]) / "run.json"
-        if file.is_file():
-            found.append(json.loads(file.read_text(encoding="utf-8")).get("facts", {}).get("scenes") or {})
-    if any(facts != found[0] for facts in found):
-        raise ValueError("The results were made on different scenes (clips or length); evaluate all on the same ones.")
-    if not found or not found[0]:
-        return {}
-    if found[0]["version"] != scenes.VERSION:
-        raise ValueError(
-            f"The results were made on {found[0]['version']} and this package renders {scenes.VERSION}; evaluate again."
-        )
-    return {"clips": int(found[0]["clips"]), "length": int(found[0]["length"])}
-
-
 def ground_truth(
-    protocol: Protocol, benchmark: str, data: str, truth: str, rendered: Mapping[str, Any]
+    protocol: Protocol, benchmark: str, data: str, truth: str, results: Sequence[Path]
 ) -> tuple[list[Truth], dict[str, Any]]:
-    """Truths as ``modaltrack score`` finds them, and sequence -> what has ``clip()``, where images are at hand.
+    """Truths as ``modaltrack score`` finds them, and sequence -> what has ``clip()``, where images are at hand."""
+    from modaltrack.commands.truth_source import OWN, own_tasks, read_truths, rewards_beside
 
-    rendered: of ``scenes``, the number of clips and their length.
-    """
-    from modaltrack.commands.truth_source import read_truths
-    from modaltrack.evaluation import BenchmarkSpec, load_tasks
-    from modaltrack.evaluation.tasks import OWN
-
+    data_path, truth_path = Path(data) if data else None, Path(truth) if truth else None
     if benchmark in OWN:
-        if truth:
-            raise ValueError(
-                f"--truth does not go with --benchmark {benchmark}, which has its truth beside its images."
-            )
-        tasks = load_tasks(dataclasses.replace(BenchmarkSpec(benchmark, data), **rendered))
+        tasks = own_tasks(benchmark, data_path, truth_path, results)
         return [task.entry.truth() for task in tasks], {task.name: task.entry for task in tasks}
-    truths = read_truths(protocol, Path(data) if data else None, Path(truth) if truth else None)
+    reward = rewards_beside(protocol, truth_path, results)
+    truths = read_truths(protocol, data_path, truth_path, reward=reward, results=results)
     return truths, {} if truth else _images(protocol, data)
 
 
@@ -184,34 +162,23 @@ def _images(protocol: Protocol, data: str) -> dict[str, Any]:
     return {entry.name: entry for entry in open_benchmark(name, data or None, protocol.split, quiet=True)}
 
 
-def protocol_of(name: str) -> Protocol:
-    """A protocol by name; ``scenes`` and ``folder`` have one of ours: frames without a target are left out."""
-    from modaltrack.evaluation.tasks import OWN, own_protocol
-
-    if name in OWN:
-        return own_protocol(name)
-    from modaltrack.scoring.engine import find_protocol
-
-    return find_protocol(name)
-
-
 def make_entry(
     name: str, results: ResultSet, protocol: Protocol, truths: Sequence[Truth], missing: str, number: int
 ) -> Entry:
     """Score one tracker."""
     import numpy as np
 
+    from modaltrack.commands.result_source import matched
     from modaltrack.report import Entry
     from modaltrack.scoring.engine import score
-    from modaltrack.scoring.result_files import match_names
 
-    matched = match_names(results, [truth.name for truth in truths])
-    report = score(protocol, truths, matched.sequences, attributes=True, missing=missing)
-    report.notes.extend(matched.problems)
-    seconds = [r.seconds[1:] for r in matched.sequences.values() if r.seconds is not None and len(r.seconds) > 1]
+    named = matched(results, truths)
+    report = score(protocol, truths, named.sequences, attributes=True, missing=missing)
+    report.notes.extend(named.problems)
+    seconds = [r.seconds[1:] for r in named.sequences.values() if r.seconds is not None and len(r.seconds) > 1]
     steps = np.concatenate(seconds) if seconds else np.empty(0)
     total = float(np.nansum(steps))  # the first row of each is the template alone
-    return Entry(name, report, matched.sequences, len(steps) / total if total > 0 else None, number)
+    return Entry(name, report, named.sequences, len(steps) / total if total > 0 else None, number)
 
 
 def compare_with_best(entries: Sequence[Entry], metric: str) -> dict[str, Comparison]:
@@ -220,7 +187,7 @@ def compare_with_best(entries: Sequence[Entry], metric: str) -> dict[str, Compar
     from modaltrack.scoring.intervals import compare_trackers
 
     best, *rest = ranked(entries, metric)
-    comparable = [e for e in rest if metric in e.report.terms and metric in best.report.terms]
+    comparable = [e for e in rest if metric in e.report.samples and metric in best.report.samples]
     return {
         e.name: compare_trackers(best.report, e.report, metric)
         for e in comparable

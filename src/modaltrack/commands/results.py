@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+if TYPE_CHECKING:
+    from tyro.conf import Positional, arg  # bound by commands.arguments where they are needed
 
 
 @dataclass
@@ -54,23 +55,24 @@ def _check(options: Options) -> int:
     from modaltrack.scoring.result_files import match_names, read_results
     from modaltrack.scoring.result_writing import check_manifest
 
-    results = read_results(options.path, keep_going=True)
+    named = (options.benchmark,) if options.benchmark else ()
+    results = read_results(options.path, keep_going=True, benchmark=named)
     problems = [] if options.benchmark else list(results.problems)
     sums = check_manifest(options.path) if options.path.is_dir() else None
     problems += sums or []
     if options.benchmark:
-        from modaltrack.commands.truth_source import read_truths
-        from modaltrack.scoring.engine import find_protocol
+        from modaltrack.commands.truth_source import find_protocol, read_truths
 
-        truths = read_truths(find_protocol(options.benchmark), options.data, options.truth)
-        results = match_names(results, (t.name for t in truths))
+        protocol = find_protocol(options.benchmark)
+        truths = read_truths(protocol, options.data, options.truth, results=[options.path])
+        rows = {t.name: t.result_rows for t in truths}
+        results = match_names(results, rows, rows)
         problems[:0] = results.problems
         for truth in truths:
             found = results.sequences.get(truth.name)
-            rows = len(truth.written) if truth.rows is None else int(truth.rows.max()) + 1
             if found is None:
                 problems.append(f"{truth.name} has no result.")
-            elif not found.runs and (gap := len(found.boxes) - rows):
+            elif not found.runs and (gap := len(found.boxes) - truth.result_rows):
                 how = "more" if gap > 0 else "fewer"
                 problems.append(f"{truth.name} has {len(found.boxes)} rows, {abs(gap)} {how} than the truth.")
         names = {t.name for t in truths}

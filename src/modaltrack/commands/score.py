@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, UseAppendAction, arg
-
 if TYPE_CHECKING:
+    from tyro.conf import Positional, UseAppendAction, arg  # bound by commands.arguments where they are needed
+
     from modaltrack.scoring.intervals import Comparison
     from modaltrack.scoring.records import Report, ResultSet
 
@@ -93,10 +93,10 @@ def _one_file(pred_file: Path, truth_file: Path) -> int:
 
 
 def _benchmark(options: Options) -> int:
-    from modaltrack.commands.truth_source import read_truths
-    from modaltrack.scoring.engine import find_protocol, score
+    from modaltrack.commands.result_source import matched, read_named
+    from modaltrack.commands.truth_source import find_protocol, read_truths, rewards_beside
+    from modaltrack.scoring.engine import score
     from modaltrack.scoring.intervals import compare_trackers
-    from modaltrack.scoring.result_files import match_names, read_results
     from modaltrack.scoring.switching import with_switches
 
     if options.truth_file is not None:
@@ -104,10 +104,11 @@ def _benchmark(options: Options) -> int:
             f"With --benchmark one path is enough, and {options.truth_file} is a second one; give the truth as --truth."
         )
     protocol = with_switches(find_protocol(options.benchmark), options.switch)
-    first = read_results(options.pred)
-    second = read_results(options.against) if options.against else None
-    truths = read_truths(protocol, options.data, options.truth, options.sequences, options.boc_reward)
-    sets = [match_names(r, (t.name for t in truths)) for r in (first, second) if r is not None]
+    paths = [p for p in (options.pred, options.against) if p is not None]
+    read = [read_named(path, protocol) for path in paths]
+    reward = options.boc_reward or rewards_beside(protocol, options.truth, paths)
+    truths = read_truths(protocol, options.data, options.truth, options.sequences, reward, paths)
+    sets = [matched(r, truths) for r in read]
     reports = [
         score(
             protocol,
@@ -119,7 +120,9 @@ def _benchmark(options: Options) -> int:
         )
         for r in sets
     ]
-    compared = [compare_trackers(reports[0], reports[1], m) for m in reports[0].terms] if len(reports) > 1 else []
+    if reward is not None:
+        reports[0].notes.append(f"BOC weighs the sequences by {reward}.")
+    compared = [compare_trackers(reports[0], reports[1], m) for m in reports[0].samples] if len(reports) > 1 else []
     if options.json:
         import json
 
@@ -199,10 +202,11 @@ def _switches(report: Report) -> str:
 
 def _list() -> int:
     from modaltrack.commands.terminal import out, table
+    from modaltrack.commands.truth_source import OWN, find_protocol
     from modaltrack.scoring.protocols import PROTOCOLS
 
     rows = table("protocols", "name", "version", "scores", ">sequences", "after", keep=1)
-    for entry in PROTOCOLS.values():
+    for entry in (*PROTOCOLS.values(), *map(find_protocol, OWN)):
         rows.add_row(entry.name, entry.version, " ".join(entry.metrics), str(entry.sequences or "-"), entry.source)
     out().print(rows)
     return 0

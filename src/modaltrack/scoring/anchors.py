@@ -23,14 +23,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.scoring.intervals import bootstrap
 from modaltrack.scoring.long_term import UNKNOWN_SIZE, truth_with_nan
 from modaltrack.scoring.raster_overlap import is_box, raster_overlap
-from modaltrack.scoring.records import Array, Protocol, Report, SequenceResult, Truth
+from modaltrack.scoring.records import Array, Protocol, Report, Sample, SequenceResult, Truth, ratio_of_sums
 
 GRACE = 10
 FAILED_BELOW = 0.1
 LOW, HIGH = 115, 755
-_ROUNDS = 1000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,12 @@ def score_anchors(
         notes.append("Without anchor.value a run that is missing cannot be noticed; directions follow from lengths.")
     if repairs["sequences of unknown image size"]:
         notes.append("Where the image size is unknown, boxes are not clipped to the image; the toolkit clips them.")
-    report = Report(
+    samples = {
+        "EAO": Sample(np.concatenate([totals, counts], axis=1), _expected_overlap_of),
+        "A": ratio_of_sums(summed, tracked),
+        "R": ratio_of_sums(robust * length, length),
+    }
+    return Report(
         protocol=protocol.name,
         version=protocol.version,
         switches={
@@ -121,12 +126,11 @@ def score_anchors(
         attributes=_by_attribute(truths, totals, counts, summed, tracked, robust) if attributes else {},
         repairs=dict(+repairs),
         curves={"EAO": (np.arange(HIGH, dtype=np.float64), curve)},
-        intervals=_intervals(totals, counts, summed, tracked, robust, length),
+        intervals=bootstrap(samples),
         notes=notes,
-        terms={"A": (summed, tracked), "R": (robust * length, length)},
+        samples=samples,
         benchmark=protocol.benchmark,
     )
-    return report
 
 
 def _runs_of(
@@ -169,23 +173,11 @@ def _runs_of(
     return found
 
 
-def _intervals(
-    totals: Array, counts: Array, summed: Array, tracked: Array, robust: Array, length: Array
-) -> dict[str, tuple[float, float]]:
-    """95 % of 1,000 resamples of the sequences."""
-    n = len(summed)
-    if n < 2:
-        return {}
-    weight = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), _ROUNDS).astype(np.float64)
-    total, count = weight @ totals, weight @ counts
+def _expected_overlap_of(sums: Array) -> Array:
+    """EAO (n,) of sums over sequences (n, 2 * HIGH): what runs say about each length, and how many say it."""
+    total, count = sums[:, :HIGH], sums[:, HIGH:]
     curves = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
-    values = {
-        "EAO": curves[:, LOW:].mean(axis=1),
-        "A": (weight @ summed) / np.maximum(weight @ tracked, 1),
-        "R": (weight @ (robust * length)) / (weight @ length),
-    }
-    bounds = {k: np.quantile(v, [0.025, 0.975]) for k, v in values.items()}
-    return {k: (float(lo), float(hi)) for k, (lo, hi) in bounds.items()}
+    return np.asarray(curves[:, LOW:].mean(axis=1))
 
 
 def _by_attribute(

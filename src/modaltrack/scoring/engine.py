@@ -27,8 +27,10 @@ from modaltrack.scoring.records import (
     SequenceResult,
     Switches,
     Truth,
+    ratio_of_sums,
     switches_as_dict,
 )
+from modaltrack.scoring.sequence_names import plain
 
 __all__ = [
     "Protocol",
@@ -88,6 +90,7 @@ def score(
     if lost:  # a miss in every frame, the first included, whatever the protocol writes there
         shares = _without(shares, np.array([t.name in lost for t in truths]))
     terms, left_out = _terms(entry, truths, shares, notes)
+    samples = {name: ratio_of_sums(num, den) for name, (num, den) in terms.items()}
     if dropped := sum(int((den == 0).sum()) for den in left_out.values()):
         for name, den in left_out.items():
             if count := int((den == 0).sum()):
@@ -105,22 +108,22 @@ def score(
         attributes=_by_attribute(entry, truths, terms) if attributes else {},
         repairs=dict(repairs),
         curves=_curves(switches, shares, left_out),
-        intervals=bootstrap(terms) if intervals else {},
+        intervals=bootstrap(samples) if intervals else {},
         notes=notes,
-        terms=terms,
+        samples=samples,
         benchmark=entry.benchmark or entry.name,
     )
 
 
 def find_protocol(name: str) -> Protocol:
     """The entry of ``PROTOCOLS`` with this name, whatever its case and hyphens; ValueError lists what there is."""
-    from modaltrack.scoring.protocols import PROTOCOLS
+    from modaltrack.scoring.protocols import ALIASES, PROTOCOLS
 
-    wanted = _plain(name)
-    for key, entry in PROTOCOLS.items():
-        if _plain(key) == wanted:
-            return entry
-    close = [k for k in PROTOCOLS if wanted and _plain(k).startswith(wanted)]
+    wanted = plain(name)
+    for key in (*PROTOCOLS, *ALIASES):
+        if plain(key) == wanted:
+            return PROTOCOLS[ALIASES.get(key, key)]
+    close = [k for k in PROTOCOLS if wanted and plain(k).startswith(wanted)]
     close = close or get_close_matches(name, PROTOCOLS, 3, 0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(PROTOCOLS)}."
     raise ValueError(f"There is no protocol {name!r}; {hint}")
@@ -160,17 +163,27 @@ def _complete(
         else:
             for t in truths:
                 if t.name not in results:  # the engine below sets what it finds in them to nothing
-                    boxes = t.written if entry.compute is None else np.full((_length(t), 4), np.nan)
+                    boxes = t.written if entry.compute is None else np.full((t.result_rows, 4), np.nan)
                     used[t.name] = SequenceResult(t.name, boxes)
             lost = set(lacking)
             repairs["sequences without a result counted as lost in every frame"] = len(lacking)
     if strange := [n for n in results if n not in set(names)]:
         notes.append(f"{len(strange)} results belong to no sequence of the ground truth: {_some(strange)}.")
+        if other := _protocol_of_size(entry, len(results)):
+            notes.append(f"{other} is the protocol with {len(results)} sequences.")
     if entry.sequences is not None and len(truths) != entry.sequences:
         notes.append(
             f"{len(truths)} sequences are scored and {entry.name} has {entry.sequences}: not the benchmark's number."
         )
     return list(truths), used, lost, notes, repairs
+
+
+def _protocol_of_size(entry: Protocol, count: int) -> str:
+    """Another protocol of the same benchmark that has so many sequences; empty where there is none."""
+    from modaltrack.scoring.protocols import PROTOCOLS
+
+    same = [p for p in PROTOCOLS.values() if (p.benchmark or p.name) == (entry.benchmark or entry.name)]
+    return next((p.name for p in same if p.sequences == count != entry.sequences), "")
 
 
 def _shares(aligned: Sequence[Aligned], truths: Sequence[Truth], s: Switches, repairs: Counter[str]) -> _Shares:
@@ -338,14 +351,6 @@ def _grid_index(point: float, s: Switches) -> int:
 
 def _ratio(num: Array, den: Array) -> float:
     return float(num.sum() / den.sum()) if den.sum() > 0 else 0.0
-
-
-def _length(truth: Truth) -> int:
-    return len(truth.written) if truth.rows is None else int(truth.rows.max()) + 1
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum())
 
 
 def _some(names: Sequence[str]) -> str:

@@ -18,16 +18,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from modaltrack.scoring.intervals import bootstrap
 from modaltrack.scoring.raster_overlap import is_box, raster_overlap
-from modaltrack.scoring.records import Array, Protocol, Report, SequenceResult, Truth
+from modaltrack.scoring.records import Array, Protocol, Report, Sample, SequenceResult, Truth
 
 RESOLUTION = 100
-_ROUNDS = 1000  # of the bootstrap
 UNKNOWN_SIZE = (1 << 24, 1 << 24)  # an image that clips nothing; float32 keeps whole numbers up to here
 _ABSENT_BOXES = {"arkittrack": (-1.0, -1.0, 1.0, 1.0)}  # ARKitTrack writes this where there is no target
 
@@ -106,10 +107,7 @@ def score_long_term(
     each_p, each_r = np.array([c.precision() for c in per_sequence]), np.array([c.recall() for c in per_sequence])
     each_f = f_measure(each_p, each_r)
     lengths = np.array([len(r.overlap) for r in rows], np.float64)
-    terms = {"Pr": (each_p[:, best], np.ones(len(rows))), "Re": (each_r[:, best], np.ones(len(rows)))}
-    if joined:
-        claimed, overlap = (np.array([getattr(c, k)[best] for c in per_sequence]) for k in ("claimed", "overlap"))
-        terms = {"Pr": (overlap, claimed), "Re": (overlap, np.array([float(c.targets) for c in per_sequence]))}
+    samples = _samples(per_sequence, joined)
     notes = [
         f"F is the largest over {len(thresholds)} confidence thresholds; Pr and Re belong to the threshold "
         f"{thresholds[best]:.6g}."
@@ -129,9 +127,9 @@ def score_long_term(
         attributes=_by_attribute(truths, rows, thresholds, joined) if attributes else {},
         repairs=dict(+repairs),
         curves={"Pr": (thresholds, precision), "Re": (thresholds, recall), "F": (thresholds, f)},
-        intervals=_intervals(per_sequence, joined),
+        intervals=bootstrap(samples),
         notes=notes,
-        terms=terms,
+        samples=samples,
         benchmark=protocol.benchmark,
     )
 
@@ -221,24 +219,27 @@ def _averaged(sequences: Sequence[Claims], joined: bool) -> tuple[Array, Array]:
     return np.mean([c.precision() for c in sequences], axis=0), np.mean([c.recall() for c in sequences], axis=0)
 
 
-def _intervals(sequences: Sequence[Claims], joined: bool) -> dict[str, tuple[float, float]]:
-    """95 % of 1,000 resamples of the sequences, each with its own best threshold."""
-    if len(sequences) < 2:
-        return {}
-    pick = np.random.default_rng(0).multinomial(len(sequences), np.full(len(sequences), 1 / len(sequences)), _ROUNDS)
-    weight = pick.astype(np.float64)  # (rounds, S)
+def _samples(sequences: Sequence[Claims], joined: bool) -> dict[str, Sample]:
+    """Pr, Re and F of sums over sequences, each at the best threshold of those sums.
+
+    Two trackers are exchanged at the same number of a threshold, that is at the same share of their frames: a
+    confidence of one says nothing about the other's.
+    """
+    count = len(sequences[0].claimed)
     if joined:
-        claimed, overlap = (weight @ np.array([getattr(c, k) for c in sequences]) for k in ("claimed", "overlap"))
-        targets = weight @ np.array([float(c.targets) for c in sequences])
-        p = np.where(claimed > 0, overlap / np.maximum(claimed, 1), 1.0)
-        r = overlap / np.maximum(targets, 1)[:, None]
+        parts = np.array([[*c.claimed, *c.overlap, float(c.targets)] for c in sequences])
     else:
-        p = weight @ np.array([c.precision() for c in sequences]) / len(sequences)
-        r = weight @ np.array([c.recall() for c in sequences]) / len(sequences)
-    f = f_measure(p, r)
-    best = (np.arange(_ROUNDS), np.argmax(f, axis=1))
-    bounds = {k: np.quantile(v[best], [0.025, 0.975]) for k, v in (("Pr", p), ("Re", r), ("F", f))}
-    return {k: (float(lo), float(hi)) for k, (lo, hi) in bounds.items()}
+        parts = np.array([[*c.precision(), *c.recall(), 1.0] for c in sequences])
+
+    def value(which: int, sums: Array) -> Array:
+        first, second, whole = sums[:, :count], sums[:, count:-1], np.maximum(sums[:, -1:], 1)
+        p = np.where(first > 0, second / np.maximum(first, 1), 1.0) if joined else first / whole
+        r = second / whole
+        f = f_measure(p, r)
+        best = np.argmax(f, axis=1)
+        return np.asarray((p, r, f)[which][np.arange(len(sums)), best])
+
+    return {name: Sample(parts, partial(value, which)) for which, name in enumerate(("Pr", "Re", "F"))}
 
 
 def _by_attribute(

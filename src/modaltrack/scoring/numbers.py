@@ -6,6 +6,7 @@ Numbers stay as written: nothing is shifted, rounded or taken for absent here (u
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ def read_table(file: Path) -> Array:
 def read_bytes(file: Path) -> bytes:
     """What is in a file, if it can be read and has a size that numbers in text can have; else ValueError."""
     try:
-        if file.stat().st_size > MAX_BYTES:
-            raise ValueError(f"{file} is larger than {MAX_BYTES >> 20} MiB; one box per line was expected.")
-        return file.read_bytes()
+        with open(file, "rb", buffering=0) as opened:
+            if os.fstat(opened.fileno()).st_size > MAX_BYTES:
+                raise ValueError(f"{file} is larger than {MAX_BYTES >> 20} MiB; one box per line was expected.")
+            return opened.readall()
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror}); check the path.") from error
 

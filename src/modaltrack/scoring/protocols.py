@@ -253,3 +253,18 @@ _OTHER_FAMILIES = (
     ),
 )
 PROTOCOLS: dict[str, Protocol] = {entry.name: entry for entry in (*_ENTRIES, *_OTHER_FAMILIES)}
+# Other names that are in use -> the entry; VOT-RGBT2019 is none of them: it was scored by re-initialisation
+ALIASES = {
+    "LasHeR-II": "LasHeR",
+    "LasHeR-245": "LasHeR",
+    "LasHeR-test": "LasHeR",
+    "LasHeR-1224": "LasHeR-I",
+    "LasHeR-all": "LasHeR-I",
+    "VisEvent-320": "VisEvent",
+    "COESOT-527": "COESOT",
+    "GOT-10k-val": "GOT-10k",
+    "VOT-RGBT": "VOT-RGBT2020",
+    "VOT-RGBD2019": "CDTB",  # the same 80 sequences under four names
+    "VOT-RGBD2020": "CDTB",
+    "VOT-RGBD2021": "CDTB",
+}

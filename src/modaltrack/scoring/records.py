@@ -47,6 +47,11 @@ class Truth:
         """(N, 4) the rows as the benchmark wrote them."""
         return self.boxes if self.raw is None else self.raw
 
+    @property
+    def result_rows(self) -> int:
+        """How many rows a result file has to have."""
+        return len(self.written) if self.rows is None else int(self.rows.max()) + 1
+
 
 @dataclass(frozen=True)
 class SequenceResult:
@@ -69,13 +74,15 @@ class SequenceResult:
 class ResultSet:
     """Everything one tracker wrote.
 
-    recognised: one sentence on the layout. problems: what is odd about it, one sentence each.
+    recognised: one sentence on the layout. problems: what is odd about it, one sentence each. unreadable: name of a
+    sequence -> why its file could not be read, where reading went on after it.
     """
 
     tracker: str
     sequences: dict[str, SequenceResult]
     recognised: str
     problems: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,13 +138,33 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A score as a function of sums over sequences, which makes resampling a product of matrices.
+
+    parts: (S, D), a row per sequence. value: (n, D) sums of such rows -> (n,) scores, nan where there is none.
+    """
+
+    parts: Array
+    value: Callable[[Array], Array]
+
+
+def ratio_of_sums(numerators: Array, denominators: Array) -> Sample:
+    """A score that is sum / sum over sequences; numerators, denominators: (S,)."""
+    return Sample(np.stack([numerators, denominators], axis=1), _ratio)
+
+
+def _ratio(sums: Array) -> Array:
+    return np.divide(sums[:, 0], sums[:, 1], np.full(len(sums), np.nan), where=sums[:, 1] > 0)
+
+
+@dataclass(frozen=True)
 class Report:
     """Scores (fractions 0..1) with all that is needed to read them.
 
     repairs: what was changed -> how many times (frames or sequences, as the name says). per_sequence: sequence ->
     metric -> value, plus "frames". attributes: attribute -> metric -> value, plus "sequences". curves: name ->
-    (thresholds, values). intervals: metric -> 95 % bootstrap interval over sequences. notes: sentences. terms: metric
-    -> (numerators, denominators) per sequence, in the order of per_sequence: sum / sum is the score.
+    (thresholds, values). intervals: metric -> 95 % bootstrap interval over sequences. notes: sentences. samples: metric
+    -> what it is made of, in the order of per_sequence.
     """
 
     protocol: str
@@ -151,7 +178,7 @@ class Report:
     curves: dict[str, tuple[Array, Array]] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    terms: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+    samples: dict[str, Sample] = field(default_factory=dict)
     benchmark: str = ""
 
 

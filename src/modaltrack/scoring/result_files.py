@@ -2,24 +2,28 @@
 """Result files of trackers, read in whatever layout people have.
 
 Commas, semicolons, tabs or blanks; 4 numbers (x y w h) or 8 (corners TL TR BR BL) with up to two more columns (time,
-confidence); one file per sequence in a folder, VOT's and GOT-10k's folder per sequence, or a zip of either.
+confidence) or a frame number in front; one file per sequence in one folder, in a folder each, or in folders by
+category; VOT's and GOT-10k's layouts; a zip of any of these, also inside another.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import posixpath
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from modaltrack.scoring.numbers import MAX_BYTES, parse_table, read_bytes
 from modaltrack.scoring.records import Array, ResultSet, SequenceResult
 from modaltrack.scoring.result_writing import MANIFEST, write_results, write_sequence
+from modaltrack.scoring.sequence_names import match_names, plain
 from modaltrack.scoring.vot_results import Reader, is_vot_layout, read_vot_files
 
 __all__ = ["MANIFEST", "match_names", "read_results", "write_results", "write_sequence"]
@@ -32,78 +36,56 @@ BESIDE = {  # ending of a file that belongs to another one of the same name -> w
     "_score": "confidence",
     "_time": "seconds",
     "_times": "seconds",
+    "_fps": "",
+    "_all_boxes": "",
+    "_all_scores": "",
+    "_object_presence_scores": "",
 }
-NOT_RESULTS = {"readme.txt", "licence.txt", "license.txt", "list.txt", "manifest.txt"}
+NOT_RESULTS = {"readme", "licence", "license", "list", "manifest", "requirements", "fps", "speed", "log", "time"}
+SIDE_FOLDERS = {"time", "times", "fps", "speed", "log", "logs", "score", "scores", "confidence", "confidences"}
+# what a file may be called whose folder bears the sequence's name
+ANY_SEQUENCE = {"result", "results", "box", "boxes", "bbox", "bboxes", "rect", "output", "pred", "prediction", "track"}
+PACKED = (".rar", ".7z", ".gz", ".tgz", ".bz2", ".xz", ".tar")
 
 
-def read_results(path: str | os.PathLike[str], keep_going: bool = False) -> ResultSet:
+def read_results(path: str | os.PathLike[str], keep_going: bool = False, benchmark: Sequence[str] = ()) -> ResultSet:
     """Read everything one tracker wrote: a folder, a zip, or one file (a set of one sequence).
 
-    keep_going: put unreadable files among the problems instead of raising ValueError on the first.
+    keep_going: put unreadable files into ``unreadable`` and the problems instead of raising ValueError on the first.
+    benchmark: names of the benchmark that is meant, to choose its folder where there are several.
     """
     top = Path(path)
     if not top.exists():
         raise ValueError(f"There are no results at {top}; give a folder, a zip or a file of boxes.")
     if top.is_dir():
-        names = [f.relative_to(top).as_posix() for f in sorted(top.rglob("*")) if f.is_file()]
-        return _read(names, lambda name: read_bytes(top / name), top, "a folder", keep_going)
+        return _read(_listed(top), lambda name: read_bytes(top / name), top, "a folder", keep_going, benchmark)
     if zipfile.is_zipfile(top):
         with zipfile.ZipFile(top) as archive:
-            sizes = {i.filename: i.file_size for i in archive.infolist() if not i.is_dir()}
-            return _read(
-                sorted(sizes), lambda name: _unpacked(archive, name, sizes[name], top), top, "a zip", keep_going
-            )
+            return _archive(archive, top, "a zip", keep_going, benchmark)
     if top.suffix.lower() == ".zip":
         raise ValueError(f"{top} is called a zip and is none, or it is damaged; make it again.")
+    if top.suffix.lower() in PACKED:
+        raise ValueError(f"{top} is an archive of a kind that is not read; unpack it and give the folder, or a zip.")
     table = parse_table(read_bytes(top), str(top))
-    found = _sequence(top.stem, table, str(top))
-    return ResultSet(top.resolve().parent.name, {top.stem: found}, f"one file of {_columns(table)}")
+    found, shape = _sequence(top.stem, table, str(top))
+    return ResultSet(top.resolve().parent.name, {top.stem: found}, f"one file of {shape}")
 
 
-def match_names(results: ResultSet, names: Iterable[str]) -> ResultSet:
-    """The same results under a benchmark's own sequence names: a tracker's prefix or suffix and wrong case undone.
-
-    Every change is said among the problems; results that fit no name stay as they are.
-    """
-    wanted = list(names)
-    lacking = [n for n in wanted if n not in results.sequences]
-    loose = [n for n in results.sequences if n not in set(wanted)]
-    if not lacking or not loose:
-        return results
-    renamed: dict[str, str] = {}
-    by_case: dict[str, str] = {n.lower(): n for n in lacking}
-    for have in loose:
-        if have.lower() in by_case:
-            renamed[have] = by_case[have.lower()]
-    for affix in _affixes(loose, lacking):
-        for have in loose:
-            if have in renamed:
-                continue
-            bare = have.removeprefix(affix) if not affix.startswith("*") else have.removesuffix(affix[1:])
-            if bare != have and bare in lacking:
-                renamed[have] = bare
-    if twice := [n for n, count in Counter(renamed.values()).items() if count > 1]:
-        both = sorted(h for h, n in renamed.items() if n == twice[0])
-        raise ValueError(f"{both[0]} and {both[1]} would both be the sequence {twice[0]}; keep one of them.")
-    if not renamed:
-        return results
-    sequences = {renamed.get(n, n): replace(r, name=renamed.get(n, n)) for n, r in results.sequences.items()}
-    example = next(iter(renamed.items()))
-    problem = f"{len(renamed)} results were matched to other names, e.g. {example[0]} to {example[1]}."
-    return replace(results, sequences=sequences, problems=[*results.problems, problem])
+def _listed(top: Path) -> list[str]:
+    """Files below a folder, with ``/`` between parts, sorted."""
+    found = []
+    for base, folders, names in os.walk(top):
+        folders.sort()
+        inside = os.path.relpath(base, top).replace(os.sep, "/")
+        found += names if inside == "." else [f"{inside}/{name}" for name in names]
+    return sorted(found)
 
 
-def _affixes(loose: Sequence[str], lacking: Sequence[str]) -> list[str]:
-    """Most frequent first: what stands before (``RGBT_``) or, marked with a star, behind (``*_RGBT``) the names."""
-    counts: Counter[str] = Counter()
-    ends = set(lacking)
-    for have in loose:
-        for i, letter in enumerate(have):
-            if letter in "_-." and have[i + 1 :] in ends:
-                counts[have[: i + 1]] += 1
-            if letter in "_-." and have[:i] in ends:
-                counts["*" + have[i:]] += 1
-    return [affix for affix, _ in counts.most_common()]
+def _archive(archive: zipfile.ZipFile, top: Path, kind: str, keep_going: bool, benchmark: Sequence[str]) -> ResultSet:
+    sizes = {i.filename: i.file_size for i in archive.infolist() if not i.is_dir()}
+    return _read(
+        sorted(sizes), lambda name: _unpacked(archive, name, sizes[name], top), top, kind, keep_going, benchmark
+    )
 
 
 def _unpacked(archive: zipfile.ZipFile, name: str, size: int, top: Path) -> bytes:
@@ -115,39 +97,66 @@ def _unpacked(archive: zipfile.ZipFile, name: str, size: int, top: Path) -> byte
         raise ValueError(f"{top}: {name} cannot be unpacked ({error}); make the zip again.") from error
 
 
-def _read(names: list[str], read: Reader, top: Path, kind: str, keep_going: bool) -> ResultSet:
+def _read(
+    every: list[str], read: Reader, top: Path, kind: str, keep_going: bool, benchmark: Sequence[str]
+) -> ResultSet:
     tracker = top.resolve().name if top.is_dir() else top.stem
-    if is_vot_layout(n for n in names if not _hidden(n)):
-        return read_vot_files([n for n in names if not _hidden(n)], read, tracker)
+    names = [n for n in every if not _hidden(n)]
     files = [n for n in names if _counts(n)]
+    if not files and (inner := _only([n for n in names if n.lower().endswith(".zip")], benchmark)):
+        try:
+            with zipfile.ZipFile(io.BytesIO(read(inner))) as archive:
+                return _archive(archive, top / inner, f"{inner} in {kind}", keep_going, benchmark)
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{top}: {inner} is called a zip and is none, or it is damaged; make it again.") from error
+    if is_vot_layout(names):
+        return read_vot_files(_of_benchmark(names, benchmark), read, tracker)
+    files = files or [n for n in names if "." not in posixpath.basename(n)]
     if not files:
-        raise ValueError(f"{top} holds no result files (.txt or .csv); one file of boxes per sequence is expected.")
-    homes = sorted({str(PurePosixPath(n).parent) for n in files})
-    if len(homes) > 1:
+        held = f" (but {names[0]})" if names else ""
         raise ValueError(
-            f"{top} holds results in {len(homes)} folders ({_some(homes)}); give the one of one tracker and benchmark."
+            f"{top} holds no result files (.txt or .csv){held}; one file of boxes per sequence is expected."
         )
-    problems: list[str] = []
     side, main = _sides(files)
+    main, name_of, where = _folders(_of_benchmark(main, benchmark), top)
+    problems: list[str] = []
+    unreadable: dict[str, str] = {}
     sequences: dict[str, SequenceResult] = {}
     shapes: Counter[str] = Counter()
     for name in main:
         try:
-            found, shape = _one(name, side.get(_stem(name), {}), read, problems, top)
+            found, shape = _one(name, name_of(name), side.get(_stem(name), {}), read, problems, top)
         except ValueError as error:
             if not keep_going:
                 raise
             problems.append(str(error))
+            unreadable[name_of(name)] = str(error)
             continue
         if found.name in sequences:
             raise ValueError(f"{top} holds two files for the sequence {found.name}; keep one of them.")
         sequences[found.name] = found
         shapes[shape] += 1
-    beside = Counter(what for owned in side.values() for what in owned)
+    used = {_stem(n) for n in main}
+    beside = Counter(what for stem, owned in side.items() for what in owned if what and stem in used)
     shown = "; ".join(f"{n} files of {shape}" for shape, n in shapes.most_common())
     extras = "".join(f"; {n} files of {what}" for what, n in sorted(beside.items()))
-    recognised = f"{kind} with a file per sequence: {shown}{extras}"
-    return ResultSet(_tracker(top, homes[0], tracker), sequences, recognised, problems)
+    recognised = f"{kind} with {where}: {shown}{extras}"
+    home = posixpath.commonpath([posixpath.dirname(n) for n in main]) if main else ""
+    return ResultSet(_tracker(top, home, tracker), sequences, recognised, problems, unreadable)
+
+
+def _only(names: list[str], benchmark: Sequence[str]) -> str:
+    """The one zip there is, or the one that is called like the benchmark; empty where neither."""
+    wanted = {plain(b) for b in benchmark}
+    named = [n for n in names if plain(posixpath.basename(n)[:-4]) in wanted]
+    return names[0] if len(names) == 1 else named[0] if len(named) == 1 else ""
+
+
+def _of_benchmark(names: list[str], benchmark: Sequence[str]) -> list[str]:
+    """Those below a folder that is called like the benchmark, where there are such; else all."""
+    wanted = {plain(b) for b in benchmark}
+    inside = [n for n in names if wanted and wanted & {plain(part) for part in n.split("/")[:-1]}]
+    return inside or names
 
 
 def _sides(files: list[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
@@ -166,11 +175,38 @@ def _sides(files: list[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
     return side, main
 
 
-def _one(name: str, beside: dict[str, str], read: Reader, problems: list[str], top: Path) -> tuple[SequenceResult, str]:
+def _folders(main: list[str], top: Path) -> tuple[list[str], Callable[[str], str], str]:
+    """The files that are one tracker's, how each names its sequence, and how they lie."""
+
+    def stem(name: str) -> str:
+        return posixpath.basename(_stem(name))
+
+    homes = Counter(posixpath.dirname(n) for n in main)
+    if len(homes) > 1:
+        kept = [n for n in main if posixpath.basename(posixpath.dirname(n)).lower() not in SIDE_FOLDERS]
+        main = kept or main
+        homes = Counter(posixpath.dirname(n) for n in main)
+    if len(homes) <= 1:
+        return main, stem, "a file per sequence"
+    stems = {stem(n) for n in main}
+    if len(stems) == len(main):
+        return main, stem, f"a file per sequence in {len(homes)} folders"
+    if stems <= ANY_SEQUENCE and max(homes.values()) == 1 and "" not in homes:
+        return main, lambda name: posixpath.basename(posixpath.dirname(name)), "a folder per sequence"
+    raise ValueError(
+        f"{top} holds results in {len(homes)} folders ({_some(sorted(h or '.' for h in homes))}); give the one of one "
+        "tracker and benchmark."
+    )
+
+
+def _one(
+    name: str, sequence: str, beside: dict[str, str], read: Reader, problems: list[str], top: Path
+) -> tuple[SequenceResult, str]:
     where = f"{top}: {name}"
-    table = parse_table(read(name), where)
-    result = _sequence(PurePosixPath(name).stem, table, where)
+    result, shape = _sequence(sequence, parse_table(read(name), where), where)
     for what, other in beside.items():
+        if not what:
+            continue
         values = parse_table(read(other), f"{top}: {other}")[:, 0]
         if len(values) != len(result.boxes):
             problems.append(f"{other} has {len(values)} rows and {name} {len(result.boxes)}: not used.")
@@ -180,23 +216,27 @@ def _one(name: str, beside: dict[str, str], read: Reader, problems: list[str], t
             result = replace(result, seconds=values)
     if not np.isfinite(result.boxes.sum()) and np.isinf(result.boxes).any():
         problems.append(f"{name} holds infinite numbers.")
-    return result, _columns(table)
+    return result, shape
 
 
 def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
+    return posixpath.splitext(name)[0]
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+    return "/." in f"/{name}" or "__MACOSX" in name
 
 
 def _counts(name: str) -> bool:
-    place = PurePosixPath(name)
-    return not _hidden(name) and place.suffix.lower() in SUFFIXES and place.name.lower() not in NOT_RESULTS
+    stem, suffix = posixpath.splitext(posixpath.basename(name).lower())
+    return suffix in SUFFIXES and stem not in NOT_RESULTS
 
 
-def _sequence(name: str, table: Array, where: str) -> SequenceResult:
+def _sequence(name: str, table: Array, where: str) -> tuple[SequenceResult, str]:
+    """What one table of numbers says, and its form in words."""
+    numbered = _numbered(table)
+    if numbered:
+        table = table[:, 1:]
     columns = table.shape[1]
     if columns not in (4, 5, 6, 8, 9, 10):
         raise ValueError(
@@ -211,21 +251,22 @@ def _sequence(name: str, table: Array, where: str) -> SequenceResult:
         boxes = boxes.copy()
         boxes[unknown] = np.nan  # a code or a row that is only partly there is no box
     confidence = seconds = None
-    for column in table[:, 8 if corners else 4 :].T:
+    extra = table[:, 8 if corners else 4 :].T
+    for column in extra:
         known = column[np.isfinite(column)]
         # nothing in such files says what a column is: shares lie in 0..1, and a first such column is taken for one
         if confidence is None and known.size and known.min() >= 0 and known.max() <= 1:
             confidence = column
         else:
             seconds = column
-    return SequenceResult(name, boxes, confidence, seconds, corners)
+    shape = "8 corner numbers" if corners else "x y w h"
+    shape += f" and {len(extra)} further column{'s' if len(extra) > 1 else ''}" if len(extra) else ""
+    return SequenceResult(name, boxes, confidence, seconds, corners), f"a frame number, {shape}" if numbered else shape
 
 
-def _columns(table: Array) -> str:
-    columns = table.shape[1]
-    extra = columns - (8 if columns >= 8 else 4)
-    shape = "8 corner numbers" if columns >= 8 else "x y w h"
-    return shape + (f" and {extra} further column{'s' if extra > 1 else ''}" if extra > 0 else "")
+def _numbered(table: Array) -> bool:
+    """Whether the first of 5 or 9 columns counts the frames, from whatever number on."""
+    return bool(table.shape[1] in (5, 9) and len(table) > 2 and (np.diff(table[:, 0]) == 1).all())
 
 
 def _tracker(top: Path, home: str, tracker: str) -> str:
@@ -233,7 +274,8 @@ def _tracker(top: Path, home: str, tracker: str) -> str:
     from modaltrack.scoring.protocols import PROTOCOLS
 
     whole = (top.resolve() if top.is_dir() else top.resolve().with_suffix("")) / home
-    return whole.parent.name if whole.name.lower() in {n.lower() for n in PROTOCOLS} else whole.name or tracker
+    own = {"scenes", "folder"} | {plain(n) for n in PROTOCOLS}
+    return whole.parent.name if plain(whole.name) in own else whole.name or tracker
 
 
 def _some(names: Sequence[str]) -> str:
