@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -197,7 +198,9 @@ def register(name: str) -> Callable[[Callable[[], Recipe]], Callable[[], Recipe]
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises ValueError with the list of names when there is none."""
+    """The recipe of that name. Raises ValueError with the closest names when there is none."""
     if name not in RECIPES:
-        raise ValueError(f"There is no recipe called {name!r}: choose among {', '.join(sorted(RECIPES))}.")
+        close = difflib.get_close_matches(name, sorted(RECIPES), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise ValueError(f"There is no recipe called {name!r}; {hint}`modaltrack train list` names all.")
     return RECIPES[name]()

@@ -4,6 +4,6 @@
 from __future__ import annotations
 
 from modaltrack.training.recipe import RECIPES, get_recipe
-from modaltrack.training.recipes import scenes
+from modaltrack.training.recipes import ainet, ostrack, scenes, sdstrack, smstracker, srtrack, tpf
 
-__all__ = ["RECIPES", "get_recipe", "scenes"]
+__all__ = ["RECIPES", "ainet", "get_recipe", "ostrack", "scenes", "sdstrack", "smstracker", "srtrack", "tpf"]

@@ -133,13 +133,52 @@ def tpf_tiny_scenes() -> Recipe:
     """TPF, tiny, one set of weights for RGB with thermal, depth or event, from ``ostrack-tiny``.
 
     A design of ours that fits the paper (arXiv 2503.11247), no reproduction: an adapter fuses both images into one,
-    the one-stream tracker behind it reads it with two templates. The plain tracking loss; expert distillation and
-    the decoupled stage are objectives of their own. Ours: everything but the outline.
+    the one-stream tracker behind it reads it with two templates. The plain tracking loss, without the paper's stages
+    (tpf-tiny-mad-scenes, tpf-tiny-drf-scenes). Ours: everything but the outline.
     Ends after 65 minutes or 40,000 steps on two CPU cores; what was measured is in docs/training.md.
     """
     return Recipe(
         name="tpf-tiny-scenes",
         model="tpf-tiny",
         trainable=(Group("adapter"), Group("", lr=0.4)),
+        templates=2,
         **TWO_SENSORS,
+    )
+
+
+@register("tpf-tiny-mad-scenes")
+def tpf_tiny_mad_scenes() -> Recipe:
+    """TPF's stage 1, tiny: the adapter learns from image-fusion experts, weighted by what ``ostrack-tiny`` tracks best.
+
+    The stage is the paper's, every number ours. The judge has seen every sensor's images, so it needs no tuning first.
+    Ends after 15 minutes or 9,000 steps on two CPU cores; what was measured is in docs/training.md.
+    """
+    stage = {**TWO_SENSORS, "steps": 9_000, "time_budget_s": 900, "modality_dropout": 0.0}
+    return Recipe(
+        name="tpf-tiny-mad-scenes",
+        model="tpf-tiny",
+        model_options={"num_templates": 1},
+        trainable=(Group("adapter"),),
+        objective="experts",
+        **stage,
+    )
+
+
+@register("tpf-tiny-drf-scenes")
+def tpf_tiny_drf_scenes() -> Recipe:
+    """TPF's stage 2, tiny: adapter, tracker and decoupled tokens with two templates, from stage 1.
+
+    The stage is the paper's, every number ours. Starts from the folder runs/tpf-tiny-mad-scenes (--start-from DIR).
+    Ends after 50 minutes or 31,000 steps on two CPU cores, so that both stages cost what the other methods' recipes do;
+    what was measured is in docs/training.md.
+    """
+    stage = {**TWO_SENSORS, "steps": 31_000, "time_budget_s": 3000, "start_from": "runs/tpf-tiny-mad-scenes"}
+    return Recipe(
+        name="tpf-tiny-drf-scenes",
+        model="tpf-tiny",
+        model_options={"projection": True},
+        trainable=(Group("adapter|projection"), Group("", lr=0.4)),
+        templates=2,
+        objective="decoupled",
+        **stage,
     )
