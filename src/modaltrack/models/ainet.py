@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modaltrack.frame import Modality
-from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
+from modaltrack.models.ostrack import TINY, OSTrackConfig
 from modaltrack.models.parts.mamba import Mamba
 from modaltrack.models.parts.order_fusion import OrderFusion
-from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
 from modaltrack.models.parts.vit import accumulate, scaled, working_room
-from modaltrack.models.prediction import Images, Prediction, Presence
+from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
+from modaltrack.models.two_sensors import TwoSensorTracker
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,8 @@ class Difference(nn.Module):
         return F.gelu(self.fuse_norm(self.fuse(torch.cat([parts[0], parts[-1]], 2))))
 
 
-class AINet(OSTrack):
-    """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
-
-    Missing modalities are ours, see ``missing_policy``.
-    """
+class AINet(TwoSensorTracker):
+    """Two streams through one transformer, which exchange tokens after every block and leave a map of each there."""
 
     missing_policy = (
         "A sample with one sensor runs one stream without any exchange; in every layer's fusion the stream takes both "
@@ -108,18 +105,6 @@ class AINet(OSTrack):
         else:
             for difference in self.differences.values():
                 nn.init.zeros_(cast(Difference, difference).mamba.out_proj.weight)
-
-    def forward(  # type: ignore[override]
-        self, template: Images, search: Images, present: Presence | None = None
-    ) -> Prediction:
-        """Normalised images per modality -> Prediction; ``features`` is the fusion of all layers.
-
-        present: per modality which samples have it, (B,) bool; a key missing in an image mapping counts as missing for
-        the whole batch. A sample without any sensor gets a meaningless prediction; a batch without any is an error.
-        """
-        c = self.config
-        modalities = rgb_and_other(template, search, c.modalities, c.template_size, c.search_size)
-        return run_by_presence(self._run, template, search, modalities, present)
 
     def _run(self, template: Images, search: Images, modalities: list[Modality]) -> Prediction:
         z, x = (torch.cat([images[m] for m in modalities]) for images in (template, search))  # (S * B, 3, h, w)
