@@ -16,31 +16,34 @@ def compare(boxes: Array, true: Array, s: Switches, sizes: Array | None = None) 
     boxes, true: (M, 4) xywh. sizes: (M, 2) width and height of the image to clip to, nan where unknown.
     """
     offset = 1.0 if s.pixels == "inclusive" else 0.0
+    # column by column, each in one piece of memory: several times faster than rows of four
+    p, t = np.ascontiguousarray(boxes.T), np.ascontiguousarray(true.T)  # (4, M)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        p_centre = boxes[:, :2] + (boxes[:, 2:] - offset) / 2
-        t_centre = true[:, :2] + (true[:, 2:] - offset) / 2
+        p_centre, t_centre = p[:2] + (p[2:] - offset) / 2, t[:2] + (t[2:] - offset) / 2
         error = _norm(p_centre - t_centre)
         if s.normalised_by == "centres":  # each centre divided first: ties at 0.2 depend on it
-            normalised = _norm(p_centre / true[:, 2:] - t_centre / true[:, 2:])
+            normalised = _norm(p_centre / t[2:] - t_centre / t[2:])
         else:
-            normalised = _norm((p_centre - t_centre) / np.maximum(true[:, 2:], 1))
+            normalised = _norm((p_centre - t_centre) / np.maximum(t[2:], 1))
         if sizes is not None:
-            boxes, true = _clipped(boxes, sizes), _clipped(true, sizes)
+            p, t = _clipped(p, sizes.T), _clipped(t, sizes.T)
+        if s.invalid_truth in ("any entry <= 0", "size <= 0"):
+            valid = (t[2] > 0) & (t[3] > 0)
+            valid &= (t[0] > 0) & (t[1] > 0) if s.invalid_truth == "any entry <= 0" else ~np.isnan(t[0] + t[1])
+        else:
+            valid = None
         # the operations in the order of the programs: x + w - 1, then + 1, so that rounding errors agree too
-        right = np.minimum(boxes[:, :2] + boxes[:, 2:] - offset, true[:, :2] + true[:, 2:] - offset)
-        sides = np.maximum(0, right - np.maximum(boxes[:, :2], true[:, :2]) + offset)
-        inner = sides[:, 0] * sides[:, 1]
-        overlap = inner / (boxes[:, 2] * boxes[:, 3] + true[:, 2] * true[:, 3] - inner)
+        right = np.minimum(p[:2] + p[2:] - offset, t[:2] + t[2:] - offset)
+        sides = np.maximum(0, right - np.maximum(p[:2], t[:2]) + offset)
+        inner = sides[0] * sides[1]
+        overlap = inner / (p[2] * p[3] + t[2] * t[3] - inner)
         if s.clip_to_image:
             overlap = np.clip(overlap, 0, 1)
-        if s.invalid_truth in ("any entry <= 0", "size <= 0"):
-            x, y, w, h = true.T  # column by column: several times faster than all(axis=1)
-            valid = (w > 0) & (h > 0)
-            valid &= (x > 0) & (y > 0) if s.invalid_truth == "any entry <= 0" else ~np.isnan(x + y)
+        if valid is not None and not valid.all():
             invalid = ~valid
-            error = np.where(invalid, -1.0 if s.invalid_precision == "hit" else np.inf, error)
-            normalised = np.where(invalid, -1.0 if s.invalid_normalised == "hit" else np.inf, normalised)
-            overlap = np.where(invalid, -1.0, overlap)
+            error[invalid] = -1.0 if s.invalid_precision == "hit" else np.inf
+            normalised[invalid] = -1.0 if s.invalid_normalised == "hit" else np.inf
+            overlap[invalid] = -1.0
     return error, normalised, overlap
 
 
@@ -54,10 +57,10 @@ def threshold_grids(s: Switches) -> dict[str, Array]:
 
 
 def _clipped(boxes: Array, sizes: Array) -> Array:
-    """As GOT-10k's toolkit clips: the corner into the image, then the size to what is left of it."""
-    corner = np.clip(boxes[:, :2], 0, sizes)
-    return np.concatenate([corner, np.clip(boxes[:, 2:], 0, sizes - corner)], axis=1)
+    """(4, M) as GOT-10k's toolkit clips: the corner into the image, then the size to what is left of it."""
+    corner = np.clip(boxes[:2], 0, sizes)
+    return np.concatenate([corner, np.clip(boxes[2:], 0, sizes - corner)])
 
 
 def _norm(xy: Array) -> Array:
-    return np.sqrt(xy[:, 0] ** 2 + xy[:, 1] ** 2)
+    return np.sqrt(xy[0] ** 2 + xy[1] ** 2)

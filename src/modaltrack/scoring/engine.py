@@ -220,15 +220,21 @@ def _shares(aligned: Sequence[Aligned], truths: Sequence[Truth], s: Switches, re
         """(S, K) share of frames whose value is within each threshold."""
         return np.cumsum(_histogram(owner, np.searchsorted(grid, values, side), len(aligned), len(grid)), 1)[:, :-1]
 
+    def at(threshold: float, values: Array, grid: Array, curve: Array) -> Array:
+        """(S,) the share at one threshold, taken from the curve where it has that point."""
+        known = np.flatnonzero(grid == threshold)
+        return curve[:, known[0]] if known.size else under(values, np.array([threshold]))[:, 0]
+
+    precision, relative = under(error, grids["precision"]), under(normalised, grids["normalised precision"])
     above = _histogram(owner, np.searchsorted(grids["success"], overlap, "left"), len(aligned), len(grids["success"]))
     return _Shares(
-        precision=under(error, grids["precision"]) / safe[:, None],
-        normalised=under(normalised, grids["normalised precision"]) / safe[:, None],
+        precision=precision / safe[:, None],
+        normalised=relative / safe[:, None],
         success=np.cumsum(above[:, :0:-1], 1)[:, ::-1] / safe[:, None],
         overlap=np.bincount(owner, np.maximum(overlap, 0), len(aligned)) / safe,
         exact={
-            "precision": under(error, np.array([s.precision_at]))[:, 0] / safe,
-            "normalised": under(normalised, np.array([s.normalised_at]))[:, 0] / safe,
+            "precision": at(s.precision_at, error, grids["precision"], precision) / safe,
+            "normalised": at(s.normalised_at, normalised, grids["normalised precision"], relative) / safe,
         },
         weight=total,
     )

@@ -7,22 +7,22 @@ Numbers stay as written: nothing is shifted, rounded or taken for absent here (u
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 
 from modaltrack.scoring.records import Array
 
 _BLANKS = bytes.maketrans(b",;\t", b"   ")
+_POWERS = np.array([10.0**n for n in range(16)])  # all of them exact
 MAX_BYTES = 200 * 2**20
 
 
-def read_table(file: Path) -> Array:
+def read_table(file: str | os.PathLike[str]) -> Array:
     """(N, K) float64 of a text file; ValueError with the line that does not fit."""
     return parse_table(read_bytes(file), str(file))
 
 
-def read_bytes(file: Path) -> bytes:
+def read_bytes(file: str | os.PathLike[str]) -> bytes:
     """What is in a file, if it can be read and has a size that numbers in text can have; else ValueError."""
     try:
         with open(file, "rb", buffering=0) as opened:
@@ -71,7 +71,7 @@ def _plain_numbers(text: bytes, columns: int) -> Array | None:
         return None
     digit = buffer - 48  # wraps below "0", so that one comparison is enough
     is_digit = digit < 10
-    counts, decimals, negative = ends - starts, None, None
+    counts, decimals, with_point, negative = ends - starts, None, None, None
     others = np.flatnonzero(~(blank | is_digit))
     if others.size:
         kinds = buffer[others]
@@ -82,21 +82,21 @@ def _plain_numbers(text: bytes, columns: int) -> Array | None:
         negative = np.searchsorted(starts, minuses, "right") - 1
         if (np.diff(with_point) == 0).any() or (starts[negative] != minuses).any():
             return None
-        decimals = np.zeros(len(starts), np.int64)
-        decimals[with_point] = ends[with_point] - 1 - points
+        decimals = ends[with_point] - 1 - points
         counts = counts.copy()
         counts[with_point] -= 1
         counts[negative] -= 1
     longest = int(counts.max())
     if longest > 15 or int(counts.min()) < 1:
         return None
-    digits = digit[is_digit].astype(np.float64)
+    digits = digit[is_digit]
     last = np.cumsum(counts) - 1
-    value = digits[last]
+    value = digits[last].astype(np.float64)
     for place in range(1, longest):
-        value += np.where(counts > place, digits[np.maximum(last - place, 0)], 0) * 10.0**place
+        long_enough = np.flatnonzero(counts > place)
+        value[long_enough] += digits[last[long_enough] - place] * _POWERS[place]
     if decimals is not None:
-        value /= 10.0**decimals
+        value[with_point] /= _POWERS[decimals]
     if negative is not None:
         value[negative] *= -1
     return value.reshape(-1, columns)

@@ -58,7 +58,7 @@ def read_results(path: str | os.PathLike[str], keep_going: bool = False, benchma
     if not top.exists():
         raise ValueError(f"There are no results at {top}; give a folder, a zip or a file of boxes.")
     if top.is_dir():
-        return _read(_listed(top), lambda name: read_bytes(top / name), top, "a folder", keep_going, benchmark)
+        return _read(_listed(top), lambda name: read_bytes(f"{top}/{name}"), top, "a folder", keep_going, benchmark)
     if zipfile.is_zipfile(top):
         with zipfile.ZipFile(top) as archive:
             return _archive(archive, top, "a zip", keep_going, benchmark)

