@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "scenes": TENSORS | {"sources.encodings"},
     "models": TENSORS | {"sources"},
     "tracking": TENSORS | {"sources", "models"},
-    "training": LIBRARY,
+    "training": LIBRARY | {"benchmarks"},
     "evaluation": LIBRARY | {"sinks", "benchmarks"},
     "report": PLAIN | {"scoring", "sinks"},
     "study": LIBRARY | {"sinks", "training", "report"},

@@ -33,7 +33,7 @@ def find_root(name: str, given: str | os.PathLike[str] | None = None) -> Path:
     tried = [f"the environment variable {variable} is not set"]
     if os.environ.get("MODALTRACK_DATA"):
         base = Path(os.environ["MODALTRACK_DATA"]).expanduser()
-        inside = _inside(_existing(base, "the benchmarks", "the environment variable MODALTRACK_DATA"), row.title)
+        inside = folder_inside(_existing(base, "the benchmarks", "the environment variable MODALTRACK_DATA"), row.title)
         if inside is not None:
             return inside
         tried.append(f"MODALTRACK_DATA ({base}) has no folder {row.title}")
@@ -46,7 +46,7 @@ def find_root(name: str, given: str | os.PathLike[str] | None = None) -> Path:
         return _existing(Path(str(own)).expanduser(), row.title, f"[data] {row.name} in {file}")
     if "root" in data:
         base = Path(str(data["root"])).expanduser()
-        inside = _inside(_existing(base, "the benchmarks", f"[data] root in {file}"), row.title)
+        inside = folder_inside(_existing(base, "the benchmarks", f"[data] root in {file}"), row.title)
         if inside is not None:
             return inside
         tried.append(f"[data] root in {file} ({base}) has no folder {row.title}")
@@ -73,7 +73,8 @@ def _same(a: str, b: str) -> bool:
     return "".join(c for c in a.lower() if c.isalnum()) == "".join(c for c in b.lower() if c.isalnum())
 
 
-def _inside(base: Path, title: str) -> Path | None:
+def folder_inside(base: Path, title: str) -> Path | None:
+    """The folder in ``base`` that is called like a benchmark, in any spelling; None where there is none."""
     return next((f for f in sorted(base.iterdir()) if f.is_dir() and _same(f.name, title)), None)
 
 

@@ -40,18 +40,65 @@ class SamplerBuilder(Protocol):
 CAST_STEPS = 250  # training steps for which the scenes keep one cast of actors; drawing a new one costs seconds
 
 
+OF_SCENES = ("centre_jitter", "scale_jitter", "misalign_pixels")  # augmentations that they do not take
+
+
 def scenes_sampler(
-    modalities: tuple[str, ...], template: int, search: int, seed: int, device: str, calls: int, templates: int = 1
+    modalities: tuple[str, ...],
+    template: int,
+    search: int,
+    seed: int,
+    device: str,
+    calls: int,
+    *,
+    changes: Mapping[str, float] | None = None,
+    **options: Any,
 ) -> Sampler:
-    """The sampler of the synthetic scenes."""
+    """The sampler of the synthetic scenes. changes: augmentations on top; none of the published ones is on."""
     from modaltrack.scenes.pairs import PairSampler
+    from modaltrack.training.augment import UNCHANGED, AugmentedScenes
 
-    return PairSampler(modalities, template, search, seed, device, stage_steps=CAST_STEPS * calls, templates=templates)
+    refused = [name for name in OF_SCENES if name in (changes or {})]
+    if refused:
+        raise ValueError(f"Rendered scenes take no {refused[0]}: leave it out, or train on a data set.")
+    how = UNCHANGED.changed(changes or {})
+    if how.misalign_share:
+        options["misalignment"] = how.misalign_share
+    sampler = PairSampler(modalities, template, search, seed, device, stage_steps=CAST_STEPS * calls, **options)
+    return AugmentedScenes(sampler, how) if changes else sampler
 
 
-def sampler_builder(recipe: Recipe) -> SamplerBuilder:
-    """What builds the sampler that the recipe's data ask for."""
-    return partial(scenes_sampler, templates=recipe.templates)
+def data_sampler(
+    modalities: tuple[str, ...],
+    template: int,
+    search: int,
+    seed: int,
+    device: str,
+    calls: int,
+    *,
+    recipe: Recipe,
+    **options: Any,
+) -> Sampler:
+    """The sampler of the recipe's data sets."""
+    from modaltrack.training.augment import Augmentation
+    from modaltrack.training.benchmark_pairs import BenchmarkPairs, open_data
+
+    how = Augmentation().changed(recipe.augment)
+    return BenchmarkPairs(open_data(recipe), template, search, seed, how, **options)
+
+
+def sampler_builder(recipe: Recipe, template_factor: float = 2.0, search_factor: float = 4.0) -> SamplerBuilder:
+    """What builds the sampler that the recipe's data ask for, with crops of these factors."""
+    options: dict[str, Any] = {
+        "templates": recipe.templates,
+        "template_factor": template_factor,
+        "search_factor": search_factor,
+    }
+    if not recipe.data:
+        return partial(scenes_sampler, changes=recipe.augment, **options)
+    names = ("modalities", "input_mix", "data", "data_root", "augment")  # the rest is none of a sampler's business
+    told = Recipe(name="", model="", **{name: getattr(recipe, name) for name in names})
+    return partial(data_sampler, recipe=told, **options)
 
 
 @dataclass(slots=True)
@@ -115,6 +162,8 @@ class BatchSource:
     world: int = 1
     device: str = "cpu"
     build_sampler: SamplerBuilder | None = None  # None = the one for the recipe's data
+    template_factor: float = 2.0
+    search_factor: float = 4.0
 
     def __post_init__(self) -> None:
         parts = self.world * self.recipe.accumulation
@@ -128,7 +177,9 @@ class BatchSource:
         self.shards = self.recipe.batch // self.shard
         self.mix = {m: self.recipe.input_mix.get(m, 0.0) for m in IMAGES} if self.recipe.input_mix else {"rgb": 1.0}
         self.mix = {m: share for m, share in self.mix.items() if share}
-        self.build: SamplerBuilder = self.build_sampler or sampler_builder(self.recipe)
+        self.build: SamplerBuilder = self.build_sampler or sampler_builder(
+            self.recipe, self.template_factor, self.search_factor
+        )
         self.calls = 1 if self.recipe.modalities else len(self.mix)  # draws per shard
         self._sampler: Sampler | None = None
 

@@ -14,8 +14,14 @@ from modaltrack.training.recipe import Recipe
 def fingerprint(recipe: Recipe) -> dict[str, Any]:
     """What the recipe's samples come from: equal fingerprints and equal recipes mean equal samples.
 
-    Scenes: their version and a hash of the code that renders them.
+    Scenes: their version and a hash of the code that renders them. Data sets: by name, the split, the number of
+    sequences and a hash of their names, how many the official list names and the disk lacks, and the weight; which
+    images stand behind them is not looked at.
     """
+    if recipe.data:
+        from modaltrack.training.benchmark_pairs import describe, open_data
+
+        return {data.benchmark.name: describe(data) for data in open_data(recipe)}
     from modaltrack.scenes import VERSION
 
     return {"scenes": VERSION, "code": _code()}
