@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published training step, term by term and gradient by gradient."""
+"""The published training step, term by term and gradient by gradient, through the objective that runs train with."""
 
 import json
 
@@ -9,8 +9,10 @@ import torch
 from tests.models.test_parity import build
 
 from modaltrack.models.authors import our_name
-from modaltrack.training.losses import box_losses
-from modaltrack.training.masking import CLEAN, DISTILLATION, MASKED, distillation_loss
+from modaltrack.training import masking
+from modaltrack.training.data import Batch
+from modaltrack.training.masking import Masked, distillation_loss
+from modaltrack.training.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,7 @@ def sdstrack():
 
 
 @pytest.mark.parametrize("epoch", [1, 25])
-def test_training_step_matches_the_published_one(sdstrack, epoch):
+def test_training_step_matches_the_published_one(sdstrack, epoch, monkeypatch):
     ref, model, _, (template, search) = sdstrack
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(("adapters.", "fusions.", "patch_embed_x.", "norm.")))
@@ -29,16 +31,24 @@ def test_training_step_matches_the_published_one(sdstrack, epoch):
         role: {m: torch.from_numpy(get(f"mask_{role}_{key}")) for m, key in (("rgb", "rgb"), ("thermal", "x"))}
         for role in ("template", "search")
     }
-    rate = float(get("keep_rate"))
-    target = torch.tensor(ref["meta"]["search_box_xywh"])
-    clean, masked, stages = model.masked_pair(template, search, masks, rate)
-    losses = [box_losses(prediction, target) for prediction in (clean, masked)]
+    monkeypatch.setattr(masking, "draw_masks", lambda *_: masks)
+    stages = []
+    compare = masking.distillation_loss
+    monkeypatch.setattr(masking, "distillation_loss", lambda found: (stages.extend(found), compare(found))[1])
+    recipe = Recipe("published", "sdstrack-base", modalities=("thermal",), objective="masked-published", box_at="peak")
+    everywhere = torch.ones(2, dtype=torch.bool)
+    batch = Batch(
+        {}, {}, torch.tensor(ref["meta"]["search_box_xywh"]), torch.ones(2), {"rgb": everywhere, "thermal": everywhere}
+    )
+    terms = Masked(recipe, model)(model, batch, template, search, float(get("keep_rate")))
+    assert terms.keys() == set(Masked.terms)
     for term in ("giou", "l1", "focal"):
-        np.testing.assert_allclose([path[term].item() for path in losses], get(term), rtol=1e-4, err_msg=term)
+        found = [terms[term].item(), terms[f"masked_{term}"].item()]
+        np.testing.assert_allclose(found, get(term), rtol=1e-4, err_msg=term)
     np.testing.assert_allclose([distillation_loss([stage]).item() for stage in stages], get("mse"), rtol=1e-4)
-    total = CLEAN * losses[0]["total"] + MASKED * losses[1]["total"] + DISTILLATION * distillation_loss(stages)
-    assert total.item() == pytest.approx(float(get("total")), rel=1e-5)
-    total.backward()
+    assert terms["distillation"].item() == pytest.approx(get("mse").mean(), rel=1e-4)
+    assert terms["total"].item() == pytest.approx(float(get("total")), rel=1e-5)
+    terms["total"].backward()
     parameters = dict(model.named_parameters())
     names = [our_name("sdstrack", name) for name in json.loads(str(get("grad_names")))]
     norms = [parameters[name].grad.norm().item() for name in names]

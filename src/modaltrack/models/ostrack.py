@@ -28,6 +28,7 @@ class OSTrackConfig:
 
     stem: "patch" (published) or "conv" (ours). elimination_blocks, keep_rate: candidate elimination, () for none.
     head_norm: "batch" (published) or "group" (ours). score_prior: initial score (ours), None for the plain start.
+    drop_key: chance, in training, of a key to be dropped in every attention (of SMSTracker; ours in other methods).
     projection: a linear layer in front of the head, the identity at first, for decoupled training (spec tpf.md 4).
     """
 
@@ -42,6 +43,7 @@ class OSTrackConfig:
     heads: int = 12
     mlp_ratio: float = 4.0
     drop_path: float = 0.1
+    drop_key: float = 0.0
     stem: str = "patch"
     elimination_blocks: tuple[int, ...] = (3, 6, 9)
     keep_rate: float = 0.7
@@ -66,7 +68,9 @@ class OSTrack(nn.Module):
         self.pos_template = nn.Parameter(torch.empty(1, self.num_template, c.dim))
         self.pos_search = nn.Parameter(torch.empty(1, self.num_search, c.dim))
         rates = [c.drop_path * i / max(1, c.depth - 1) for i in range(c.depth)]
-        self.blocks = nn.ModuleList([Block(c.dim, c.heads, c.mlp_ratio, rate) for rate in rates])
+        if not 0 <= c.drop_key < 1:
+            raise ValueError(f"drop_key is {c.drop_key}; expected a chance of at least 0 and below 1.")
+        self.blocks = nn.ModuleList([Block(c.dim, c.heads, c.mlp_ratio, rate, c.drop_key) for rate in rates])
         self.norm = nn.LayerNorm(c.dim, eps=1e-6)
         self.projection = nn.Linear(c.dim, c.dim, bias=False) if c.projection else None
         self.head = CenterHead(c.dim, c.head_channels, c.head_norm, c.score_prior)

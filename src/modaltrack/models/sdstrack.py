@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
 from modaltrack.models.parts.adapter import MLP_SCALE, AdapterPair
 from modaltrack.models.parts.elimination import eliminate, restore
 from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
-from modaltrack.models.parts.vit import STEMS, accumulate, attend, init_linear, scaled, working_room
+from modaltrack.models.parts.vit import STEMS, accumulate, init_linear, scaled, working_room
 from modaltrack.models.prediction import Images, Prediction, Presence
 from modaltrack.models.registry import register
 
@@ -43,6 +43,13 @@ class SDSTrackConfig(OSTrackConfig):
     adapter_init: str = "normal"
     fuse_gate_init: float | None = None
     x_stem_init: str = "fresh"
+
+
+class Stage(NamedTuple):
+    """Fused tokens (2 * B, N, D) behind a fusion block and the search positions (2 * B, n) that are left."""
+
+    tokens: Tensor
+    left: Tensor
 
 
 class SDSTrack(OSTrack):
@@ -95,24 +102,32 @@ class SDSTrack(OSTrack):
         )
 
     def masked_pair(
-        self, template: Images, search: Images, masks: Masks, keep_rate: float | None = None
+        self,
+        template: Images,
+        search: Images,
+        masks: Masks,
+        keep_rate: float | None = None,
+        places: list[tuple[Tensor, Tensor]] | None = None,
     ) -> tuple[Prediction, Prediction, list[tuple[Tensor, Tensor]]]:
         """Clean prediction, masked prediction and (clean, masked) fused tokens (2 * B, N, D) of every fusion block.
 
         masks say which patches are blanked, per role and modality; both sensors have to be there. Blanking happens
         after the patch projection and before the positions are added (spec 2.1); with a convolutional stem (ours) a
-        neighbour may already have seen the patch. Elimination orders the two sets independently, as published.
+        neighbour may already have seen the patch. Elimination orders the two sets independently, as published; places,
+        if given, collects the search positions (2 * B, n) of the clean and of the masked tokens of every fusion block.
         """
         modalities = self._modalities(template, search)
         if len(modalities) != 2:
             raise ValueError(f"Masked pairs need RGB and one other modality; only {modalities[0]} was given.")
         rate = self.config.keep_rate if keep_rate is None else keep_rate
-        fused: tuple[list[Tensor], list[Tensor]] = ([], [])
+        fused: tuple[list[Stage], list[Stage]] = ([], [])
         predictions = []
         for chosen, stages in zip((None, masks), fused):
             tokens = self._tokens(template, search, modalities, chosen)
             predictions.append(self.predict(self.backbone(tokens, rate, modalities, stages)[:, self.num_template :]))
-        return predictions[0], predictions[1], list(zip(*fused))
+        if places is not None:
+            places += [(clean.left, masked.left) for clean, masked in zip(*fused)]
+        return predictions[0], predictions[1], [(clean.tokens, masked.tokens) for clean, masked in zip(*fused)]
 
     def _modalities(self, template: Images, search: Images) -> list[Modality]:
         """RGB and X, RGB alone or X alone, in this order."""
@@ -136,11 +151,11 @@ class SDSTrack(OSTrack):
         return self.predict(self.backbone(tokens, keep_rate, modalities)[:, -self.num_search :])
 
     def backbone(  # type: ignore[override]
-        self, tokens: Tensor, keep_rate: float, modalities: list[Modality], stages: list[Tensor] | None = None
+        self, tokens: Tensor, keep_rate: float, modalities: list[Modality], stages: list[Stage] | None = None
     ) -> Tensor:
         """Stacked tokens (S * B, N, D) -> normalised mean of the streams (B, N, D).
 
-        stages, if given, collects the fused tokens of every fusion block; without it the template's part of the last
+        stages, if given, collects what every fusion block makes; without it the template's part of the last
         fusion is not computed, because nothing reads it, and the result is (B, Nx, D).
         """
         streams, batch = len(modalities), tokens.shape[0] // len(modalities)
@@ -154,7 +169,7 @@ class SDSTrack(OSTrack):
                 search_only = stages is None and i == len(self.blocks) - 1
                 tokens = self._fusion_block(i, tokens, self.num_template if search_only else 0, room)
                 if stages is not None:
-                    stages.append(tokens)
+                    stages.append(Stage(tokens, index))
         split = 0 if search_only else self.num_template
         # unlike OSTrack, the zeros of eliminated positions go through the norm
         tokens = torch.cat([tokens[:, :split], restore(tokens[:, split:], index, self.num_search)], 1)
@@ -188,7 +203,7 @@ class SDSTrack(OSTrack):
         hidden = block.norm1(tokens)
         (q,) = attn.split(F.linear(hidden[:, skip:], attn.qkv.weight[:dim], attn.qkv.bias[:dim]), 1)
         k, v = attn.split(F.linear(hidden, attn.qkv.weight[dim:], attn.qkv.bias[dim:]), 2)
-        attention = attn.merge(attend(q, k.roll(batch, 0), v.roll(batch, 0)))
+        attention = attn.merge(attn.attend(q, k.roll(batch, 0), v.roll(batch, 0)))
         change = attention + pair.space(attention)
         tokens = tokens[:, skip:] + scaled(scaled(change, pair.attention_gate), self._pair_scale(i, batch, tokens))
         hidden = block.norm2(tokens)

@@ -16,15 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from modaltrack.frame import Modality
-from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
+from modaltrack.models.ostrack import TINY, OSTrackConfig
 from modaltrack.models.parts.concat_state_space import ConcatStateSpace
 from modaltrack.models.parts.cross_state_space import CrossStateSpace
-from modaltrack.models.parts.drop_key import attend_dropping_keys
-from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
 from modaltrack.models.parts.score_mask import ScoreMaskFusion
 from modaltrack.models.parts.vit import accumulate, init_linear, scaled, working_room
-from modaltrack.models.prediction import Images, Prediction, Presence
+from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
+from modaltrack.models.two_sensors import TwoSensorTracker
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,11 @@ class Interaction(nn.Module):
         self.concat = ConcatStateSpace(dim, states)
 
 
-class SMSTracker(OSTrack):
-    """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
+class SMSTracker(TwoSensorTracker):
+    """Two streams and a mixed path between them.
 
     The mixed path is kept for the search tokens only: nothing but the head reads it, so the template's part of it, and
-    of the last interaction, would change no number. Missing modalities are ours, see ``missing_policy``.
+    of the last interaction, would change no number.
     """
 
     missing_policy = "A sample with one sensor runs that stream alone, without mixed path and interactions."
@@ -95,18 +94,6 @@ class SMSTracker(OSTrack):
         """Interaction j with its type."""
         return cast(Interaction, self.interactions[j])
 
-    def forward(  # type: ignore[override]
-        self, template: Images, search: Images, present: Presence | None = None
-    ) -> Prediction:
-        """Normalised images per modality -> Prediction.
-
-        present: per modality which samples have it, (B,) bool; a key missing in an image mapping counts as missing for
-        the whole batch. A sample without any sensor gets a meaningless prediction; a batch without any is an error.
-        """
-        c = self.config
-        modalities = rgb_and_other(template, search, c.modalities, c.template_size, c.search_size)
-        return run_by_presence(self._run, template, search, modalities, present)
-
     def _run(self, template: Images, search: Images, modalities: list[Modality]) -> Prediction:
         z, x = (
             torch.cat([cast(Mapping[Modality, Tensor], images)[m] for m in modalities]) for images in (template, search)
@@ -133,14 +120,9 @@ class SMSTracker(OSTrack):
         return self.norm(rgb + scaled(mixed, self.mixed_gate) + x)
 
     def _stream_block(self, i: int, tokens: Tensor, room: Tensor | None) -> Tensor:
-        """Block i in both streams at once: a plain one, except that in training keys are dropped."""
-        block, rate = self.block(i), self.config.drop_key
-        hidden = block.norm1(tokens)
-        if self.training and rate:
-            q, k, v = block.attn.split(block.attn.qkv(hidden), 3)
-            attention = block.attn.merge(attend_dropping_keys(q, k, v, rate))
-        else:
-            attention = block.attn(hidden, room)[0]
+        """Block i in both streams at once."""
+        block = self.block(i)
+        attention = block.attn(block.norm1(tokens), room)[0]
         tokens = tokens + scaled(attention, block.keep_scale(tokens))
         return accumulate(tokens, scaled(block.mlp(block.norm2(tokens), room), block.keep_scale(tokens)))
 

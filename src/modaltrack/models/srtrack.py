@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from modaltrack.frame import Modality
-from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
+from modaltrack.models.ostrack import TINY, OSTrackConfig
 from modaltrack.models.parts.lora import LoraLinear
-from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
 from modaltrack.models.parts.vit import STEMS, Block, accumulate, init_linear, scaled, working_room
-from modaltrack.models.prediction import Images, Prediction, Presence
+from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
+from modaltrack.models.two_sensors import TwoSensorTracker
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
 class CrossBlock(Block):
     """One of the blocks in which the tokens of both sensors meet; gate_init: see ``fuse_gate_init``."""
 
-    def __init__(self, dim: int, heads: int, mlp_ratio: float, drop_path: float, gate_init: float | None) -> None:
-        super().__init__(dim, heads, mlp_ratio, drop_path)
+    def __init__(
+        self, dim: int, heads: int, mlp_ratio: float, drop_path: float, drop_key: float, gate_init: float | None
+    ) -> None:
+        super().__init__(dim, heads, mlp_ratio, drop_path, drop_key)
         self.attention_gate = None if gate_init is None else nn.Parameter(torch.full((dim,), gate_init))
         self.mlp_gate = None if gate_init is None else nn.Parameter(torch.full((dim,), gate_init))
 
 
-class SRTrack(OSTrack):
-    """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
-
-    The RGB branch carries the names of an OSTrack, X's branch the same with ``_x``. Missing modalities are ours, see
-    ``missing_policy``.
-    """
+class SRTrack(TwoSensorTracker):
+    """Two branches that meet in fusion blocks: RGB's has the names of an OSTrack, X's the same with ``_x``."""
 
     missing_policy = (
         "A sample with one sensor runs that sensor's branch alone; the fusion blocks see its tokens only, "
@@ -82,10 +80,13 @@ class SRTrack(OSTrack):
             raise ValueError(f"fusion_blocks names the blocks {strange}; the model has the blocks 0 to {c.depth - 1}.")
         rates = [self.block(i).drop_path for i in range(c.depth)]
         self.patch_embed_x = STEMS[c.stem](c.dim, c.stride)
-        self.blocks_x = nn.ModuleList([Block(c.dim, c.heads, c.mlp_ratio, rate) for rate in rates])
+        self.blocks_x = nn.ModuleList([Block(c.dim, c.heads, c.mlp_ratio, rate, c.drop_key) for rate in rates])
         self.norm_x = nn.LayerNorm(c.dim, eps=1e-6)
         self.cross_blocks = nn.ModuleList(
-            [CrossBlock(c.dim, c.heads, c.mlp_ratio, rates[i], c.fuse_gate_init) for i in sorted(c.fusion_blocks)]
+            [
+                CrossBlock(c.dim, c.heads, c.mlp_ratio, rates[i], c.drop_key, c.fuse_gate_init)
+                for i in sorted(c.fusion_blocks)
+            ]
         )
         if c.temporal_positions:
             self.temporal_template = nn.Parameter(torch.zeros(1, 1, c.dim))
@@ -108,18 +109,6 @@ class SRTrack(OSTrack):
         if kind == "blocks" and block in stages:
             found.append(f"cross_blocks.{stages.index(block)}.{tensor}")
         return found
-
-    def forward(  # type: ignore[override]
-        self, template: Images, search: Images, present: Presence | None = None
-    ) -> Prediction:
-        """Normalised images per modality -> Prediction.
-
-        present: per modality which samples have it, (B,) bool; a key missing in an image mapping counts as missing for
-        the whole batch. A sample without any sensor gets a meaningless prediction; a batch without any is an error.
-        """
-        c = self.config
-        modalities = rgb_and_other(template, search, c.modalities, c.template_size, c.search_size)
-        return run_by_presence(self._run, template, search, modalities, present)
 
     def _run(self, template: Images, search: Images, modalities: list[Modality]) -> Prediction:
         stems = [self.patch_embed if m is Modality.RGB else self.patch_embed_x for m in modalities]

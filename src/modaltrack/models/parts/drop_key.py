@@ -7,19 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modaltrack.models.parts.vit import attend
-
 
 def attend_dropping_keys(q: Tensor, k: Tensor, v: Tensor, rate: float, dropout: float = 0.0) -> Tensor:
     """Attention of (B, H, N, d) heads in which each (query, head) loses each key with probability ``rate``.
 
     The mask has the full shape (B, H, N, M) and nothing is rescaled (spec smstracker.md 1.6). A dropped logit becomes
     the smallest finite float32 number: -1e12, as published, is out of range in fp16, and a row that lost all of its
-    keys attends evenly instead of becoming NaN. dropout: ordinary dropout of the attention weights. For training only;
-    with both rates 0 it is the plain attention.
+    keys attends evenly instead of becoming NaN. dropout: ordinary dropout of the attention weights. For training only.
     """
-    if rate == 0 and dropout == 0:
-        return attend(q, k, v)
     logits = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).float()  # (B, H, N, M)
     if rate:
         dropped = torch.rand_like(logits) < rate

@@ -53,7 +53,7 @@ class ScoreMaskFusion(nn.Module):
         q, k, v = self.attn.split(linear_into(self.attn.qkv, tokens, room), 3)
         if self.merge == "max":
             q = q[:, :, -keep:]  # the published merge mixes places: there other rows matter, too
-        if self.training:
+        if self.training and (self.drop_key or self.dropout):
             answers = self.attn.merge(attend_dropping_keys(q, k, v, self.drop_key, self.dropout))
             answers = F.dropout(answers, self.dropout)
         else:

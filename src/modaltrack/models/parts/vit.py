@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modaltrack.models.parts.drop_key import attend_dropping_keys
+
 
 class PatchStem(nn.Module):
     """Published stem: one convolution whose kernel is the patch; images (B, 3, h, w) -> tokens (B, N, D), row-major."""
@@ -93,11 +95,14 @@ def linear_into(layer: nn.Linear, x: Tensor, room: Tensor | None) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose projections can also be used one by one: fusion and elimination need the parts."""
+    """Multi-head attention whose projections can also be used one by one: fusion and elimination need the parts.
 
-    def __init__(self, dim: int, heads: int) -> None:
+    drop_key: chance of a key to be dropped in training.
+    """
+
+    def __init__(self, dim: int, heads: int, drop_key: float = 0.0) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.drop_key = heads, drop_key
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
@@ -106,6 +111,12 @@ class Attention(nn.Module):
         b, n, width = rows.shape
         return rows.view(b, n, count, self.heads, width // (count * self.heads)).permute(2, 0, 3, 1, 4).unbind(0)
 
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(B, H, N, d) each -> (B, H, N, d), with some keys dropped in training."""
+        if self.training and self.drop_key:
+            return attend_dropping_keys(q, k, v, self.drop_key)
+        return attend(q, k, v)
+
     def merge(self, heads: Tensor) -> Tensor:
         """(B, H, N, d) -> (B, N, D) through the output projection."""
         return self.proj(heads.transpose(1, 2).flatten(2))
@@ -113,7 +124,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, room: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens (B, N, D) -> output (B, N, D) and the queries and keys (B, H, N, d), which elimination reads."""
         q, k, v = self.split(linear_into(self.qkv, x, room), 3)
-        return self.merge(attend(q, k, v)), q, k
+        return self.merge(self.attend(q, k, v)), q, k
 
 
 class Mlp(nn.Module):
@@ -132,10 +143,10 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """The parts of a pre-norm transformer block; each method writes down how it walks through them."""
 
-    def __init__(self, dim: int, heads: int, mlp_ratio: float, drop_path: float) -> None:
+    def __init__(self, dim: int, heads: int, mlp_ratio: float, drop_path: float, drop_key: float = 0.0) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = Attention(dim, heads)
+        self.attn = Attention(dim, heads, drop_key)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = drop_path
