@@ -11,6 +11,16 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors only suffer from threads
 
 
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real clips; the test is skipped where it is absent."""
+    named = os.environ.get("MODALTRACK_SHARED")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip("no real clips here: set MODALTRACK_SHARED to the folder that holds data/")
+    return folder / "data"
+
+
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file of a very small SDSTrack that was never trained."""

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Little videos and folders made on the spot, and the real clips where this machine has them."""
+"""Little videos and folders made on the spot."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,16 +14,6 @@ import numpy as np
 import pytest
 
 HEIGHT, WIDTH = 32, 48
-
-
-@pytest.fixture
-def shared() -> Path:
-    """The folder of real clips; the test is skipped where it is absent."""
-    named = os.environ.get("MODALTRACK_SHARED")
-    folder = Path(named) if named else Path(__file__).parents[3] / "shared"
-    if not (folder / "data").is_dir():
-        pytest.skip("no real clips here: set MODALTRACK_SHARED to the folder that holds data/")
-    return folder / "data"
 
 
 @pytest.fixture
