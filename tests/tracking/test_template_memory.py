@@ -102,6 +102,14 @@ def test_p1_takes_the_latest_reliable_frame():
     assert seen == [0] * 4 + [4] * 5 + [8]
 
 
+def test_the_settings_of_sibling_works():
+    """STTrack's and SUTrack's numbers (spec tpf.md 5): the nearest of the reliable at every check."""
+    seen, _, _ = second_templates(SCORES, rule="P1", interval=5, threshold=0.65)
+    assert seen == [0] * 4 + [4] * 5 + [9]
+    seen, _, _ = second_templates(SCORES * 3, rule="P1", interval=25, threshold=0.7)
+    assert seen == [0] * 24 + [24] * 6
+
+
 @pytest.mark.parametrize("rule", ["P1", "P2", "none"])
 def test_an_empty_pool_changes_nothing(rule):
     seen, state, model = second_templates([0.5] * 20, rule=rule)

@@ -8,12 +8,16 @@ from dataclasses import replace
 import pytest
 import torch
 from fusion_samples import SMALL, TPF, samples
+from toy import BuildSampler
 
 from modaltrack import models
+from modaltrack.training.checkpoint import load_checkpoint
 from modaltrack.training.decoupling import frozen_scores, tokens_inside, uniformity
+from modaltrack.training.loop import train
 from modaltrack.training.objective import Tracking, batch_losses, build_objective
 from modaltrack.training.optim import build_optimizer, set_training_mode
 from modaltrack.training.recipe import Group, Recipe
+from modaltrack.training.start import export
 from modaltrack.vision import normalise
 
 RECIPE = Recipe(
@@ -123,6 +127,28 @@ def test_what_is_shipped_is_what_was_trained(tmp_path):
         assert torch.equal(ours.score_map, theirs.score_map)
         again.projection.weight.copy_(torch.eye(32))
         assert not torch.allclose(again(*images).offset_map, ours.offset_map, atol=1e-4)
+
+
+@pytest.mark.parametrize("stage", ["experts", "decoupled"])
+def test_a_resumed_run_is_an_unbroken_one(stage, tmp_path):
+    """P_n is part of what a run keeps, and the shipped weights are the averaged ones with their P_r."""
+    recipe = replace(RECIPE, steps=3, save_every=1, log_every=1, warmup=1, ema=0.5, schedule="constant")
+    if stage == "experts":
+        recipe = replace(recipe, objective=stage, trainable=(Group("adapter"),), model_options=TPF)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(recipe, whole, "cpu", make_sampler=BuildSampler())
+    train(recipe, broken, "cpu", steps=2, make_sampler=BuildSampler())
+    card = train(recipe, broken, "cpu", "must", make_sampler=BuildSampler())
+    assert card["totals"]["restarts"] == 1
+    a, b = (load_checkpoint(folder / "checkpoint.safetensors").tensors for folder in (whole, broken))
+    assert set(a) == set(b)
+    assert any(name.startswith("extra.") for name in a) == (stage == "decoupled")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    shipped = models.load_model(export(whole), device="cpu")
+    if stage == "decoupled":
+        wanted = a["average.projection.weight"]
+        assert not torch.equal(wanted, torch.eye(32))
+        torch.testing.assert_close(shipped.projection.weight, wanted, rtol=1e-3, atol=1e-4)  # stored as fp16
 
 
 def test_batch_norms_of_the_head_do_not_see_the_irrelevant_part():

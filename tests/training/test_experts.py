@@ -109,6 +109,7 @@ def test_a_network_of_the_user(tmp_path):
     y = 0.25 * rgb.mean(1, keepdim=True) + 0.75 * other.mean(1, keepdim=True)
     assert torch.allclose(experts[1](rgb, other), recolour(y, rgb))  # brightness gets RGB's colour; nothing drops
     assert not any(p.requires_grad for p in experts[1].fuse.parameters())
+    assert not experts[1](rgb.clone().requires_grad_(), other).requires_grad  # and no gradient passes through
     assert experts[2](rgb, other).max() == 1
     for name, told in (("wrong", "answered with"), ("broken", "not finite")):
         with pytest.raises(ValueError, match=told):
@@ -258,7 +259,7 @@ def test_samples_that_lack_a_sensor_do_not_count():
         assert float(value.detach()) == pytest.approx(float(found[name].detach()), rel=1e-4), name
     nobody = samples(present={"rgb": torch.zeros(4).bool(), "thermal": torch.ones(4).bool()})
     nothing = loss_of(model, objective, batch=nobody)["total"]
-    assert float(nothing) == 0
+    assert float(nothing.detach()) == 0
     nothing.backward()  # a batch without pairs is a step without a gradient, not an error
 
 

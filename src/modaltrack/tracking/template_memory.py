@@ -7,6 +7,9 @@ most reliable frame closest to the current one), inferred in spec tpf.md 5; thei
 * P2, the most reliable of the nearest: every ``interval`` frames the best-scoring of the last ``pool`` frames.
 * P1, the nearest of the reliable: every ``interval`` frames the latest that scored at least ``threshold``.
 
+Sibling works' numbers: AINet's and CAFormer's unused code has P2 with 5, 10 and 0.65 (our defaults), STTrack on RGB-T
+P1 with an interval of 5 and 0.65, SUTrack P1 with 25 and 0.70.
+
 Only one candidate has to be kept for each target, since it is known beforehand which frames a check will look at.
 """
 
