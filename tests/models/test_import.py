@@ -6,8 +6,12 @@ import re
 
 import pytest
 import torch
+from tests.models.test_smstracker import names as smstracker_names
+from tests.models.test_srtrack import authors_shapes
+from tests.reference.fill import reference
 
 from modaltrack import cli, models
+from modaltrack.models import ainet, srtrack
 from modaltrack.models.authors import our_name
 from modaltrack.models.importing import import_checkpoint
 
@@ -81,6 +85,56 @@ def test_their_names_to_ours_and_back(tmp_path, method):
     assert again.card["name"] == "ours"
 
 
+NARROW = {"dim": 32, "heads": 2, "head_channels": 16}  # what no tensor's name depends on
+ROUND_TRIPS = [
+    ("ostrack", "", {}),
+    ("sdstrack", "", {}),
+    *(("srtrack", name, settings) for name, settings in srtrack.VARIANTS.items()),
+    *(("smstracker", f"n={n}", {"interactions": n}) for n in (1, 2, 3, 4, 6)),
+    *(("ainet", name, settings) for name, settings in ainet.VARIANTS.items()),
+]
+
+
+def published_names(method, variant, settings):
+    """The names in the authors' file of a variant, those without effect among them."""
+    if method == "srtrack":
+        return list(authors_shapes(variant))
+    if method == "smstracker":
+        return [name for name, _ in smstracker_names(settings["interactions"])]
+    return [name for name, _ in reference(method)["names"]]
+
+
+@pytest.mark.filterwarnings("ignore:Four interactions", "ignore:Each layer's map")
+@pytest.mark.parametrize(("method", "variant", "settings"), ROUND_TRIPS, ids=[f"{m}{v}" for m, v, _ in ROUND_TRIPS])
+def test_every_method_and_variant_there_and_back(tmp_path, capsys, monkeypatch, method, variant, settings):
+    """A checkpoint with the published names, narrow: recognised, imported whole, loaded, and the same maps come out."""
+    torch.manual_seed(0)
+    model = models.create(f"{method}-base", **NARROW, **settings).eval()
+    recognise = models.authors.VARIANTS.get(method, lambda state: {})
+    monkeypatch.setitem(models.authors.VARIANTS, method, lambda state: recognise(state) | NARROW)
+    own, state = model.state_dict(), {}
+    for name in published_names(method, variant, settings):
+        ours = our_name(method, name)
+        state[name] = own[ours] if ours in own else torch.zeros(1)
+    assert {our_name(method, name) for name in state} >= set(own)
+    file, out = str(tmp_path / "theirs.pth.tar"), str(tmp_path / "ours.safetensors")
+    words = ["models", "import", file, "--method", method, "--out", out]
+    torch.save({"net": state, "epoch": 15}, file)
+    assert cli.main(words) == 0, capsys.readouterr().err
+    again = models.load_model(out, device="cpu")
+    assert again.config == model.config
+    with torch.inference_mode():
+        before, after = model(*images(model)), again(*images(again))
+    for name in ("score_map", "size_map", "offset_map", "boxes"):
+        assert torch.equal(getattr(before, name), getattr(after, name))
+
+    gone = next(name for name in state if name.endswith("norm1.weight"))
+    torch.save({"net": {name: tensor for name, tensor in state.items() if name != gone}}, file)
+    assert cli.main([*words[:-1], str(tmp_path / "partial.safetensors")]) == 1
+    assert f"1 missing: {our_name(method, gone)}" in capsys.readouterr().err
+    assert not (tmp_path / "partial.safetensors").exists()
+
+
 def test_modalities_name_and_half(tmp_path, capsys, plain_sdstrack):
     checkpoint(tmp_path / "a.pth", "sdstrack")
     words = ["models", "import", str(tmp_path / "a.pth"), "--method", "sdstrack", "--size", "tiny", "--half"]
@@ -146,6 +200,7 @@ def test_wrong_method_and_wrong_words(tmp_path, capsys):
     for words, what in (
         ([file, "--method", "sdstrack", "--size", "tiny", "--out", out], "does not fit sdstrack-tiny"),
         ([file, "--method", "ostrak", "--out", out], "did you mean ostrack"),
+        ([file, "--method", "tpf", "--out", out], "authors of tpf have published no weights"),
         ([file, "--method", "ostrack", "--size", "huge", "--out", out], "ostrack-"),
         ([file, "--method", "ostrack", "--out", str(tmp_path / "b.pth")], ".safetensors"),
         ([file, "--method", "ostrack", "--size", "tiny", "--out", out, "--modality", "sonar"], "sonar"),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from modaltrack.models.copies import spread
-from modaltrack.models.registry import create, unknown_name
+from modaltrack.models.registry import METHODS, create, unknown_name
 
 # What the authors' files hold and their forward passes never read.
 UNUSED = {
@@ -75,6 +75,16 @@ _SIGMA = (  # the authors' 1, rgb and nothing are RGB; 2, e and modalx are the o
 )
 
 
+def image_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Sizes of template and search crops, of which every patch of 16 x 16 pixels has a position."""
+    tables = {"template_size": "backbone.pos_embed_z", "search_size": "backbone.pos_embed_x"}
+    return {
+        size: 16 * math.isqrt(tensors[name].shape[1])
+        for size, name in tables.items()
+        if name in tensors and tensors[name].ndim == 3
+    }
+
+
 def smstracker_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Interactions and image sizes of an SMSTracker; ValueError for development versions (spec smstracker.md 2.3)."""
     strange = {
@@ -92,16 +102,13 @@ def smstracker_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
             "something else; use weights of the published model."
         )
     numbers = [re.match(r"backbone\.cross_mamba\.(\d+)\.", name) for name in tensors]
-    settings: dict[str, Any] = {"interactions": max((int(n[1]) for n in numbers if n), default=0) + 1}
+    settings = image_sizes(tensors) | {"interactions": max((int(n[1]) for n in numbers if n), default=0) + 1}
     if settings["interactions"] == 4:
         warnings.warn(
             "Four interactions are read as behind blocks 3, 6, 9 and 12, as published; a development version of "
             "SMSTracker has the same tensors, uses three of them and would give other numbers.",
             stacklevel=3,
         )
-    for role, name in (("template", "backbone.pos_embed_z"), ("search", "backbone.pos_embed_x")):
-        if name in tensors:
-            settings[f"{role}_size"] = 16 * math.isqrt(tensors[name].shape[1])
     return settings
 
 
@@ -121,10 +128,7 @@ _TWO_BRANCHES = (  # the second branch is called event whatever its sensor is
 
 def srtrack_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Image sizes, temporal positions (of DropMAE, which searches in a larger crop) and low ranks of an SRTrack."""
-    settings: dict[str, Any] = {}
-    for role, name in (("template", "backbone.pos_embed_z"), ("search", "backbone.pos_embed_x")):
-        if name in tensors and tensors[name].ndim == 3:
-            settings[f"{role}_size"] = 16 * math.isqrt(tensors[name].shape[1])
+    settings = image_sizes(tensors)
     if "backbone.temporal_pos_embed_z" in tensors:
         settings |= {"temporal_positions": True, "search_factor": 5.0}
     ranks = [tensors.get(f"backbone.blocks_rgb.0.attn.{layer}.lora_A") for layer in ("qkv", "proj")]
@@ -171,10 +175,7 @@ _PROGRESSIVE = (  # b and s are the backward and the dynamic order
 
 def ainet_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Image sizes and fused layers of an AINet; a warning where the tensors leave open what the authors computed."""
-    settings: dict[str, Any] = {}
-    for role, name in (("template", "backbone.pos_embed_z"), ("search", "backbone.pos_embed_x")):
-        if name in tensors and tensors[name].ndim == 3:
-            settings[f"{role}_size"] = 16 * math.isqrt(tensors[name].shape[1])
+    settings = image_sizes(tensors)
     if settings.get("template_size", 128) != 128:
         warnings.warn(
             "Each layer's map is fused without all of its template tokens; the authors' code cuts 64 whatever the "
@@ -257,6 +258,8 @@ def from_authors(
     report, if any tensor is missing, left over or of another shape, unless ``allow_partial``: then the model keeps its
     fresh values there. Tensors known to be without effect are accepted and named in ``Coverage.unused``.
     """
+    if method not in KEY_MAPS and method in METHODS:
+        raise ValueError(f"The authors of {method} have published no weights; there is nothing to read for it.")
     if method not in KEY_MAPS:
         raise unknown_name(method, sorted(KEY_MAPS))
     if "net" in state_dict and isinstance(state_dict["net"], Mapping):
