@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modaltrack.models.parts.cores import on_cores
+from modaltrack.models.parts.cores import on_cores, scripted
 from modaltrack.models.parts.selective_scan import selective_scan
 
 STATES, WINDOW = 16, 4  # Mamba's sizes, which every method here keeps
@@ -74,23 +74,27 @@ class Branch(nn.Module):
 
 
 def _window_on_cpu(x: Tensor, taps: Tensor, bias: Tensor, out: Tensor) -> Tensor:
-    """The convolution and SiLU in pieces that stay in the cache; taps (WINDOW, I), the token's own one last."""
+    """The convolution and SiLU on all cores; taps (WINDOW, I), the token's own one last."""
+    cores = torch.get_num_threads()
+    ends = [k * x.shape[1] // cores for k in range(cores + 1)]
     length = max(1, _PIECE // x.shape[2])
-
-    def work(first: int, last: int) -> None:
-        for sequence, into in zip(x, out):
-            for start in range(first, last, length):
-                stop = min(start + length, last)
-                piece = torch.addcmul(bias, sequence[start:stop], taps[-1], out=into[start:stop])
-                for back in range(1, WINDOW):
-                    begin = max(start, back)  # before the first token there is nothing
-                    if begin < stop:
-                        into[begin:stop].addcmul_(sequence[begin - back : stop - back], taps[-1 - back])
-                F.silu(piece, inplace=True)
-
-    ends = [k * x.shape[1] // torch.get_num_threads() for k in range(torch.get_num_threads() + 1)]
-    on_cores([partial(work, *pair) for pair in pairwise(ends)])
+    on_cores([partial(scripted(_window_between), x, taps, bias, out, *pair, length) for pair in pairwise(ends)])
     return out
+
+
+def _window_between(x: Tensor, taps: Tensor, bias: Tensor, out: Tensor, first: int, last: int, length: int) -> None:
+    """Tokens ``first`` to ``last`` of x (B, L, I) in pieces of ``length`` that stay in the cache, into ``out``."""
+    taken = taps.shape[0]
+    for b in range(x.shape[0]):
+        for start in range(first, last, length):
+            stop = min(start + length, last)
+            piece = out[b, start:stop]
+            torch.addcmul(bias, x[b, start:stop], taps[taken - 1], out=piece)
+            for back in range(1, taken):
+                begin = max(start, back)  # before the first token there is nothing
+                if begin < stop:
+                    out[b, begin:stop].addcmul_(x[b, begin - back : stop - back], taps[taken - 1 - back])
+            F.silu(piece, inplace=True)
 
 
 def scan_branches(branches: Sequence[Branch], ordered: Tensor) -> Tensor:
