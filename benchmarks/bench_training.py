@@ -2,9 +2,12 @@
 """Training speed on this machine: which of {fp32, bf16} x {threads} x {rendering processes} is fastest.
 
     python benchmarks/bench_training.py ostrack-tiny-scenes --batch 64 --threads 1 2 --workers 0 1 --steps 8
+    python benchmarks/bench_training.py srtrack-tiny-scenes --threads 1 --workers 0 --set significance=ranked
 
 Prints samples per second over whole steps after the first ones (rendering of the first batch builds the cast of the
-scenes, which is reported apart), with the split of the trainer's time. Each setting runs in a process of its own.
+scenes, which is reported apart), with the split of the trainer's time; where significance-regularised tuning is on,
+the processor time that it adds, as a share of the step without it and without rendering. Each setting runs in a
+process of its own; the steps are those of the training loop.
 """
 
 from __future__ import annotations
@@ -15,7 +18,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modaltrack.training.recipe import Recipe
 
 
 def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int) -> dict[str, object]:
@@ -24,66 +32,83 @@ def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int)
 
     from modaltrack.training import get_recipe
     from modaltrack.training.data import BatchSource
-    from modaltrack.training.objective import batch_losses
-    from modaltrack.training.optim import Average, build_optimizer, set_training_mode
+    from modaltrack.training.distributed import Ranks
     from modaltrack.training.prefetch import Prefetcher
     from modaltrack.training.record import hardware
     from modaltrack.training.start import build_model
+    from modaltrack.training.step import PHASES, Stepper
 
     torch.set_num_threads(threads)
     recipe = replace(get_recipe(arguments.recipe), batch=arguments.batch, amp=amp, workers=workers)
+    recipe = replace(recipe, **dict(change(recipe, text) for text in arguments.set))
     device = torch.device(arguments.device)
     model = build_model(recipe).to(device)
-    optimizer = build_optimizer(model, recipe)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    average = Average(model, recipe.ema)
-    config = model.config
+    config: Any = model.config
     place = str(device) if device.type == "cuda" and not workers else "cpu"
-    source = BatchSource(recipe, config.template_size, config.search_size, device=place)  # type: ignore[arg-type]
+    source = BatchSource(recipe, config.template_size, config.search_size, device=place)
+    stepper = Stepper(recipe, model, device, Ranks())
+    stepper.synchronise = device.type == "cuda"  # else the time of a phase is that of starting its work
+    stepper.begin(None)
+    spent = dict.fromkeys(("step", "blend", "move"), 0.0)
+
+    def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*given: Any) -> Any:
+            before = time.process_time()
+            try:
+                return call(*given)
+            finally:
+                spent[name] += time.process_time() - before
+
+        return run
+
+    stepper.optimizer.step = timed("move", stepper.optimizer.step)  # type: ignore[method-assign]
+    if stepper.blend is not None:
+        stepper.blend.step = timed("blend", stepper.blend.step)  # type: ignore[method-assign]
+    take = timed("step", stepper)
     warm, last = 2, 2 + arguments.steps
-    split = dict.fromkeys(("data", "forward", "backward", "optimiser"), 0.0)
     began = clock = time.perf_counter()
     first = 0.0
-
-    def lap(name: str) -> None:
-        nonlocal clock
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        split[name] += now - clock
-        clock = now
-
     with Prefetcher(source, 0, last, workers) as prefetcher:
         for step, parts in enumerate(prefetcher):
             if step == 0:
                 first = time.perf_counter() - began
-            lap("data")
-            set_training_mode(model, recipe)
-            optimizer.zero_grad(set_to_none=True)
-            loss = batch_losses(model, recipe, parts[0], device)[0]
-            lap("forward")
-            loss.backward()
-            lap("backward")
-            torch.nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], recipe.clip)
-            optimizer.step()
-            average.update(step)
-            lap("optimiser")
-            if step == warm - 1:
-                split = dict.fromkeys(split, 0.0)
-                began = time.perf_counter()
-    spent = time.perf_counter() - began
-    return {
+            if step == warm:
+                stepper.seconds = dict.fromkeys(PHASES, 0.0)
+                spent.update(dict.fromkeys(spent, 0.0))
+                began = clock
+            stepper.lap("data", clock)
+            take(parts, step, 0.0)
+            clock = time.perf_counter()
+    wall = time.perf_counter() - began
+    found: dict[str, object] = {
         "recipe": recipe.name,
+        "set": arguments.set,
         "batch": recipe.batch,
         "amp": amp,
         "threads": threads,
         "workers": workers,
-        "samples_per_s": round(arguments.steps * recipe.batch / spent, 2),
-        "ms_per_sample": {k: round(1e3 * v / arguments.steps / recipe.batch, 3) for k, v in split.items()},
+        "samples_per_s": round(arguments.steps * recipe.batch / wall, 2),
+        "ms_per_sample": {k: round(1e3 * v / arguments.steps / recipe.batch, 3) for k, v in stepper.seconds.items()},
         "first_batch_s": round(first, 2),
         "hardware": hardware(device),
         "torch": torch.__version__,
     }
+    if stepper.blend is not None:
+        added = spent["blend"] - spent["move"]
+        found["significance_share"] = round(added / (spent["step"] - added), 4)
+        found["significance_cpu_ms_per_step"] = round(1e3 * added / arguments.steps, 1)
+    return found
+
+
+def change(recipe: Recipe, text: str) -> tuple[str, Any]:
+    """``FIELD=VALUE`` as a field of the recipe and its new value; VALUE is JSON, or a text."""
+    name, _, value = text.partition("=")
+    try:
+        new = json.loads(value)
+    except json.JSONDecodeError:
+        new = value
+    old = getattr(recipe, name)
+    return name, {**old, **new} if isinstance(old, dict) else new
 
 
 def main() -> None:
@@ -96,6 +121,7 @@ def main() -> None:
     parser.add_argument("--amp", nargs="+", default=["none", "bf16"])
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="other values of the recipe")
     parser.add_argument("--one", action="store_true", help="measure the single setting in this process")
     arguments = parser.parse_args()
     if arguments.one:
@@ -106,7 +132,17 @@ def main() -> None:
         for threads in arguments.threads:
             for amp in arguments.amp:
                 chosen = ["--threads", str(threads), "--amp", amp, "--workers", str(workers)]
-                command = [sys.executable, __file__, *common, *chosen, "--device", arguments.device, "--one"]
+                command = [
+                    sys.executable,
+                    __file__,
+                    *common,
+                    *chosen,
+                    "--device",
+                    arguments.device,
+                    "--one",
+                    "--set",
+                    *arguments.set,
+                ]
                 subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Groups, schedule and running average."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import RECIPE, Toy
 
-from modaltrack.training.optim import Average, build_optimizer, progress, rate, set_training_mode
+from modaltrack.training.optim import Average, build_optimizer, epoch, keep_rate, progress, rate, set_training_mode
 from modaltrack.training.recipe import Group
 
 
@@ -82,3 +83,48 @@ def test_frozen_batch_norms_stay_in_evaluation_mode() -> None:
     build_optimizer(model, recipe)
     set_training_mode(model, recipe)
     assert not model.norm.training
+
+
+# spec sdstrack.md 2.4: epoch -> keep rate, and search tokens that are left after each of three eliminations of 256
+ELIMINATION = {
+    1: (1.0, (256, 256, 256)), 3: (1.0, (256, 256, 256)), 4: (1.0, (256, 256, 256)), 5: (0.997, (256, 256, 256)),
+    6: (0.989, (254, 252, 250)), 8: (0.956, (245, 235, 225)), 10: (0.907, (233, 212, 193)),
+    12: (0.850, (218, 186, 159)), 14: (0.793, (203, 161, 128)), 15: (0.767, (197, 152, 117)),
+    16: (0.744, (191, 143, 107)), 18: (0.711, (183, 131, 94)), 20: (0.700, (180, 126, 89)), 40: (0.7, (180, 126, 89)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", ELIMINATION)
+def test_elimination_follows_the_published_table(number: int) -> None:
+    recipe = replace(RECIPE, batch=64, epoch_samples=60_000, elimination_epochs=(4, 20))
+    middle = int((number - 0.5) * 60_000 / 64)
+    assert epoch(recipe, middle) == number
+    found = keep_rate(recipe, middle, 0.7)
+    expected, counts = ELIMINATION[number]
+    assert found == pytest.approx(expected, abs=6e-4)
+    left = 256
+    for count in counts:
+        left = math.ceil(found * left)
+        assert left == count
+
+
+def test_elimination_without_a_schedule_is_the_models_own() -> None:
+    assert keep_rate(RECIPE, 0, 0.7) is None
+
+
+def test_the_rate_drops_to_a_tenth_by_epochs() -> None:
+    recipe = replace(RECIPE, batch=10, epoch_samples=100, warmup=0, schedule="step", drop_epoch=2)
+    assert [epoch(recipe, step) for step in (0, 9, 10, 19, 20)] == [1, 1, 2, 2, 3]
+    assert [rate(recipe, step, 0) for step in (0, 19, 20, 40)] == pytest.approx([1, 1, 0.1, 0.01])
+
+
+def test_an_objectives_own_module_learns_at_the_full_rate_beside_the_models_groups() -> None:
+    extra = torch.nn.Linear(2, 3)
+    recipe = replace(RECIPE, trainable=(Group("head", 0.1),))
+    groups = build_optimizer(Toy(), recipe, extra).param_groups
+    found = {name: (g["lr_scale"], g["weight_decay"]) for g in groups for name in g["names"]}
+    assert found["extra.weight"] == (1.0, 0.05)
+    assert found["extra.bias"] == (1.0, 0.0)
+    assert found["head.weight"] == (0.1, 0.05)
+    with pytest.raises(ValueError, match="freezes every parameter"):
+        build_optimizer(Toy(), replace(RECIPE, trainable=(Group("", 0.0),)), extra)

@@ -7,7 +7,12 @@ import torch
 from tests.reference.fill import reference
 
 from modaltrack.models import create
-from modaltrack.training.significance import SignificanceBlend, prior_significance, rank, spread_prior
+from modaltrack.training.data import Batch
+from modaltrack.training.distributed import Ranks
+from modaltrack.training.prior import rgb_tracker
+from modaltrack.training.recipe import Recipe
+from modaltrack.training.significance import SignificanceBlend, order, prior_significance, rank, spread_prior
+from modaltrack.training.step import Stepper
 
 NAMES = "abc"
 
@@ -37,6 +42,45 @@ def test_three_published_steps(ref):
         for name, weight, last in zip(NAMES, weights, blend.state_dict()["last"]):
             worst = max(worst, np.abs(weight.detach().numpy() - get(name, "theta_new")).max())
             np.testing.assert_allclose(last, get(name, "grads_keep_after"), rtol=1e-5)
+    print("largest difference of a weight", worst)
+    assert worst < 1e-5
+
+
+class Given(torch.nn.Module):
+    """A model whose gradients are given: as an objective it returns their product with the weights."""
+
+    terms = ("total",)
+    extra = None
+    config = None
+
+    def __init__(self, ref):
+        super().__init__()
+        self.ref, self.count = ref, 0
+        for name, weight in zip(NAMES, parameters(ref)):
+            setattr(self, name, weight)
+
+    def __call__(self, *_):
+        raw = [torch.tensor(self.ref[f"significance_step{self.count}_{name}_raw_grad"]) for name in NAMES]
+        self.count += 1
+        return {"total": sum((getattr(self, name) * g).sum() for name, g in zip(NAMES, raw))}
+
+
+def test_three_published_steps_of_the_training_loop(ref, monkeypatch):
+    model = Given(ref)
+    monkeypatch.setattr("modaltrack.training.step.build_objective", lambda *_: model)
+    recipe = Recipe(
+        "given", "given", lr=1e-2, weight_decay=1e-4, decay_vectors=True, clip=0.1, warmup=0, schedule="constant",
+        ema=0.0, significance="published",
+    )  # fmt: skip
+    stepper = Stepper(recipe, model, torch.device("cpu"), Ranks())
+    stepper.begin(None)
+    batch = Batch({}, {}, torch.zeros(1, 4), torch.ones(1), None)
+    worst = 0.0
+    for step in range(3):
+        stepper([batch], step, 0.0)
+        for name in NAMES:
+            expected = ref[f"significance_step{step}_{name}_theta_new"]
+            worst = max(worst, np.abs(getattr(model, name).detach().numpy() - expected).max())
     print("largest difference of a weight", worst)
     assert worst < 1e-5
 
@@ -158,3 +202,47 @@ def test_wrong_use_is_told():
         blend.step(torch.optim.SGD([weight], 0.1), kappa=0.5)
     with pytest.raises(ValueError, match="other parameters"):
         blend.load_state_dict({"last": [torch.zeros(3)]})
+    with pytest.raises(ValueError, match="at least 1"):
+        SignificanceBlend([weight], every=0)
+
+
+def test_the_quick_order_is_the_stable_one():
+    torch.manual_seed(0)
+    for values in (torch.rand(5000), torch.randint(0, 9, (5000,)) / 7, torch.rand(5000) ** 60, torch.zeros(7)):
+        assert torch.equal(order(values), values.argsort(stable=True))
+    assert order(torch.rand(6, 5).t()).shape == (30,)
+
+
+def test_shares_hold_between_two_rankings_and_read_the_step_before():
+    gradients = [torch.tensor(g) for g in ([1.0, 2, 3], [3.0, 2, 1], [9.0, 1, 1], [1.0, 1, 9], [1.0, 5, 1])]
+    moved = []
+    weight = torch.nn.Parameter(torch.zeros(3))
+    blend = SignificanceBlend([weight], every=2)
+    for number, gradient in enumerate(gradients):
+        weight.data.zero_()
+        weight.grad = gradient
+        blend.step(Jump([weight], [torch.ones(3)]), number=number)
+        moved.append(weight.detach().clone())
+    assert torch.equal(moved[0], moved[1])
+    assert torch.equal(moved[2], moved[3])
+    # squares of steps 1 and 2: 9 + 81, 4 + 1, 1 + 1; of steps 3 and 4: 1 + 1, 1 + 25, 81 + 1
+    assert moved[2].argsort(descending=True).tolist() == [2, 1, 0]
+    assert moved[4].argsort(descending=True).tolist() == [0, 1, 2]
+
+
+def test_what_has_no_prior_is_ranked_by_its_gradients():
+    weight = torch.nn.Parameter(torch.zeros(3))
+    weight.grad = torch.tensor([3.0, 1.0, 2.0])
+    blend = SignificanceBlend([weight], mode="two-significance", prior=[torch.zeros(3)])
+    blend.step(Jump([weight], [torch.ones(3)]), kappa=1.0)
+    assert weight.detach().argsort(descending=True).tolist() == [1, 2, 0]
+
+
+def test_the_rgb_tracker_of_a_model_is_the_one_it_started_from():
+    small = {"dim": 16, "depth": 2, "heads": 2, "head_channels": 8}
+    model = create("sdstrack-tiny", **small, fusion_blocks=(1,)).eval()
+    base = rgb_tracker(model).eval()
+    images = [{"rgb": torch.randn(1, 3, size, size)} for size in (64, 128)]
+    with torch.no_grad():
+        torch.testing.assert_close(base(*images).score_map, model(*images).score_map)
+    assert all(p.data_ptr() != q.data_ptr() for p, q in zip(base.parameters(), model.parameters()))

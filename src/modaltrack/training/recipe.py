@@ -105,13 +105,15 @@ class Recipe:
     significance: Literal["none", "published", "ranked", "two-significance"] = "none"
     """Significance-regularised tuning (SRTrack) of all trained parameters; see ``significance``."""
     significance_every: int = 1
-    """Steps between two rankings of the significances; the last shares hold in between. Published: 1."""
+    """Steps between two rankings of the significances, which are most of their cost; the last shares hold in between.
+    Published: 1; with 4 the whole costs a few percent of a step (ours)."""
     prior_batches: int = 0
     """Batches of RGB pairs that the prior of two-significance is measured on before the first step."""
     templates: int = 1
     """Templates per sample: 2 adds one from another earlier frame, for methods that follow the target's looks."""
     activation_checkpointing: bool = False
-    """Keep only the inputs of every block for the backward pass: less memory, about a third more time."""
+    """Keep only what goes into attentions, MLPs and their like for the backward pass, and compute the rest again: less
+    memory, about a third more time, the same gradients."""
     eval_batchnorm: bool = False
     """Keep every batch norm in evaluation mode (the published SDSTrack and its relatives do)."""
     box_at: Literal["target", "peak"] = "target"
@@ -158,6 +160,13 @@ class Recipe:
             raise ValueError("Recipe fields modality_dropout and ema are shares: give 0 <= dropout <= 1, 0 <= ema < 1.")
         if self.schedule == "step" and self.drop_epoch < 1:
             raise ValueError(f"Recipe field drop_epoch is {self.drop_epoch}: the schedule step needs at least 1.")
+        if self.significance_every < 1:
+            raise ValueError(f"Recipe field significance_every is {self.significance_every}: give at least 1.")
+        if self.significance == "two-significance" and self.prior_batches < 1:
+            raise ValueError(
+                f"Recipe field prior_batches is {self.prior_batches}: two-significance needs at least 1, better 20, to "
+                "measure its prior on."
+            )
         if self.templates not in (1, 2):
             raise ValueError(f"Recipe field templates is {self.templates}: give 1 or 2.")
         if self.lora_rank < 1:

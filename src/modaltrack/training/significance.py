@@ -62,6 +62,7 @@ class SignificanceBlend:
         self._prior = [rank(p) if p.any() else None for p in prior] if prior is not None else [None] * len(shapes)
         self._last = [torch.zeros_like(p, dtype=torch.float32) for p in self.parameters]
         self._shares: list[Tensor | None] = [None] * len(shapes)
+        self._lines: dict[int, Tensor] = {}  # the shares in ascending order, by how many there are
 
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, kappa: float = 0.0, number: int = 0) -> None:
@@ -82,7 +83,9 @@ class SignificanceBlend:
             if is_turn or is_before or old is None:
                 square = gradient.float().square().mul_(SCALE)
                 if is_turn or old is None:
-                    self._shares[i] = self.shares(significance(last, square), self._prior[i], kappa)
+                    # where ranks are all that counts, so is the order of the sums
+                    mean = significance(last, square) if self.mode == "published" else last + square
+                    self._shares[i] = self.shares(mean, self._prior[i], kappa)
                 last.copy_(square)
         parameters = [self.parameters[i] for i in chosen]
         before = [p.clone() for p in parameters]
@@ -92,7 +95,10 @@ class SignificanceBlend:
 
     def shares(self, significance: Tensor, prior: Tensor | None = None, kappa: float = 0.0) -> Tensor:
         """How much of its old value each element keeps, in low..high, of the shape of ``significance`` (>= 0)."""
-        line = torch.linspace(self.low, self.high, significance.numel(), device=significance.device)
+        size = significance.numel()
+        if size not in self._lines:
+            self._lines[size] = torch.linspace(self.low, self.high, size, device=significance.device)
+        line = self._lines[size]
         if self.mode == "published":
             # element j gets the share of the place at which the j-th smallest stands: as published, not its own rank
             return line[order(significance)].view_as(significance)
@@ -142,10 +148,12 @@ def order(values: Tensor) -> Tensor:
     flat = values.flatten()
     if flat.device.type != "cpu":
         return flat.argsort(stable=True)
-    keys = flat.view(torch.int32).numpy().astype(np.int64) << 32
+    keys = flat.contiguous().view(torch.int32).numpy().astype(np.int64)
+    keys <<= 32
     keys |= np.arange(len(keys))
     keys.sort()
-    return torch.from_numpy(keys & 0xFFFFFFFF)
+    keys &= 0xFFFFFFFF
+    return torch.from_numpy(keys)
 
 
 def rank(values: Tensor) -> Tensor:

@@ -27,11 +27,17 @@ class Stepper:
     """All that learns in a run, and how it takes a step.
 
     What a step computes depends on (seed, step, rank), the batch and the tensors of ``tensors()`` alone, so no
-    generator has to be saved. ``seconds`` sums up what the phases took; "data" is the caller's.
+    generator has to be saved. ``seconds`` sums up what the phases took; "data" is the caller's. synchronise: whether a
+    phase waits for the device to have done its work, for timings.
     """
 
     def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, ranks: Ranks) -> None:
         self.recipe, self.model, self.device, self.ranks = recipe, model, device, ranks
+        if recipe.elimination_epochs and not getattr(model.config, "elimination_blocks", ()):
+            raise ValueError(
+                f"Recipe {recipe.name} sets elimination_epochs and {recipe.model} eliminates nothing: set it to None "
+                "or the model's elimination_blocks."
+            )
         self.objective: Objective = build_objective(recipe, model)
         self.extra = self.objective.extra
         self.optimizer = build_optimizer(model, as_adapted(recipe, model), self.extra)
@@ -40,6 +46,7 @@ class Stepper:
         self.average = Average(model, recipe.ema)
         self.blend: SignificanceBlend | None = None
         self.seconds = dict.fromkeys(PHASES, 0.0)
+        self.synchronise = False
 
     def __call__(self, parts: list[Batch], number: int, elapsed: float) -> Tensor:
         """Take step ``number`` (from 0), ``elapsed`` seconds into the run; parts: this process's share of the batch.
@@ -53,12 +60,12 @@ class Stepper:
         if self.extra is not None:
             self.extra.train()
         self.optimizer.zero_grad(set_to_none=True)
-        kept = keep_rate(recipe, number, getattr(self.model.config, "keep_rate", 1.0))
+        left = keep_rate(recipe, number, getattr(self.model.config, "keep_rate", 1.0))
         losses = torch.zeros(len(objective.terms), device=self.device)
         for part in parts:
             clock = time.perf_counter()
             with self._sparing():
-                terms = batch_losses(objective, self.model, recipe, part, self.device, kept)
+                terms = batch_losses(objective, self.model, recipe, part, self.device, left)
             clock = self.lap("forward", clock)
             (terms[0] / len(parts)).backward()
             losses += terms.detach() / len(parts)
@@ -83,6 +90,8 @@ class Stepper:
 
     def lap(self, phase: str, since: float) -> float:
         """Add the seconds since ``since`` to a phase; returns the time now."""
+        if self.synchronise:
+            torch.cuda.synchronize()
         now = time.perf_counter()
         self.seconds[phase] += now - since
         return now
