@@ -44,7 +44,14 @@ def test_mistakes_on_the_command_line_are_told(capsys) -> None:
     assert "learning-rat" in capsys.readouterr().err
     assert cli_main([]) == 2
     assert cli_main(["list"]) == 0
-    assert "sdstrack-tiny-scenes" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "sdstrack-tiny-scenes" in told
+    assert max(map(len, told.splitlines())) <= 120
+    assert cli_main(["sdstrack-base-lasher", "--out", "o"]) == 2
+    assert "OSTrack_ep0300.pth.tar" in capsys.readouterr().err
+    assert not Path("o").exists()
+    assert cli_main(["ostrack-tiny-scenes", "--out", "o", "--memory", "0.001"]) == 2
+    assert "One sample of ostrack-tiny-scenes needs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -102,3 +109,9 @@ def test_weights_of_another_size_are_no_start(tmp_path: Path) -> None:
     start_weights(build_model(recipe), str(tmp_path))
     with pytest.raises(ValueError, match="is no start for OSTrack"):
         start_weights(build_model(replace(recipe, model_options={**SMALL, "dim": 96})), str(tmp_path))
+
+
+def test_the_docs_hold_the_table_of_recipes(capsys) -> None:
+    assert cli_main(["list", "--markdown"]) == 0
+    docs = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+    assert capsys.readouterr().out in docs.read_text(encoding="utf-8"), "modaltrack train list --markdown, and paste it"

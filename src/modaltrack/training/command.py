@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,13 +27,52 @@ class Options:
     export: bool = True
     batch_cache: Path | None = None
     batch_cache_gb: float = 50.0
+    memory: float | None = None
 
 
 def _usage() -> str:
-    lines = ["usage: python -m modaltrack.training RECIPE --out DIR [--field value ...]", "", "recipes:"]
+    """What the command does and every recipe in a line."""
+    on_scenes = [name for name in sorted(RECIPES) if name.endswith("-scenes")]
+    on_data = [name for name in sorted(RECIPES) if name not in on_scenes]
+    width = max(map(len, RECIPES))
+    lines = [
+        "usage: modaltrack train RECIPE --out DIR [--field value ...]",
+        "       modaltrack train list [--markdown]",
+    ]
+    for title, names in (
+        ("on rendered scenes: nothing to download, two CPU cores", on_scenes),
+        ("on data sets as downloaded (modaltrack data list), with the authors' numbers", on_data),
+    ):
+        lines += ["", f"Recipes {title}:"]
+        lines += [f"  {name:{width}s}  {_first_line(name)}" for name in names]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "RECIPE --help says what to expect of a recipe and lists its fields; each is an option. Often used:",
+            "  --steps N --batch N --seed N --device cuda --threads N     how long, how much, where",
+            "  --data-root DIR --start-from FILE                          where data sets and start weights are",
+            "  --memory GB                                                cut steps so that they fit into this memory",
+            "  --adaptation full|head|lora|adapters                       train other parts, to compare with",
+            "The same command again goes on where a run was stopped. On several GPUs: torchrun -m modaltrack.training.",
+        ]
+    )
+
+
+def markdown() -> str:
+    """The table of recipes of docs/training.md, from their fields and docstrings."""
+    rows = ["| recipe | what | starts from | steps x batch | to expect |", "| --- | --- | --- | --- | --- |"]
     for name in sorted(RECIPES):
-        lines.append(f"  {name:28s} {(RECIPES[name].__doc__ or '').strip().splitlines()[0]}")
-    return "\n".join([*lines, "", "RECIPE --help lists the fields of a recipe."])
+        recipe, doc = get_recipe(name), RECIPES[name].__doc__ or ""
+        told = re.search(r"(?:^|\n)\s*Expect: (.*?)\n\s*Hardware", doc, re.DOTALL)
+        expect = " ".join(told[1].split()) if told else "its card, or below"
+        start = f"`{recipe.start_from}`" if recipe.start_from else "random weights"
+        rows.append(f"| `{name}` | {_first_line(name)} | {start} | {recipe.steps:,} x {recipe.batch} | {expect} |")
+    return "\n".join(rows)
+
+
+def _first_line(name: str) -> str:
+    return (RECIPES[name].__doc__ or "").strip().splitlines()[0]
 
 
 def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
@@ -49,6 +90,7 @@ def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
         export: bool = True,
         batch_cache: Path | None = None,
         batch_cache_gb: float = 50.0,
+        memory: float | None = None,
     ) -> Options:
         """Collect the options.
 
@@ -61,25 +103,44 @@ def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
             export: Write the weights file when the run has finished.
             batch_cache: Folder that keeps rendered batches for other runs with the same samples.
             batch_cache_gb: Size in GB (1e9 bytes) that this folder may reach.
+            memory: GB (1e9 bytes) that a step may take on each device; sets accumulation and activation_checkpointing.
         """
-        return Options(out, recipe, device, resume, threads, export, batch_cache, batch_cache_gb)
+        return Options(out, recipe, device, resume, threads, export, batch_cache, batch_cache_gb, memory)
 
     # Annotations are resolved by hand: they name tyro, which is imported only here.
     options.__annotations__.update(recipe=Annotated[Recipe, tyro.conf.arg(name="")])
     return tyro.cli(options, args=list(argv[1:]), prog=f"{program} {argv[0]}", description=RECIPES[argv[0]].__doc__)
 
 
+def _fitted(options: Options, gigabytes: float) -> Recipe:
+    """The recipe cut to fit into memory, which is said once."""
+    import torch
+
+    from modaltrack.models.weights_io import pick_device
+    from modaltrack.training.memory import fit
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    recipe, told = fit(
+        options.recipe, gigabytes, pick_device(options.device).type, int(os.environ.get("WORLD_SIZE", 1))
+    )
+    if os.environ.get("RANK", "0") == "0":
+        print(told, file=sys.stderr)
+    return recipe
+
+
 def cli_main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status: 0 finished, 2 wrong usage, 3 stopped before the end."""
     if not argv or argv[0] in ("-h", "--help", "list"):
-        print(_usage())
+        print(markdown() if "--markdown" in argv else _usage())
         return 0 if argv else 2
     try:
         options = parse(argv)
+        recipe = options.recipe if options.memory is None else _fitted(options, options.memory)
         from modaltrack.training.loop import train
 
         card = train(
-            options.recipe,
+            recipe,
             options.out,
             options.device,
             options.resume,
@@ -92,11 +153,8 @@ def cli_main(argv: Sequence[str]) -> int:
         return 2
     if not card["finished"]:
         return 3
-    if options.export:
-        import os
+    if options.export and os.environ.get("RANK", "0") == "0":
+        from modaltrack.training.start import export
 
-        if os.environ.get("RANK", "0") == "0":
-            from modaltrack.training.start import export
-
-            print(f"Wrote {export(options.out)}")
+        print(f"Wrote {export(options.out)}")
     return 0

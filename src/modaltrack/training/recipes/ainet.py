@@ -13,11 +13,11 @@ LASHER = (
 )
 VTUAV = "VTUAV short-term PR .893, SR .774 (authors' page); that it has this recipe is inferred"
 ROWS = (("lasher", "lasher", LASHER), ("vtuav", "vtuav-train-st", VTUAV))
-DOC = """AINet on {data}: everything learns, the fusion of all layers and the head at 1e-4, the rest at a tenth.
+DOC = """AINet on {data}: head and last fusion at 1e-4, all else at a tenth.
 
-From the code: AdamW, a drop after epoch 10 of 15, batch 16 for each process; how many processes is not recorded, this
-takes one. The differences between blocks lie in the code's backbone, so they learn at the tenth. The order predictor
-gets no gradient, as published (--model-options order_grad ste gives it one).
+From the code: nothing is frozen, AdamW, a drop after epoch 10 of 15, batch 16 for each process; how many processes is
+not recorded, this takes one. The differences between blocks lie in the code's backbone, so they learn at the tenth.
+The order predictor gets no gradient, as published (--model-options order_grad ste gives it one).
 Starts from {start}, positions resized to 256 pixels and its frame vectors added; no hash of it is known to us. The
 authors' page names 384 pixels, the code fits 256: --model-options template_size 192 search_size 384.
 Expect: {expect}.

@@ -9,7 +9,7 @@ from modaltrack.training.recipes.starts import MAE_BASE
 
 enter(
     "ostrack-base-rgb",
-    f"""OSTrack on four RGB data sets, the tracker that the two-sensor methods start from; parts of it are inferred.
+    f"""OSTrack on four RGB data sets, what other methods start from; part inferred.
 
 From the name of its weights (vitb_256_mae_ce_32x4_ep300): batch 4 x 32, 300 epochs. Inferred from scripts that grew
 from its own (specs sdstrack.md 2.3 and 4, smstracker.md 3.4): rate 4e-4 and a tenth of it for the backbone, decay

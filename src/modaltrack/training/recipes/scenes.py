@@ -27,7 +27,7 @@ TWO_SENSORS: dict[str, Any] = {
 
 @register("ostrack-tiny-scenes")
 def ostrack_tiny_scenes() -> Recipe:
-    """Single-stream OSTrack, tiny, from random weights on rendered scenes; the base the two-sensor recipes start from.
+    """OSTrack, tiny, from random weights: the base of the two-sensor recipes.
 
     The method is OSTrack's (ECCV 2022: one template, one search, GIoU 2, L1 5, focal 1). Ours: the size, the data,
     the optimiser's values, and ``input_mix``: some samples show a thermal, depth or event image in the place of RGB,
@@ -55,7 +55,7 @@ def ostrack_tiny_scenes() -> Recipe:
 
 @register("sdstrack-tiny-scenes")
 def sdstrack_tiny_scenes() -> Recipe:
-    """SDSTrack, tiny, one set of weights for RGB with thermal, depth or event, from ``ostrack-tiny``.
+    """SDSTrack, tiny, for RGB with thermal, depth or event, from ostrack-tiny.
 
     From the paper (CVPR 2024) and its code: two streams on shared weights, symmetric adapters, cross-modal fusion
     blocks, the second stem trained at the full rate. Ours: one model for three sensors, drawn per step;
@@ -75,7 +75,7 @@ def sdstrack_tiny_scenes() -> Recipe:
 
 @register("srtrack-tiny-scenes")
 def srtrack_tiny_scenes() -> Recipe:
-    """SRTrack, tiny, one set of weights for RGB with thermal, depth or event, from ``ostrack-tiny``.
+    """SRTrack, tiny, for RGB with thermal, depth or event, from ostrack-tiny.
 
     From the code of arXiv 2508.17488: a whole branch for either sensor and fusion blocks, all of them copies of the
     RGB tracker at the start and all trained at one rate. Ours: the fusion blocks begin nearly closed; head and
@@ -94,7 +94,7 @@ def srtrack_tiny_scenes() -> Recipe:
 
 @register("smstracker-tiny-scenes")
 def smstracker_tiny_scenes() -> Recipe:
-    """SMSTracker, tiny, one set of weights for RGB with thermal, depth or event, from ``ostrack-tiny``.
+    """SMSTracker, tiny, for RGB with thermal, depth or event, from ostrack-tiny.
 
     From the paper (ICCV 2025): three paths on shared weights, score-mask fusion, sigma interaction, dropped keys in
     every attention (10 %; ``--model-options drop_key 0`` keeps them all), the new parts at the full rate. Ours: the
@@ -112,7 +112,7 @@ def smstracker_tiny_scenes() -> Recipe:
 
 @register("ainet-tiny-scenes")
 def ainet_tiny_scenes() -> Recipe:
-    """AINet, tiny, one set of weights for RGB with thermal, depth or event, from ``ostrack-tiny``.
+    """AINet, tiny, for RGB with thermal, depth or event, from ostrack-tiny.
 
     From the paper (AAAI 2025): differences of the sensors fused after every block, one fusion of all layers in three
     orders, the new parts at the full rate and the base below it. Ours: the base learns at 0.4 of the rate instead of
@@ -130,7 +130,7 @@ def ainet_tiny_scenes() -> Recipe:
 
 @register("tpf-tiny-scenes")
 def tpf_tiny_scenes() -> Recipe:
-    """TPF, tiny, one set of weights for RGB with thermal, depth or event, from ``ostrack-tiny``.
+    """TPF, tiny, for RGB with thermal, depth or event, from ostrack-tiny.
 
     A design of ours that fits the paper (arXiv 2503.11247), no reproduction: an adapter fuses both images into one,
     the one-stream tracker behind it reads it with two templates. The plain tracking loss, without the paper's stages
@@ -148,9 +148,10 @@ def tpf_tiny_scenes() -> Recipe:
 
 @register("tpf-tiny-mad-scenes")
 def tpf_tiny_mad_scenes() -> Recipe:
-    """TPF's stage 1, tiny: the adapter learns from image-fusion experts, weighted by what ``ostrack-tiny`` tracks best.
+    """TPF's stage 1, tiny: the adapter learns from judged image-fusion experts.
 
-    The stage is the paper's, every number ours. The judge has seen every sensor's images, so it needs no tuning first.
+    The stage is the paper's, every number ours. The judge is the model's own tracker, ``ostrack-tiny``, which has seen
+    every sensor's images, so it needs no tuning first.
     Ends after 15 minutes or 9,000 steps on two CPU cores; what was measured is in docs/training.md.
     """
     stage = {**TWO_SENSORS, "steps": 9_000, "time_budget_s": 900, "modality_dropout": 0.0}
@@ -166,7 +167,7 @@ def tpf_tiny_mad_scenes() -> Recipe:
 
 @register("tpf-tiny-drf-scenes")
 def tpf_tiny_drf_scenes() -> Recipe:
-    """TPF's stage 2, tiny: adapter, tracker and decoupled tokens with two templates, from stage 1.
+    """TPF's stage 2, tiny: adapter, tracker and decoupled tokens, two templates.
 
     The stage is the paper's, every number ours. Starts from the folder runs/tpf-tiny-mad-scenes (--start-from DIR).
     Ends after 50 minutes or 31,000 steps on two CPU cores, so that both stages cost what the other methods' recipes do;

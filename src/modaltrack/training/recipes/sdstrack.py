@@ -20,11 +20,12 @@ ROWS = (
         "VisEvent test PR .767, SR .597 (PR by the authors' toolkit; the public one gives .736, their issue 4)",
     ),
 )
-DOC = """SDSTrack on {data} as in {source}: adapters, fusion and X's stem, the final norm at a tenth; all else frozen.
+DOC = """SDSTrack on {data} as in {source}: adapters, fusion and X's stem.
 
-From the code: AdamW without warm-up at a constant rate, decay on everything, candidate elimination from epoch 4 to 20,
-a second, masked pass. {differs} The authors' lists leave out some training sequences (LasHeR 881 of 979, DepthTrack
-146); this takes the official training split. Their LasHeR reader sometimes took a wrong frame; ours does not.
+From the code: the final norm learns at a tenth of the rate, all else is frozen; AdamW without warm-up at a constant
+rate, decay on everything, candidate elimination from epoch 4 to 20, a second, masked pass. {differs} The authors'
+lists leave out some training sequences (LasHeR 881 of 979, DepthTrack 146); this takes the official training split.
+Their LasHeR reader sometimes took a wrong frame; ours does not.
 Starts from {start}; no hash of it is known to us.
 Expect: {expect} (paper, Tables 1-3). A reproduction of the released RGB-E weights measured VisEvent SR .583.
 Hardware: 4 x RTX 3090 Ti, 16 samples each (paper). Time: not stated.

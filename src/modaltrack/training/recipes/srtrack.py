@@ -45,7 +45,7 @@ EXPECT = {
     "fe108": "FE108 SR .708",
     "rgbx": "VisEvent PR .815, DepthTrack Re .671, LasHeR PR .778",
 }
-DOC = """SRTrack{network} on {data}, {rates}.
+DOC = """SRTrack{network} on {data}: {rates}.
 
 From the code: both branches and the fusion blocks learn, head and positions are frozen; AdamW, pairs as in OSTrack,
 head in evaluation mode, and the significance blend as released ({significance}). {differs}{beside}
@@ -62,13 +62,13 @@ def _groups(rates: tuple[float, ...]) -> tuple[Group, ...]:
 def _enter(network: str, label: str, sets: tuple[str, ...], epochs: int, drop: int, listed: bool) -> None:
     options, augment, batch, start, positions = NETWORKS[network]
     rates = (LISTED_FE108 if label == "fe108" else LISTED) if listed else RELEASED
-    told = "with the rates that the code lists and overwrites" if listed else "with the rates as released, 1e-6"
+    told = "rates the code overwrites" if listed else "rates as released, 1e-6"
     other = "as released: NAME without -listed" if listed else "that the code lists and overwrites: NAME-listed"
     made = label in ("visevent", "fe108")
     enter(
         f"srtrack-base-{network}{label}{'-listed' if listed else ''}",
         DOC.format(
-            network={"": "", "384-": " at 384 pixels", "dropmae-": " (DropMAE, 384 pixels)"}[network],
+            network={"": "", "384-": " 384", "dropmae-": " DropMAE"}[network],
             data=" + ".join(TITLES[name] for name in sets),
             rates=told,
             significance="its literal indexing; --significance ranked is the evident intention",

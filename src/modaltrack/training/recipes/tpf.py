@@ -22,7 +22,7 @@ Hardware: not stated. Time: not stated.
 for _name, _data in (("lasher", "lasher"), ("vtuav", "vtuav-train-st")):
     enter(
         f"tpf-base-judge-{_name}",
-        f"""TPF on {TITLES[_name]}, before the stages: the judging tracker learns on the plain average of both images.
+        f"""TPF on {TITLES[_name]}, stage 0: the judge learns on the plain average of both images.
 
 The adapter stays as it starts, which is the average; head 1e-4, the rest a tenth, the drop after epoch 10 is ours.
 Starts from {DROPTRACK_384}, positions resized and frame vectors added; no hash of it is known to us.{ENDING}""",
@@ -40,7 +40,7 @@ Starts from {DROPTRACK_384}, positions resized and frame vectors added; no hash 
     )
     enter(
         f"tpf-base-mad-{_name}",
-        f"""TPF on {TITLES[_name]}, stage 1: the adapter learns from image-fusion experts, weighted by a judge's losses.
+        f"""TPF on {TITLES[_name]}, stage 1: the adapter learns from judged image-fusion experts.
 
 Only the adapter learns. Experts without weights come with the package; others: --objective-options experts.
 Starts from the folder runs/tpf-base-judge-{_name} (--start-from DIR).{ENDING}""",
@@ -60,7 +60,7 @@ Starts from the folder runs/tpf-base-judge-{_name} (--start-from DIR).{ENDING}""
     )
     enter(
         f"tpf-base-drf-{_name}",
-        f"""TPF on {TITLES[_name]}, stage 2: adapter, tracker and decoupled tokens, with two templates.
+        f"""TPF on {TITLES[_name]}, stage 2: adapter, tracker and decoupled tokens, two templates.
 
 Adapter, head and projection at 1e-4, the backbone at a tenth, a drop after epoch 10.
 Starts from the folder runs/tpf-base-mad-{_name} (--start-from DIR).{ENDING}""",
