@@ -22,6 +22,7 @@ from modaltrack.models.parts.cores import on_cores, scripted
 BLOCK = 8  # steps worked on together: with N = 16 the states kept for the backward pass take twice the room of u
 _STEP_FLOATS = 32768  # of one step worked on together: a block of them fits a core's cache
 _BLOCK_FLOATS = 131072  # of a block, where nothing is kept for a backward pass: small steps make longer blocks
+_TURNED_FLOATS = 12288  # of one step whose inputs have to be turned first: small copies take memory that is there
 _PART_FLOATS = 2048  # of one step at least on a core of its own: below, calling the operations takes the time
 _TASK_FLOATS = 2**21  # of a whole scan on a core of its own: below, starting a thread takes the time
 
@@ -37,7 +38,7 @@ def scan_blocked(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> T
     return _Blocked.apply(*inputs) if is_taped(*inputs) else forward_blocked(*inputs)
 
 
-def _tiles(A: Tensor, length: int) -> list[tuple[slice, slice]]:
+def _tiles(A: Tensor, length: int, turned: bool = False) -> list[tuple[slice, slice]]:
     """Rows and channels that are worked on together; enough of them for every core where that is worth it."""
     count, states, channels = A.shape
     rows = max(1, _STEP_FLOATS // (states * channels))
@@ -47,6 +48,8 @@ def _tiles(A: Tensor, length: int) -> list[tuple[slice, slice]]:
     if len(groups) % cores and A.numel() * length > cores * _TASK_FLOATS:
         parts = max(1, min(cores, rows * states * channels // _PART_FLOATS))
     width = -(-channels // parts)
+    if turned:
+        width = max(1, min(width, _TURNED_FLOATS // states))
     return list(product(groups, [slice(c, min(c + width, channels)) for c in range(0, channels, width)]))
 
 
@@ -75,19 +78,20 @@ def forward_blocked(
 
     Where nothing is differentiated, bias, softplus and skip are done here too, while a block is in the cache.
     """
-    u, delta, B, C = (_near(x) for x in (u, delta, B, C))
+    B, C = _near(B), _near(C)
     y = torch.empty_like(u, memory_format=torch.contiguous_format)
 
     def work(rows: slice, channels: slice) -> None:
         a = A[rows, :, channels].contiguous()
         steps = BLOCK if kept is not None else max(BLOCK, min(4 * BLOCK, _BLOCK_FLOATS // a.numel()))
         of_rows = [None if x is None else x[rows, channels] for x in (skip, bias)]
-        in_time = [x[rows, :, channels].transpose(0, 1) for x in (u, delta, y)]
+        near = [_near(x[rows, :, channels]) for x in (u, delta)]
+        in_time = [x.transpose(0, 1) for x in (*near, y[rows, :, channels])]
         matrices = [x[rows].transpose(0, 1) for x in (B, C)]
         states = None if kept is None else kept[:, rows, :, channels]
         scripted(_forward_tile)(*in_time, a, *matrices, *of_rows, softplus, states, steps)
 
-    _run(work, A, u.shape[1])
+    _run(work, A, u.shape[1], u.stride(2) != 1)
     return y
 
 
@@ -140,8 +144,8 @@ def _forward_tile(
             out.addcmul_(x, skip)
 
 
-def _run(work: Callable[[slice, slice], object], A: Tensor, length: int) -> None:
-    tasks = [partial(work, *tile) for tile in _tiles(A, length)]
+def _run(work: Callable[[slice, slice], object], A: Tensor, length: int, turned: bool = False) -> None:
+    tasks = [partial(work, *tile) for tile in _tiles(A, length, turned)]
     if A.device.type != "cpu":
         for task in tasks:
             task()

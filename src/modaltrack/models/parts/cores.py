@@ -34,7 +34,7 @@ def _script(function: Callable[..., Any]) -> Callable[..., Any]:
         warnings.simplefilter("ignore")
         try:
             return torch.jit.script(function)
-        except (AttributeError, OSError, RuntimeError, TypeError):  # no TorchScript, no source text, or not what it can read
+        except (AttributeError, OSError, RuntimeError, TypeError):  # no TorchScript or no source text
             return function
 
 
