@@ -138,19 +138,19 @@ def augment(pairs: Pairs, how: Augmentation, randoms: Sequence[np.random.Generat
         same = torch.stack([(memory[m] == template[m]).flatten(1).all(1) for m in memory]).all(0)
         own_memory = torch.where(same, own_template, own_memory)
         light_memory = torch.where(same, light_template, light_memory)
-    whole = both < how.flip
+    whole, colourless = both < how.flip, grey < how.greyscale
     turned = whole ^ (own_search < how.crop_flip)
     box = pairs.box.clone()
     box[turned, 0] = 1 - box[turned, 0] - box[turned, 2]
 
     def change(images: Images, mirrored: Tensor, light: Tensor) -> dict[Modality, Tensor]:
         changed = {}
-        for modality, image in images.items():
-            if modality == Modality.RGB and how.greyscale:
-                luma = (image * image.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True).expand_as(image)
-                image = torch.where(_rows(grey < how.greyscale), luma, image)
-            image = torch.where(_rows(mirrored), image.flip(-1), image)
-            changed[modality] = (image * _rows(light)).clamp(0, 1) if how.brightness else image
+        for modality, given in images.items():
+            image = given * _rows(light) if how.brightness else given.clone()
+            if modality == Modality.RGB and bool(colourless.any()):
+                image[colourless] = torch.einsum("bchw,c->bhw", image[colourless], image.new_tensor(LUMA))[:, None]
+            image[mirrored] = image[mirrored].flip(-1)
+            changed[modality] = image.clamp_(0, 1) if how.brightness else image
         return changed
 
     search = change(pairs.search, turned, light_search)
