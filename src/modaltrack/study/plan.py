@@ -313,7 +313,28 @@ CLAIMS: tuple[Claim, ...] = (
     ),
 )
 
-MAIN = ("ostrack", "ostrack-longer", "sdstrack", "srtrack", "smstracker", "ainet", "tpf")
+BASE = "ostrack"
+METHODS = {
+    "sdstrack": "SDSTrack",
+    "srtrack": "SRTrack",
+    "smstracker": "SMSTracker",
+    "ainet": "AINet",
+    "tpf": "TPF",
+}
+CLAIMS += tuple(
+    Claim(
+        f"{run}-over-base",
+        "the zoo",
+        f"{name} with both sensors beats the RGB base",
+        (run, "both"),
+        (BASE, "RGB only"),
+        "ours",
+        "too few steps",
+    )
+    for run, name in METHODS.items()
+)
+
+MAIN = (BASE, "ostrack-longer", *METHODS)
 
 
 def run_of(name: str) -> Run:

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The grid holds together: names exist, and every run can be built and finds the parameters it speaks of."""
+
+from pathlib import Path
+
+import pytest
+
+from modaltrack.study.folder import Place, Settings
+from modaltrack.study.measuring import conditions
+from modaltrack.study.plan import CLAIMS, GAP, MAIN, MEASURES, RUNS, run_of
+from modaltrack.study.running import NotAvailableError, recipe_of
+
+TRAINED = [run for run in RUNS if run.weights is None]
+
+
+def test_ids_are_unique_and_claims_name_runs_and_measures() -> None:
+    assert len({run.id for run in RUNS}) == len(RUNS)
+    assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
+    for claim in CLAIMS:
+        for name, measure in (claim.first, claim.second):
+            assert run_of(name).measured, claim.id
+            assert measure in {*MEASURES, GAP}, claim.id
+        assert claim.reason, claim.id
+    assert all(run_of(name) for name in MAIN)
+    with pytest.raises(ValueError, match="no run 'nothing'"):
+        run_of("nothing")
+
+
+def test_a_stage_comes_before_the_run_that_starts_from_it() -> None:
+    names = [run.id for run in RUNS]
+    starts = [(run.id, run.start) for run in RUNS if run.start]
+    assert starts
+    assert all(names.index(start) < names.index(name) for name, start in starts)
+
+
+def test_every_measure_is_measured() -> None:
+    known = ("rgb", "thermal", "depth", "event")
+    measured = {c.name for group in conditions(known, templates=2) for c in group}
+    assert {name for names in MEASURES.values() for name in names} <= measured
+    assert [c.name for group in conditions(("rgb",)) for c in group] == list(known)
+    one = {c.name for group in conditions(known) for c in group}
+    assert not any("first template" in name for name in one)
+
+
+@pytest.mark.parametrize("run", TRAINED, ids=lambda run: run.id)
+def test_every_run_has_a_model_and_parameters_that_learn(run, tmp_path: Path) -> None:
+    import torch
+
+    from modaltrack.models import create
+    from modaltrack.training.optim import build_optimizer
+
+    recipe = recipe_of(run, Place(tmp_path), Settings(steps=200, batch=8), seed=3)
+    assert (recipe.steps, recipe.batch, recipe.seed) == (round(200 * run.share), 8, 3)
+    assert recipe.time_budget_s is None
+    with torch.device("meta"):
+        model = create(recipe.model, **recipe.model_options)
+    groups = build_optimizer(model, recipe).param_groups
+    learning = {name for group in groups for name in group["names"]}
+    assert learning
+    if run.freeze:
+        assert not any(name.startswith(run.freeze) for name in learning)
+
+
+def _learning(name: str, tmp_path: Path) -> set[str]:
+    import torch
+
+    from modaltrack.models import create
+    from modaltrack.training.optim import build_optimizer
+
+    recipe = recipe_of(run_of(name), Place(tmp_path), Settings(), seed=0)
+    with torch.device("meta"):
+        model = create(recipe.model, **recipe.model_options)
+    return {n for group in build_optimizer(model, recipe).param_groups for n in group["names"]}
+
+
+def test_the_baselines_of_sdstrack_train_what_they_say(tmp_path: Path) -> None:
+    adapters = _learning("sdstrack-adapters", tmp_path)
+    assert {n.split(".")[0] for n in adapters} == {"adapters", "fusions", "patch_embed_x", "norm"}
+    full = _learning("sdstrack-full", tmp_path)
+    assert not any(n.startswith("adapters") for n in full)
+    assert {n.split(".")[2] for n in full if n.startswith("fusions")} == {"attention_gate", "mlp_gate"}
+    assert any(n.startswith("blocks") for n in full)
+    frozen = _learning("sdstrack-frozen", tmp_path)
+    assert not any(n.startswith(("blocks", "adapters", "patch_embed.")) for n in frozen)
+    assert any(n.startswith("head") for n in frozen)
+
+
+def test_what_does_not_exist_is_not_available(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    run = run_of("sdstrack")
+    for broken in (
+        replace(run, recipe="nobody-scenes"),
+        replace(run, fields={"nothing": 1}),
+        replace(run, options={"nothing": 1}),
+    ):
+        with pytest.raises(NotAvailableError, match=r"nobody-scenes|nothing"):
+            recipe_of(broken, Place(tmp_path), Settings(), seed=0)
