@@ -22,7 +22,7 @@ from modaltrack.study.tables import (
     seeds_in,
 )
 
-WRAP = "td.words, td:first-child { white-space: normal; text-align: left; min-width: 7em; } svg { max-width: 620px; }"
+WRAP = ".words { white-space: normal; text-align: left; } td.words { min-width: 7em; } svg { max-width: 620px; }"
 
 
 def write_study(place: Place, settings: Settings) -> list[Path]:

@@ -19,29 +19,29 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Table:
-    """A title, what has to be known to read it, names of columns, rows of cells. words: columns of text, first."""
+    """A title, what has to be known to read it, names of columns, rows of cells. words: which columns are text."""
 
     title: str
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    words: int = 1
+    words: tuple[int, ...] = (0,)
 
     def markdown(self) -> str:
         """As a Markdown section."""
-        rule = ["---"] * self.words + ["--:"] * (len(self.columns) - self.words)
+        rule = ["---" if i in self.words else "--:" for i in range(len(self.columns))]
         lines = [" | ".join(c.replace("|", "\\|") for c in row) for row in (self.columns, tuple(rule), *self.rows)]
         return f"## {self.title}\n\n{self.note}\n\n" + "\n".join(f"| {line} |" for line in lines) + "\n"
 
     def html(self) -> str:
         """As an HTML section."""
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.columns)
+        kinds = ["words" if i in self.words else "number" for i in range(len(self.columns))]
+        head = "".join(
+            f'<th class="{kind}">{escape(name)}</th>' for kind, name in zip(kinds, self.columns, strict=True)
+        )
         rows = []
         for row in self.rows:
-            cells = [
-                f'<td class="{"words" if i < self.words else "number"}">{escape(cell)}</td>'
-                for i, cell in enumerate(row)
-            ]
+            cells = [f'<td class="{kind}">{escape(cell)}</td>' for kind, cell in zip(kinds, row, strict=True)]
             rows.append(f"<tr>{''.join(cells)}</tr>")
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         return f"<h2>{escape(self.title)}</h2><p>{escape(self.note)}</p><div class='scroll'>{table}</div>"
@@ -125,21 +125,21 @@ def claims_table(effects: Sequence[Effect]) -> Table:
     for e in effects:
         (first, measure), (second, other) = e.claim.first, e.claim.second
         what = f"{first} − {second}, {measure}" if measure == other else f"{first} {measure} − {second} {other}"
-        if e.verdict == TOO_FEW:
-            numbers = ("0", NOT_RUN, NOT_RUN, "", "")
-        else:
+        numbers: tuple[str, ...] = ("",) * 5
+        if e.verdict != TOO_FEW:
             change = f"{e.mean:+.3f}" + ("" if len(e.differences) < 2 else f" ± {e.sd:.3f}")
             between = f"{e.interval[0]:+.3f} to {e.interval[1]:+.3f}"
-            numbers = (str(len(e.differences)), f"{e.first:.3f}", f"{e.second:.3f}", change, between)
-        rows.append((e.claim.paper, e.claim.text, what, e.verdict, e.claim.published, e.reason, *numbers))
+            numbers = (change, between, str(len(e.differences)), f"{e.first:.3f}", f"{e.second:.3f}")
+        rows.append((e.claim.paper, e.claim.text, e.verdict, *numbers, what, e.claim.published, e.reason))
     note = (
         "Effect: first minus second, mean ± standard deviation over seeds, and its 95 % interval from draws of seeds "
         "and clips (one seed: of clips alone, which says nothing about another seed). A claim shows where the interval "
         "is above zero, is opposite where it is below. Effects are differences in success, but for the modality gap "
         "(last block minus embedding, MMD²; its spread is over sensors and draws). Reasons are conjectures."
     )
-    columns = ("paper", "claim", "compared", "verdict", "published effect", "likely reason", "seeds")
-    return Table("Claims", note, (*columns, "first", "second", "effect", "95 % interval"), tuple(rows), words=6)
+    numbers = ("effect", "95 % interval", "seeds", "first", "second")
+    columns = ("paper", "claim", "verdict", *numbers, "compared", "published effect", "likely reason")
+    return Table("Claims", note, columns, tuple(rows), words=(0, 1, 2, 8, 9, 10))
 
 
 def runs_table(place: Place, measured: Measured, seeds: Sequence[int]) -> Table:
@@ -162,7 +162,7 @@ def runs_table(place: Place, measured: Measured, seeds: Sequence[int]) -> Table:
             )
         )
     columns = ("run", "what it is", "state", "steps", "hours", "trained, M", "parameters, M")
-    return Table("Runs", "Hours are of the machine in the run's card.", columns, tuple(rows), words=3)
+    return Table("Runs", "Hours are of the machine in the run's card.", columns, tuple(rows), words=(0, 1, 2))
 
 
 def _state(place: Place, measured: Measured, run: Run, seed: int) -> str:
