@@ -65,6 +65,11 @@ def test_numbers_are_read_to_the_last_bit(table: list[list[str]], separator: str
     np.testing.assert_array_equal(parse_table(text.encode(), "x"), expected)
 
 
+def test_every_librarys_nan(tmp_path: Path) -> None:
+    found = read_results(folder(tmp_path, a="1,2,3,4\n-nan(ind),nan(snan),1.#QNAN,-1.#IND00\n5,6,7,8\n"))
+    assert np.isnan(found.sequences["a"].boxes).all(axis=1).tolist() == [False, True, False]
+
+
 def test_rows_that_are_no_boxes(tmp_path: Path) -> None:
     found = read_results(folder(tmp_path, a="1,2,3,4\nnan,nan,nan,nan\n\n0\n5,6,7,8\n")).sequences["a"].boxes
     assert np.isnan(found).all(axis=1).tolist() == [False, True, True, True, False]

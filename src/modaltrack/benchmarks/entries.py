@@ -190,7 +190,8 @@ class SequenceEntry:
     def truth(self) -> Truth:
         """What the scorer needs. Warns of problems; raises ValueError where there is no usable annotation."""
         self._speak()
-        if self._layout.vot and self.reading.image_size is None and self.reading.frames:
+        clipped = self._layout.vot or self._layout.first_only  # VOT's and GOT-10k's rules cut boxes to the image
+        if clipped and self.reading.image_size is None and self.reading.frames:
             from modaltrack.sources.folder import read_image
 
             image = read_image(next(iter(self.reading.frames.values()))[0])

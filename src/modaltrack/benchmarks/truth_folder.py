@@ -17,6 +17,7 @@ from modaltrack.benchmarks.discovery import discover, select
 from modaltrack.benchmarks.entries import BenchmarkWarning, truth_of
 from modaltrack.benchmarks.layout import Reading, read_sequence
 from modaltrack.benchmarks.names import check_split, find, official_list
+from modaltrack.benchmarks.roots import folder_inside
 from modaltrack.benchmarks.table import Row
 from modaltrack.scoring.engine import Truth
 
@@ -57,6 +58,7 @@ def read_truth_folder(name: str, folder: str | os.PathLike[str], split: str | No
     if not place.is_dir():
         what = "is a file and a folder was expected" if place.is_file() else "does not exist"
         raise ValueError(f"The truth folder {place} {what}; check the path.")
+    place = folder_inside(place, row.title) or place
     readers = _in_pairs(place, row) or _in_folders(place, row) or _flat(place, row)
     if not readers:
         raise ValueError(

@@ -106,7 +106,7 @@ def _row_by_row(text: bytes, where: str) -> Array:
     rows: list[list[float]] = []
     for number, line in enumerate(text.split(b"\n"), 1):
         try:
-            rows.append([float(word) for word in line.split()])
+            rows.append([_number(word) for word in line.split()])
         except ValueError:
             shown = line.decode("utf-8", "replace").strip()[:60]
             raise ValueError(f"{where}, line {number}: {shown!r} holds something that is no number.") from None
@@ -122,3 +122,13 @@ def _row_by_row(text: bytes, where: str) -> Array:
             continue
         table[i, : len(row)] = row
     return table
+
+
+def _number(word: bytes) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        # what Windows' C library prints for nan: -nan(ind), 1.#QNAN, -1.#IND00
+        if word.lower().lstrip(b"+-").startswith((b"nan", b"1.#qnan", b"1.#ind", b"1.#snan")):
+            return float("nan")
+        raise

@@ -218,7 +218,7 @@ _ENTRIES = (
             zero_curves="kept",
         ),
         sequences=180,
-        source="got10k-toolkit; the test set's truth is on its server",
+        source="got10k-toolkit; how it cuts boxes to the image is from memory; the test set is on its server",
     ),
 )
 

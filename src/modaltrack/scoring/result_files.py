@@ -101,7 +101,7 @@ def _read(
     every: list[str], read: Reader, top: Path, kind: str, keep_going: bool, benchmark: Sequence[str]
 ) -> ResultSet:
     tracker = top.resolve().name if top.is_dir() else top.stem
-    names = [n for n in every if not _hidden(n)]
+    names = _of_benchmark([n for n in every if not _hidden(n)], benchmark)
     files = [n for n in names if _counts(n)]
     if not files and (inner := _only([n for n in names if n.lower().endswith(".zip")], benchmark)):
         try:
@@ -110,7 +110,7 @@ def _read(
         except zipfile.BadZipFile as error:
             raise ValueError(f"{top}: {inner} is called a zip and is none, or it is damaged; make it again.") from error
     if is_vot_layout(names):
-        return read_vot_files(_of_benchmark(names, benchmark), read, tracker)
+        return read_vot_files(names, read, tracker)
     files = files or [n for n in names if "." not in posixpath.basename(n)]
     if not files:
         held = f" (but {names[0]})" if names else ""
@@ -118,7 +118,7 @@ def _read(
             f"{top} holds no result files (.txt or .csv){held}; one file of boxes per sequence is expected."
         )
     side, main = _sides(files)
-    main, name_of, where = _folders(_of_benchmark(main, benchmark), top)
+    main, name_of, where = _folders(main, top)
     problems: list[str] = []
     unreadable: dict[str, str] = {}
     sequences: dict[str, SequenceResult] = {}
