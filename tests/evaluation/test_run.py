@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from tests.evaluation.toy import make_clips
 from modaltrack import cli
 from modaltrack.evaluation import BenchmarkSpec, TrackerSpec, evaluate, load_tasks
 from modaltrack.evaluation.store import ResultFolder
+from modaltrack.evaluation.tasks import _Scene
+from modaltrack.frame import Clip
 from modaltrack.sources import read_boxes
 
 LENGTHS = {"a": 5, "b": 9, "c": 7, "d": 1}
@@ -248,7 +251,10 @@ def test_one_folder_holds_one_run(
     assert "without a run.json" in capsys.readouterr().err
 
 
-def test_the_rendered_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_rendered_benchmark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     line = [
         "eval",
         "--benchmark",
@@ -265,6 +271,61 @@ def test_the_rendered_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert cli.main([*line, "--tracker", "modaltrack.evaluation.adapters:MIL", "--only", "easy-000"]) == 0
     assert len(read_boxes(tmp_path / "MIL" / "scenes" / "easy-000.txt")) == 3
     assert "1 sequences done" in capsys.readouterr().out
+    # as many clips and frames as were run, whichever folder above the results is named
+    score = ["score", "--benchmark", "scenes", "--missing", "skip", "--per-sequence", "--json"]
+    found: list[dict[str, Any]] = []
+    for place in (tmp_path, tmp_path / "MIL" / "scenes"):
+        assert cli.main([*score, str(place)]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+    assert (found[0]["tracker"], found[0]["protocol"]) == ("MIL", "scenes")
+    assert found[0]["per_sequence"]["easy-000"]["frames"] == 3
+    assert cli.main(["score", str(tmp_path), "--benchmark", "scenes", "--truth", "x"]) == 1
+    assert "beside its images" in capsys.readouterr().err
+
+
+class Rendered(list[Clip]):
+    """Stands for the rendered benchmark, which takes seconds per clip; counts how often a clip is asked for."""
+
+    version = "scenes-0"
+    asked = 0
+
+    def __getitem__(self, index: int) -> Clip:  # type: ignore[override]
+        self.asked += 1
+        return super().__getitem__(index)
+
+
+def test_truth_of_scenes_is_kept_and_a_damaged_file_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    boxes = np.array([[1.25, 2, 3, 4], [np.nan] * 4])
+    made = Rendered([Clip("x", [], boxes, attributes=frozenset({"fast motion"}))] * 2)
+    first = _Scene(0, made, 2).truth()
+    (file,) = tmp_path.rglob("easy-000.json")
+    again = _Scene(0, made, 2).truth()
+    assert made.asked == 1
+    np.testing.assert_array_equal(again.boxes, boxes)
+    assert again.attributes == first.attributes == {"fast motion"}
+    file.write_text("{")
+    for _ in range(2):
+        np.testing.assert_array_equal(_Scene(0, made, 2).truth().boxes, boxes)
+    assert made.asked == 2
+    made.version = "scenes-1"  # type: ignore[misc]
+    assert _Scene(0, made, 2).truth().boxes.shape == (2, 4)
+    assert made.asked == 3
+
+
+def test_folders_are_scored_by_the_same_name(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words(clips, tmp_path)) == 0
+    capsys.readouterr()
+    assert cli.main(["score", str(tmp_path), "--benchmark", "folder", "--data", str(clips), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["scores"]) == {"PR", "NPR", "SR"}
+    assert cli.main(["results", "check", str(tmp_path), "--benchmark", "folder", "--data", str(clips)]) == 0
+    assert "No problems" in capsys.readouterr().out
+    assert cli.main(["score", str(tmp_path), "--benchmark", "folder"]) == 1
+    assert "needs --data ROOT" in capsys.readouterr().err
 
 
 BAD = [

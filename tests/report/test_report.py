@@ -242,8 +242,12 @@ def test_bad_input_has_its_sentence(
     assert len(error.splitlines()) == 1
 
 
-def test_scenes_are_those_that_the_results_were_made_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scenes_are_those_that_the_results_were_made_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import json
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     from modaltrack import scenes
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modaltrack.benchmarks.roots import cache_folder
 from modaltrack.benchmarks.sequences import Benchmark, SequenceEntry
 
 SHOWN = 5
@@ -119,10 +120,8 @@ def _some(names: list[str]) -> str:
 
 def memory_file(benchmark: Benchmark) -> Path:
     """Where the findings of a data set at one place are kept: the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    place = Path(base) if base else Path.home() / ".cache"
     key = hashlib.sha256(str(benchmark.root.resolve()).encode()).hexdigest()[:12]
-    return place / "modaltrack" / f"check-{benchmark.name}-{key}.jsonl"
+    return cache_folder() / f"check-{benchmark.name}-{key}.jsonl"
 
 
 def _signature(entry: SequenceEntry) -> str:

@@ -23,8 +23,7 @@ def find_protocol(name: str) -> Protocol:
     if name in OWN:
         from modaltrack.evaluation.tasks import own_protocol
 
-        own: Protocol = own_protocol(name)
-        return own
+        return own_protocol(name)
     from modaltrack.scoring import engine
 
     return engine.find_protocol(name)

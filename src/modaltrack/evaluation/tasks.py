@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from modaltrack.evaluation.lockstep import Job, Opened
+from modaltrack.evaluation.scene_truth import keep_truth, kept_truth
 from modaltrack.frame import Frame, Modality
+from modaltrack.scoring.records import Protocol, Switches, Truth
 
 SENSOR_FOLDERS = (*(m.value for m in Modality), "aux")
 OWN = ("scenes", "folder")
@@ -137,10 +139,16 @@ class _Scene:
         return {"scene": range(self.length)}
 
     def clip(self, modalities: Any = None, encodings: Any = None) -> Any:
-        return replace(self.made[self.number], name=self.name)
+        made = replace(self.made[self.number], name=self.name)
+        keep_truth(self.made.version, len(self.made), self.length, self.name, made)
+        return made
 
     def truth(self) -> Any:
-        return _truth(self.name, self.made[self.number])
+        kept = kept_truth(self.made.version, len(self.made), self.length, self.name)
+        if kept is not None:
+            return kept
+        clip = self.clip()
+        return Truth(self.name, clip.boxes, attributes=clip.attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,21 +181,12 @@ class _Folder:
         reader, boxes = open_folder(self.path)
         if boxes is None:
             raise ValueError(f"{self.path} has no boxes.txt; without true boxes there is nothing to score.")
-        return _truth(self.name, boxes=boxes, size=reader.size)
+        height, width = reader.size
+        return Truth(self.name, boxes, image_size=(width, height))
 
 
-def _truth(name: str, clip: Any = None, boxes: Any = None, size: tuple[int, int] | None = None) -> Any:
-    from modaltrack.scoring.engine import Truth
-
-    if clip is None:
-        return Truth(name, boxes, image_size=size and (size[1], size[0]))
-    return Truth(name, clip.boxes, attributes=clip.attributes)
-
-
-def own_protocol(name: str) -> Any:
+def own_protocol(name: str) -> Protocol:
     """How ``scenes`` and ``folder`` are scored: LaSOT's curves over the frames that have a target, no repairs."""
-    from modaltrack.scoring.records import Protocol, Switches
-
     assert name in OWN, name
     switches = Switches(
         pixels="continuous",
