@@ -44,6 +44,7 @@ def test_the_estimate_is_near_what_is_held() -> None:
     weights = sum(p.numel() for p in build_model(RECIPE).parameters())
     assert found.fixed >= 4 * 5 * weights  # weights, average, gradients, two moments
     assert estimate(replace(RECIPE, significance="ranked")).fixed > found.fixed
+    assert estimate(replace(RECIPE, adaptation="lora")).fixed < found.fixed
 
 
 def test_computing_activations_again_takes_less() -> None:

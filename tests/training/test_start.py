@@ -80,7 +80,8 @@ def test_positions_of_a_droptrack_are_resized_and_its_frame_vectors_folded_in(tm
 
 def test_positions_may_come_from_a_second_file(tmp_path: Path, published) -> None:
     other = models.create("ostrack-base", **SMALL)
-    torch.save({"net": as_published(other)}, tmp_path / DROPTRACK_384)
+    frames = {f"backbone.temporal_pos_embed_{role}": torch.ones(1, 1, 48) for role in "zx"}  # not added here
+    torch.save({"net": as_published(other) | frames}, tmp_path / DROPTRACK_384)
     model = models.create("srtrack-base", **TWO)
     report = start_weights(model, str(published[0]), positions_from=str(tmp_path / DROPTRACK_384))
     assert torch.equal(model.pos_search, other.pos_search)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from modaltrack.training.activation_checkpointing import PARTS, checkpointed
+from modaltrack.training.adaptation import adapt
 from modaltrack.training.data import Batch
 from modaltrack.training.distributed import Ranks
 from modaltrack.training.objective import batch_losses, precision
@@ -98,7 +99,7 @@ def estimate(recipe: Recipe, device: torch.device | None = None) -> Estimate:
     device = device or torch.device("cpu")
     with torch.random.fork_rng(enabled=True):
         torch.manual_seed(recipe.seed)
-        model = build_model(recipe).to(device)
+        model = adapt(build_model(recipe), recipe).to(device)
         stepper = Stepper(recipe, model, device, Ranks())
         one, two = (kept_bytes(stepper, samples) for samples in (1, 2))
     learning = sum(p.numel() for p in stepper.parameters)

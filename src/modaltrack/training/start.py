@@ -41,8 +41,7 @@ def start_weights(
 
     source = _tensors(model, start_from, sha256)
     if positions_from is not None:
-        positions = _tensors(model, positions_from, None)
-        source |= {name: positions[name] for name in POSITIONS}
+        source |= _tensors(model, positions_from, None, tuple(POSITIONS))
     try:
         report = models.start_from(model, source)
     except ValueError as error:
@@ -56,25 +55,29 @@ def start_weights(
     }
 
 
-def _tensors(model: nn.Module, start_from: str, sha256: str | None) -> dict[str, Tensor]:
-    """The tensors of ``start_weights``' source, by our names."""
+def _tensors(
+    model: nn.Module, start_from: str, sha256: str | None, only: tuple[str, ...] | None = None
+) -> dict[str, Tensor]:
+    """The tensors of ``start_weights``' source, by our names; only: nothing but these, and nothing added to them."""
     from modaltrack import models
 
     path = Path(start_from)
-    if (path / CHECKPOINT).exists():
-        return merged(load_checkpoint(path / CHECKPOINT).part("average"))
     if not path.exists() and (message := missing_start(start_from)):
         raise ValueError(message)
+    digest: str | None = None
     is_authors = path.suffix in (".pth", ".tar", ".pt")
-    if is_authors:
+    if (path / CHECKPOINT).exists():
+        tensors = merged(load_checkpoint(path / CHECKPOINT).part("average"))
+    elif is_authors:
         tensors, digest = read_rgb_tracker(path)
-    elif path.is_file():
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if sha256 is not None and (is_authors or path.is_file()) and digest != sha256:
-        raise ValueError(f"{path} has the SHA-256 {digest} and the recipe starts from {sha256}: give that file.")
-    if is_authors:
-        return fit_positions(tensors, model)
-    return dict(models.load_model(start_from, device="cpu").state_dict())
+    else:
+        tensors = dict(models.load_model(start_from, device="cpu").state_dict())
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    if sha256 is not None and digest != sha256:
+        raise ValueError(f"{start_from} has the SHA-256 {digest} and not {sha256}: give the file that has it.")
+    if only is not None:
+        tensors = {name: tensors[name] for name in only}
+    return fit_positions(tensors, model) if is_authors else tensors
 
 
 def export(
