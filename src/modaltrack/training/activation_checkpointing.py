@@ -10,13 +10,14 @@ from typing import Any
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from modaltrack.models.parts.fusion_adapter import FusionAdapter
 from modaltrack.models.parts.mamba import Mamba
+from modaltrack.models.parts.order_fusion import OrderFusion
 from modaltrack.models.parts.score_mask import ScoreMaskFusion
 from modaltrack.models.parts.vit import STEMS, Attention, Mlp
 
-# The parts that every method walks through, called as modules. None of them has running statistics, which a second
-# computation would change twice.
-PARTS = (Attention, Mlp, Mamba, ScoreMaskFusion, *STEMS.values())
+# The large parts of the methods, called as modules.
+PARTS = (Attention, Mlp, Mamba, OrderFusion, ScoreMaskFusion, FusionAdapter, *STEMS.values())
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def checkpointed(model: nn.Module, again_under: Callable[[], AbstractContextMana
     again_under: makes the context in which the backward pass computes them again; it has to be that of the forward pass
     (autocast, kind of attention). Random numbers are drawn again as they were. The backward pass may come later.
     """
-    parts = [module for module in model.modules() if isinstance(module, PARTS)]
+    parts = list(_outermost(model))
     try:
         for part in parts:
             part.forward = _sparing(part.forward, again_under)  # of the instance, over its class's
@@ -34,6 +35,15 @@ def checkpointed(model: nn.Module, again_under: Callable[[], AbstractContextMana
     finally:
         for part in parts:
             vars(part).pop("forward", None)
+
+
+def _outermost(module: nn.Module) -> Iterator[nn.Module]:
+    """The parts of a model that lie in no other; not those with running statistics, which would be changed twice."""
+    if isinstance(module, PARTS) and not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()):
+        yield module
+        return
+    for child in module.children():
+        yield from _outermost(child)
 
 
 def _sparing(forward: Callable[..., Any], again_under: Callable[[], AbstractContextManager[Any]]) -> Callable[..., Any]:

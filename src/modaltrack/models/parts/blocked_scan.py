@@ -167,8 +167,8 @@ class _Blocked(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        u, delta, B, C, grad = (_near(x) for x in (*ctx.saved_tensors[:4], grad))
-        A, kept = ctx.saved_tensors[4:]
+        *near, A, kept = ctx.saved_tensors  # read once: activation checkpointing computes them for one reading
+        u, delta, B, C, grad = (_near(x) for x in (*near, grad))
         # contiguous, so that blocks are views
         du, ddelta, dA = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, delta, A))
         starts = sorted({channels.start for _, channels in _tiles(A, u.shape[1])})
