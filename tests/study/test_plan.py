@@ -44,16 +44,13 @@ def test_every_measure_is_measured() -> None:
 
 @pytest.mark.parametrize("run", TRAINED, ids=lambda run: run.id)
 def test_every_run_has_a_model_and_parameters_that_learn(run, tmp_path: Path) -> None:
-    import torch
-
     from modaltrack.models import create
     from modaltrack.training.optim import build_optimizer
 
     recipe = recipe_of(run, Place(tmp_path), Settings(steps=200, batch=8), seed=3)
     assert (recipe.steps, recipe.batch, recipe.seed) == (round(200 * run.share), 8, 3)
     assert recipe.time_budget_s is None
-    with torch.device("meta"):
-        model = create(recipe.model, **recipe.model_options)
+    model = create(recipe.model, **recipe.model_options)
     groups = build_optimizer(model, recipe).param_groups
     learning = {name for group in groups for name in group["names"]}
     assert learning
@@ -62,14 +59,11 @@ def test_every_run_has_a_model_and_parameters_that_learn(run, tmp_path: Path) ->
 
 
 def _learning(name: str, tmp_path: Path) -> set[str]:
-    import torch
-
     from modaltrack.models import create
     from modaltrack.training.optim import build_optimizer
 
     recipe = recipe_of(run_of(name), Place(tmp_path), Settings(), seed=0)
-    with torch.device("meta"):
-        model = create(recipe.model, **recipe.model_options)
+    model = create(recipe.model, **recipe.model_options)
     return {n for group in build_optimizer(model, recipe).param_groups for n in group["names"]}
 
 
@@ -96,3 +90,25 @@ def test_what_does_not_exist_is_not_available(tmp_path: Path) -> None:
     ):
         with pytest.raises(NotAvailableError, match=r"nobody-scenes|nothing"):
             recipe_of(broken, Place(tmp_path), Settings(), seed=0)
+
+
+def test_the_fixed_order_asks_no_predictor() -> None:
+    import torch
+
+    from modaltrack.models.parts.order_fusion import OrderFusion
+
+    torch.manual_seed(0)
+    fusion = OrderFusion(16, 3, (16, 8, 8, 4), "fixed", False).eval()
+    assert not any(p.requires_grad for p in fusion.order.parameters())
+    maps = [torch.randn(2, 4, 16) for _ in range(3)]
+    before = fusion(maps)
+    torch.nn.init.normal_(fusion.order.last.weight, std=9)
+    assert torch.equal(fusion(maps), before)
+    fusion.order_grad = "none"
+    torch.nn.init.zeros_(fusion.order.last.weight)
+    with torch.no_grad():
+        fusion.order.last.bias.copy_(torch.tensor([0.0, 1.0, 2.0]))
+    assert torch.equal(fusion(maps), before)
+    with torch.no_grad():
+        fusion.order.last.bias.copy_(torch.tensor([2.0, 0.0, 1.0]))
+    assert not torch.equal(fusion(maps), before)
