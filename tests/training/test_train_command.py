@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recipes, the command line, and a real tiny model from start to weights file."""
 
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +12,9 @@ import pytest
 import torch
 from toy import BuildSampler
 
+from modaltrack.training.checkpoint import load_checkpoint
 from modaltrack.training.command import cli_main, parse
+from modaltrack.training.held_out import held_out_losses
 from modaltrack.training.loop import train
 from modaltrack.training.recipe import Group, Recipe
 from modaltrack.training.recipes import get_recipe
@@ -101,6 +105,39 @@ def test_base_then_two_sensors_then_weights_that_load(tmp_path: Path) -> None:
     assert model.card["encodings"].keys() == {"rgb", "thermal", "depth", "event"}
     assert model.card["steps"] == 2
     assert load_model(first).card["thresholds"] == {"tracking": 0.5, "lost": 0.2}
+
+
+def small_sdstrack(out: Path, sampler: BuildSampler) -> None:
+    """The real recipe at a small size; importable by name: the killed run has a process of its own."""
+    recipe = replace(
+        get_recipe("sdstrack-tiny-scenes"), model_options={**SMALL, "fusion_blocks": (1,)}, start_from=None,
+        steps=4, batch=4, save_every=2, log_every=1, workers=0, time_budget_s=None,
+    )  # fmt: skip
+    train(recipe, out, "cpu", threads=1, make_sampler=sampler)
+
+
+def test_the_real_recipe_killed_and_restarted_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    small_sdstrack(whole, BuildSampler())
+    code = f"import test_train_command as t; t.small_sdstrack(t.Path({str(broken)!r}), t.BuildSampler(kill_at=3))"
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, env=here, timeout=240, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    halfway = load_checkpoint(broken / "checkpoint.safetensors")
+    assert halfway.rest["totals"]["step"] == 2
+    small_sdstrack(broken, BuildSampler())
+    wanted, found = (load_checkpoint(folder / "checkpoint.safetensors") for folder in (whole, broken))
+    for part in ("model", "average", "optimizer"):
+        assert all(torch.equal(found.part(part)[name], tensor) for name, tensor in wanted.part(part).items())
+    assert any(not torch.equal(halfway.part("model")[n], t) for n, t in wanted.part("model").items())
+
+
+def test_the_loss_before_and_after_on_the_same_pairs(tmp_path: Path) -> None:
+    recipe = Recipe("r", "ostrack-tiny", SMALL, steps=12, batch=8, warmup=0, lr=3e-3, ema=0.0, save_every=20)
+    train(recipe, tmp_path, "cpu", threads=1, make_sampler=BuildSampler())
+    before, after = held_out_losses(recipe, tmp_path, 2, BuildSampler())
+    assert after < before - 0.1
+    assert held_out_losses(replace(recipe, start_from=str(tmp_path)), tmp_path, 2, BuildSampler())[0] == after
 
 
 def test_weights_of_another_size_are_no_start(tmp_path: Path) -> None:

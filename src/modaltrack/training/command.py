@@ -157,4 +157,9 @@ def cli_main(argv: Sequence[str]) -> int:
         from modaltrack.training.start import export
 
         print(f"Wrote {export(options.out)}")
+        if not recipe.data:
+            from modaltrack.training.held_out import held_out_losses
+
+            before, after = held_out_losses(recipe, options.out)
+            print(f"On the same held-out pairs, the loss was {before:.3f} at the start and is {after:.3f} now.")
     return 0
