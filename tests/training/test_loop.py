@@ -3,19 +3,26 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from toy import RECIPE, BuildSampler, ToySampler, make_toy, run_toy
 
 from modaltrack.training.checkpoint import load_checkpoint
+from modaltrack.training.fingerprint import fingerprint
 from modaltrack.training.loop import train
-from modaltrack.training.record import read_log
+from modaltrack.training.objective import Tracking
+from modaltrack.training.recipe import Recipe
+from modaltrack.training.record import curves, read_log
 
 HERE = Path(__file__).parent
 
@@ -56,6 +63,10 @@ def test_the_toy_learns_and_leaves_its_papers(tmp_path: Path) -> None:
     assert card["steps"] == 60
     assert card["environment"]["torch"] == torch.__version__
     assert card["recipe"]["trainable"][0] == {"pattern": "adapter", "lr": 1.0, "weight_decay": None}
+    assert card["config"]["search_size"] == 16
+    assert card["data"] == fingerprint(RECIPE)
+    assert card["curves"]["step"] == list(range(1, 61))
+    assert card["curves"]["total"] == losses(tmp_path)
 
 
 def test_killed_in_the_middle_and_resumed_it_computes_the_same_bits(tmp_path: Path) -> None:
@@ -70,6 +81,87 @@ def test_killed_in_the_middle_and_resumed_it_computes_the_same_bits(tmp_path: Pa
     assert card["totals"]["restarts"] == 1
     assert_equal_bits(whole, broken)
     assert losses(whole) == losses(broken)
+
+
+def test_killed_at_a_random_moment_it_computes_the_same_bits(tmp_path: Path) -> None:
+    """Whatever the trainer is doing: rendering, computing, writing the checkpoint or the log."""
+    change: dict[str, Any] = {"steps": 200, "save_every": 5, "log_every": 50, "significance": "ranked"}
+    change["significance_every"] = 3
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    code = f"from toy import *; run_toy({str(broken)!r}, **{change})"
+    running = in_process(code)
+    while not (broken / "checkpoint.safetensors").exists():
+        assert running.poll() is None, running.communicate()[1]
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.2))
+    running.kill()
+    running.communicate(timeout=60)
+    assert running.returncode == -signal.SIGKILL
+    reached = load_checkpoint(broken / "checkpoint.safetensors").rest["totals"]["step"]
+    print("killed after step", reached)
+    assert 0 < reached < 200
+    run_toy(broken, resume="must", **change)
+    run_toy(whole, **change)
+    assert_equal_bits(whole, broken)
+    assert losses(whole)[1:] == losses(broken)[1:]  # the line after the kill is a mean over fewer steps
+
+
+class Stopping(ToySampler):
+    """Asks the run to stop when a step is drawn."""
+
+    def sample(self, batch: int, step: int, modalities=None):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().sample(batch, step, modalities)
+
+
+@pytest.mark.parametrize("mode", ["published", "ranked", "two-significance"])
+def test_significance_goes_on_where_it_was(tmp_path: Path, mode: str) -> None:
+    change: dict[str, Any] = {"significance": mode, "significance_every": 2, "prior_batches": 2}
+    plain, whole, broken = (tmp_path / name for name in ("plain", "whole", "broken"))
+    train(
+        replace(RECIPE, **change), broken, "cpu", threads=1, make_model=make_toy,
+        make_sampler=lambda *a: Stopping(*a[:4]),
+    )  # fmt: skip
+    kept = tensors(broken)
+    assert {"last", "shares"} <= {k.split(":")[0].split(".")[1] for k in kept if k.startswith("significance.")}
+    assert ("significance.prior:head.weight" in kept) == (mode == "two-significance")
+    run_toy(broken, resume="must", **change)
+    run_toy(whole, **change)
+    assert_equal_bits(whole, broken)
+    run_toy(plain)
+    assert losses(plain)[0] == losses(whole)[0]  # the prior has left the run's own samples alone
+    assert losses(plain)[1:] != losses(whole)[1:]
+
+
+class Penalised:
+    """The tracking loss and a module of the objective's own, which the weights of the head are compared with."""
+
+    terms = (*Tracking.terms, "apart")
+
+    def __init__(self, recipe: Recipe, model: nn.Module) -> None:
+        self.inner = Tracking(recipe, model)
+        self.extra = nn.Linear(3, 3)
+
+    def __call__(self, model, *given):
+        terms = self.inner(model, *given)
+        apart = (self.extra.weight - model.head.weight[:3, :3, 0, 0]).square().sum() + self.extra.bias.square().sum()
+        return {**terms, "apart": apart, "total": terms["total"] + apart}
+
+
+def test_an_objectives_own_module_learns_and_resumes_but_is_not_exported(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("modaltrack.training.step.build_objective", Penalised)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(RECIPE, broken, "cpu", threads=1, make_model=make_toy, make_sampler=lambda *a: Stopping(*a[:4]))
+    early = tensors(broken)["extra.weight"].clone()
+    run_toy(broken, resume="must")
+    run_toy(whole)
+    assert_equal_bits(whole, broken)
+    kept = tensors(whole)
+    assert not torch.equal(kept["extra.weight"], early)
+    assert "optimizer.exp_avg:extra.weight" in kept
+    assert not [k for k in kept if k.startswith(("model.", "average.")) and "extra" in k]
+    assert read_log(whole)[0]["losses"].keys() == {"total", "giou", "l1", "focal", "apart"}
 
 
 def test_the_steps_argument_continues_a_run_and_says_that_the_schedule_changed(tmp_path: Path, capsys) -> None:
@@ -94,14 +186,8 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypat
 
 
 def test_a_signal_saves_and_ends_the_run_unfinished(tmp_path: Path) -> None:
-    class Asking(ToySampler):
-        def sample(self, batch: int, step: int, modalities=None):
-            if step == 2:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return super().sample(batch, step, modalities)
-
     card = train(
-        RECIPE, tmp_path / "broken", "cpu", threads=1, make_model=make_toy, make_sampler=lambda *a: Asking(*a[:4])
+        RECIPE, tmp_path / "broken", "cpu", threads=1, make_model=make_toy, make_sampler=lambda *a: Stopping(*a[:4])
     )
     assert card["finished"] is False
     assert card["steps"] == 3
@@ -161,7 +247,7 @@ def test_three_losses_in_a_row_that_are_not_finite_end_the_run(tmp_path: Path, m
 
 def test_two_losses_in_a_row_that_are_not_finite_are_skipped_and_counted(tmp_path: Path, monkeypatch) -> None:
     poison(monkeypatch, {1, 2, 4, 5})
-    card = run_toy(tmp_path)
+    card = run_toy(tmp_path, significance="ranked")
     assert card["totals"]["skipped_steps"] == 4
     assert all(torch.isfinite(v).all() for v in tensors(tmp_path).values())
     assert [line["losses"]["total"] is None for line in read_log(tmp_path)] == [False, True, True, False, True, True]
@@ -174,6 +260,21 @@ def test_other_settings_need_another_folder(tmp_path: Path) -> None:
     assert run_toy(tmp_path, steps=1, lr=0.02, resume="never")["totals"]["restarts"] == 0
     with pytest.raises(ValueError, match="There is no checkpoint"):
         run_toy(tmp_path / "empty", resume="must")
+
+
+def test_elimination_by_epochs_needs_a_model_that_eliminates(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="eliminates nothing"):
+        run_toy(tmp_path, elimination_epochs=(4, 20))
+
+
+def test_a_long_curve_is_thinned(tmp_path: Path) -> None:
+    assert curves(tmp_path) == {"step": [], "lr": [], "grad_norm": []}
+    lines = [{"step": i, "losses": {"total": 1 / i}, "lr": 0.1, "grad_norm": None} for i in range(1, 1001)]
+    lines.insert(500, {"step": 500, "validation": {"auc": 0.5}})
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = curves(tmp_path, points=100)
+    assert found["step"] == list(range(1, 1001, 10))
+    assert found["total"][1] == pytest.approx(1 / 11)
 
 
 def test_other_threads_are_told(tmp_path: Path, capsys) -> None:
