@@ -25,10 +25,11 @@ h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; padding-bottom: .2rem; border-bot
   break-after: avoid; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; break-after: avoid; }
 p, ul { margin: .4rem 0; } p.fine, figcaption { color: #666; font-size: .85rem; }
-.figures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); }
+.figures { display: grid; gap: 1rem; margin-top: .8rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); }
 .figures > div { break-inside: avoid; }
 svg { width: 100%; height: auto; max-width: 560px; display: block; margin: 0 auto; }
-.wide svg { max-width: 760px; margin: 0; }
+.wide { overflow-x: auto; } .wide svg { max-width: 760px; margin: 0; }
 .scroll { overflow-x: auto; -webkit-overflow-scrolling: touch; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem; }
 th, td { padding: .22rem .55rem; text-align: right; white-space: nowrap; }
@@ -43,7 +44,9 @@ thead th:first-child { font-weight: 600; }
 .film figure { margin: 0; break-inside: avoid; } .film img { width: 100%; display: block; margin-bottom: 2px; }
 .key span { margin-right: 1em; white-space: nowrap; display: inline-block; }
 .failure { break-inside: avoid; }
-@media (max-width: 480px) { body { padding: .8rem; font-size: 14px; } th, td { padding: .2rem .4rem; } }
+@media screen and (max-width: 480px) {
+  body { padding: .8rem; font-size: 14px; } th, td { padding: .2rem .4rem; } .wide svg { min-width: 560px; }
+}
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; } h2 { margin-top: 1.2rem; }
   .figures { grid-template-columns: 1fr 1fr; } .scroll { overflow: visible; }
@@ -112,7 +115,8 @@ def _failures(entries: Sequence[Entry], strips: Sequence[Strip]) -> str:
     key = "".join(
         f'<span><i class="mark" style="background:{colour(e.style)}"></i>{escape(e.name)}</span>' for e in entries
     )
-    parts = [f'<p class="key">{key}<span>white on black: the truth</span></p>']
+    truth = "<span>white on black: the truth</span>" if any(strip.pictures for strip in strips) else ""
+    parts = [f'<p class="key">{key}{truth}</p>']
     for strip in strips:
         parts.append(
             f'<div class="failure"><h3>{escape(strip.sequence)}</h3><p class="fine">{escape(strip.why)}. '
