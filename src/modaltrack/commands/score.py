@@ -29,7 +29,7 @@ class Options:
     truth_file: Positional[Annotated[Path | None, arg(metavar="[TRUTH]")]] = None
     """True boxes of one clip, without --benchmark."""
     benchmark: Annotated[str, arg(metavar="NAME")] = ""
-    """Protocol: LasHeR, RGBT234, VisEvent-172 ...; '--benchmark list' prints them."""
+    """Protocol: LasHeR, RGBT234, VisEvent-172 ..., scenes, folder; '--benchmark list' prints them."""
     data: Annotated[Path | None, arg(metavar="ROOT")] = None
     """The benchmark as downloaded."""
     truth: Annotated[Path | None, arg(metavar="DIR")] = None
