@@ -112,7 +112,7 @@ RUNS: tuple[Run, ...] = (
         "srtrack-significance",
         "srtrack-tiny-scenes",
         "two-significance tuning, no sensor dropout",
-        fields={**ALONE, "significance": "two-significance", "prior_batches": 40},
+        fields={**ALONE, "significance": "two-significance", "significance_every": 4, "prior_batches": 40},
     ),
     Run("ainet-last", "ainet-tiny-scenes", "fusion behind the last block only", options={"fusion_blocks": (5,)}),
     Run("ainet-fixed", "ainet-tiny-scenes", "the third order is fixed, first to last", options={"order_grad": "fixed"}),

@@ -68,7 +68,8 @@ def _groups(members: list[tuple[str, nn.Parameter]], group: Group, recipe: Recip
 
 def rate(recipe: Recipe, step: int, elapsed: float) -> float:
     """Share 0..1 of the peak learning rate at a step (from 0), after ``elapsed`` seconds."""
-    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    warmup = min(recipe.warmup, recipe.steps // 5)
+    warm = min(1.0, (step + 1) / warmup) if warmup else 1.0
     if recipe.schedule == "constant":
         return warm
     if recipe.schedule == "step":

@@ -67,7 +67,7 @@ class Recipe:
     lr: float = 1e-3
     """Peak learning rate of AdamW."""
     warmup: int = 300
-    """Steps of linear warm-up."""
+    """Steps of linear warm-up; a run shorter than five times as many warms up for a fifth."""
     schedule: Literal["cosine", "constant", "step"] = "cosine"
     """After the warm-up: cosine to 1 % of the peak, constant, or a tenth after every ``drop_epoch`` epochs."""
     epoch_samples: int = 60_000
