@@ -45,12 +45,12 @@ def test_schedule_warms_up_and_ends_at_one_percent() -> None:
     assert rate(replace(recipe, schedule="constant"), 999, 0) == 1.0
 
 
-@given(st.integers(0, 1000), st.floats(0, 200))
 def test_a_short_run_warms_up_for_a_fifth() -> None:
     recipe = replace(RECIPE, steps=50, warmup=100, schedule="constant")
     assert [rate(recipe, step, 0.0) for step in (0, 4, 9, 40)] == [0.1, 0.5, 1.0, 1.0]
 
 
+@given(st.integers(0, 1000), st.floats(0, 200))
 def test_progress_is_the_larger_share(step: int, elapsed: float) -> None:
     recipe = replace(RECIPE, steps=1000, warmup=0, time_budget_s=100.0)
     assert progress(recipe, step, elapsed) == max(step / 1000, elapsed / 100)
