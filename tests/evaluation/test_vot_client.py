@@ -203,32 +203,41 @@ def _weights(path: Path) -> None:
 
 
 @vot_toolkit.needs_toolkit
-@pytest.mark.parametrize(("stack", "protocol"), [("vot2021/rgbd", "CDTB"), ("vot2022/rgbd", "VOT-RGBD2022")])
-def test_the_toolkit_drives_a_tracker_and_agrees_on_its_scores(tmp_path: Path, stack: str, protocol: str) -> None:
-    """Evaluation and analysis to the end: RGB and 16-bit depth, absent frames, runs forward and backward."""
+@pytest.mark.parametrize(("stack", "protocol", "second"), [
+    ("vot2021/rgbd", "CDTB", "depth"),
+    ("vot2022/rgbd", "VOT-RGBD2022", "depth"),
+    ("vot2020/rgbtir", "VOT-RGBT2020", "ir"),
+])  # fmt: skip
+def test_the_toolkit_drives_a_tracker_and_agrees_on_its_scores(
+    tmp_path: Path, stack: str, protocol: str, second: str
+) -> None:
+    """Evaluation and analysis to the end: RGB with 16-bit depth or infrared, absent frames, runs both ways."""
     from modaltrack import scenes
 
-    clip = scenes.clip(3, length=14, size=(128, 128), modalities=("rgb", "depth"))
+    clip = scenes.clip(3, length=14, size=(128, 128), modalities=("rgb", "depth" if second == "depth" else "thermal"))
     assert clip.boxes is not None
     truth = clip.boxes.round(2)
     truth[6:8] = np.nan
     anchors = np.zeros(len(truth))
     anchors[[0, 4, -1]] = 1, 1, -1
-    channels = {"color": "color/%08d.jpg", "depth": "depth/%08d.png"}
+    channels = {"color": "color/%08d.jpg", second: f"{second}/%08d.png"}
     vot_toolkit.make_workspace(tmp_path, stack, {"scene": truth}, (128, 128), {"scene": anchors}, channels)
     for i, frame in enumerate(clip.frames, start=1):
         place = tmp_path / "sequences" / "scene"
         cv2.imwrite(str(place / f"color/{i:08d}.jpg"), frame.images[Modality.RGB][..., ::-1])
-        grey = cv2.cvtColor(np.ascontiguousarray(frame.images[Modality.DEPTH]), cv2.COLOR_BGR2GRAY)
-        cv2.imwrite(str(place / f"depth/{i:08d}.png"), grey.astype(np.uint16) * 16 + 300)
+        other = next(image for sensor, image in frame.images.items() if sensor != Modality.RGB)
+        grey = cv2.cvtColor(np.ascontiguousarray(other), cv2.COLOR_BGR2GRAY)
+        stored = grey.astype(np.uint16) * 16 + 300 if second == "depth" else grey
+        cv2.imwrite(str(place / f"{second}/{i:08d}.png"), stored)
     _weights(tmp_path / "tiny.safetensors")
     (tmp_path / "trackers.ini").write_text(
-        vot_client.trackers_ini(str(tmp_path / "tiny.safetensors"), ("color", "depth"), "cpu")
+        vot_client.trackers_ini(str(tmp_path / "tiny.safetensors"), ("color", second), "cpu")
     )
-    vot_toolkit.run("-m", "vot", "evaluate", "--workspace", str(tmp_path), "tiny_RGBD")
-    official = vot_toolkit.analyse(tmp_path, ["tiny_RGBD"])
-    results = read_vot_results(tmp_path / "results" / "tiny_RGBD")
-    assert results.tracker == "tiny_RGBD"
+    name = "tiny_RGBD" if second == "depth" else "tiny_RGBT"
+    vot_toolkit.run("-m", "vot", "evaluate", "--workspace", str(tmp_path), name)
+    official = vot_toolkit.analyse(tmp_path, [name])
+    results = read_vot_results(tmp_path / "results" / name)
+    assert results.tracker == name
     given = [Truth("scene", truth, image_size=(128, 128), anchors=anchors)]
     ours = score(protocol, given, results.sequences).scores
     if protocol == "CDTB":

@@ -214,7 +214,7 @@ ROWS = (
         {"test": 60},
         20083,
         on_disk={"test": ("list.txt",)},
-        where="vot-toolkit: vot initialize vot2020/rgbt",
+        where="vot-toolkit: vot initialize vot2020/rgbtir",
         traps=("60 sequences of RGBT234 with an annotation of VOT's own",),
     ),
     Row(
