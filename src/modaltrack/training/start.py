@@ -87,11 +87,13 @@ def export(
     thresholds: dict[str, float] | None = None,
     measured: dict[str, Any] | None = None,
     model: nn.Module | None = None,
+    base: str | None = None,
 ) -> Path:
     """Write a run's averaged weights and their card as one file that ``models.load_model`` reads; returns its path.
 
     path: default ``out_dir/NAME.safetensors``. thresholds: from ``calibrate``. measured: numbers with their conditions.
-    model: what the weights are read into; default: the recipe's model. Raises ValueError when there is no checkpoint.
+    model: what the weights are read into; default: the recipe's model. base: shipped weights that the file may lean on
+    for what was frozen (see ``models.save_model``). Raises ValueError when there is no checkpoint.
     """
     import json
 
@@ -127,7 +129,7 @@ def export(
         "licence": "Apache-2.0",
     }
     path = Path(path) if path is not None else out_dir / f"{recipe['name']}.safetensors"
-    models.save_model(model.eval(), path, card)
+    models.save_model(model.eval(), path, card, base=base)
     return path
 
 
