@@ -37,4 +37,22 @@ SHIPPED: tuple[Shipped, ...] = (
         "4c2c22f6bd7acf1ca1b56d7447768ad1b53349301b013903c97d548b3cc23d13",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
+    Shipped(
+        "srtrack-tiny",
+        "srtrack-tiny.safetensors",
+        "12389671d3bfbfb3485a83c22add20aa0f1f2ec8b92e74b5d4989f60882a0f43",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
+    ),
+    Shipped(
+        "smstracker-tiny",
+        "smstracker-tiny.safetensors",
+        "69a21d6393db3e17812079a5f40052e14ec166599af190e4a54824fa8f8a6451",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
+    ),
+    Shipped(
+        "ainet-tiny",
+        "ainet-tiny.safetensors",
+        "1214ef01819c3a429f72c8dbfb991d411a3f19ab8a4a930863727cea92eb9923",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
+    ),
 )
