@@ -52,6 +52,16 @@ def test_computing_activations_again_takes_less() -> None:
     assert 0 < sparing.each < 0.7 * plain.each
 
 
+def test_a_forward_pass_without_a_backward_leaves_no_autocast_behind() -> None:
+    def depth() -> int:
+        torch.autocast_increment_nesting()
+        return int(torch.autocast_decrement_nesting())
+
+    before = depth()
+    estimate(replace(RECIPE, activation_checkpointing=True, amp="bf16"))
+    assert depth() == before, "later steps would compute with the first one's bf16 copies of the weights"
+
+
 def test_the_largest_parts_that_fit_are_chosen() -> None:
     plain, sparing = estimate(RECIPE), estimate(replace(RECIPE, activation_checkpointing=True))
     whole, told = fit(RECIPE, plain.bytes(12) / GB * 1.001)
