@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The grid holds together: names exist, and every run can be built and finds the parameters it speaks of."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,9 @@ def test_every_run_has_a_model_and_parameters_that_learn(run, tmp_path: Path) ->
     recipe = recipe_of(run, Place(tmp_path), Settings(steps=200, batch=8), seed=3)
     assert (recipe.steps, recipe.batch, recipe.seed) == (round(200 * run.share), 8, 3)
     assert recipe.time_budget_s is None
+    third = recipe_of(run, Place(tmp_path), Settings(steps=200, batch=8, rate=1 / 3), seed=3)
+    assert third == replace(recipe, lr=third.lr)
+    assert third.lr == pytest.approx(recipe.lr / 3)
     model = create(recipe.model, **recipe.model_options)
     groups = build_optimizer(model, recipe).param_groups
     learning = {name for group in groups for name in group["names"]}

@@ -115,8 +115,15 @@ def test_a_folder_keeps_its_settings(tmp_path: Path) -> None:
     assert open_folder(tmp_path, steps=300)[1] == open_folder(tmp_path)[1] == settings
     with pytest.raises(ValueError, match="with steps 300, and steps 400 was given"):
         open_folder(tmp_path, steps=400)
+    with pytest.raises(ValueError, match=r"with rate 1.0, and rate 0.5 was given"):
+        open_folder(tmp_path, rate=0.5)
     with pytest.raises(ValueError, match="at least 2"):
         Settings(frames=1)
+
+
+def test_a_folder_from_before_the_rate_has_the_whole_rate(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text('{"steps": 300, "batch": 8, "clips": 4, "frames": 5}')
+    assert open_folder(tmp_path, rate=1.0)[1] == Settings(300, 8, 4, 5, 1.0)
 
 
 def picture(seed: int) -> np.ndarray:

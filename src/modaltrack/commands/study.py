@@ -39,6 +39,8 @@ class Options:
     """Clips of the test half to measure on, kept in the folder; default 12."""
     frames: int | None = None
     """Frames of each, kept in the folder; default 40."""
+    rate: float | None = None
+    """Factor on every recipe's learning rate, kept in the folder; default 1. A few hundred steps want about 1/3."""
     batch_cache: Path | None = None
     """Keep rendered training batches here for the other runs of the same seed: about 4 MB a step."""
     device: str = "auto"
@@ -64,7 +66,7 @@ def run(options: Options) -> int:
         seeds = tuple(int(word) for word in options.seeds.split(","))
     except ValueError:
         raise ValueError(f"--seeds is {options.seeds!r}; give whole numbers with commas, as in 0,1,2.") from None
-    budget = {name: getattr(options, name) for name in ("steps", "batch", "clips", "frames")}
+    budget = {name: getattr(options, name) for name in ("steps", "batch", "clips", "frames", "rate")}
     place, settings = open_folder(options.out, **budget)
     states: dict[str, str] = {}
     if options.verb in ("run", "all"):

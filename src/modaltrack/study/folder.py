@@ -21,16 +21,18 @@ from modaltrack.study.plan import Run
 class Settings:
     """What is the same for all runs of a study.
 
-    steps, batch: the budget of a run. clips, frames: of the test half of ``scenes.benchmark``, half easy, half hard.
+    steps, batch: the budget of a run. rate: factor on every run's learning rate, for few steps from a finished base.
+    clips, frames: of the test half of ``scenes.benchmark``, half easy, half hard.
     """
 
     steps: int = 1500
     batch: int = 32
     clips: int = 12
     frames: int = 40
+    rate: float = 1.0
 
     def __post_init__(self) -> None:
-        least = {"steps": 2, "batch": 1, "clips": 2, "frames": 2}
+        least = {"steps": 2, "batch": 1, "clips": 2, "frames": 2, "rate": 1e-3}
         for name, floor in least.items():
             if getattr(self, name) < floor:
                 raise ValueError(f"The study's {name} is {getattr(self, name)}; give at least {floor}.")
@@ -86,7 +88,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
         partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def open_folder(path: Path, **wanted: int | None) -> tuple[Place, Settings]:
+def open_folder(path: Path, **wanted: float | None) -> tuple[Place, Settings]:
     """The study in that folder; begun there if there is none yet. wanted: fields of ``Settings``, None = as it is.
 
     Raises ValueError when the folder holds a study with other settings: its numbers could not be compared.
@@ -95,13 +97,14 @@ def open_folder(path: Path, **wanted: int | None) -> tuple[Place, Settings]:
     given = {name: value for name, value in wanted.items() if value is not None}
     stored = read_json(path / "study.json")
     if stored is None:
-        settings = Settings(**given)
+        settings = Settings(**given)  # type: ignore[arg-type]  # tyro has checked them
         write_json(path / "study.json", dataclasses.asdict(settings))
         return Place(path), settings
     settings = Settings(**stored)
-    other = {name: value for name, value in given.items() if value != stored[name]}
+    held = dataclasses.asdict(settings)
+    other = {name: value for name, value in given.items() if value != held[name]}
     if other:
-        was = ", ".join(f"{name} {stored[name]}" for name in other)
+        was = ", ".join(f"{name} {held[name]}" for name in other)
         now = ", ".join(f"{name} {value}" for name, value in other.items())
         raise ValueError(f"{path} holds a study with {was}, and {now} was given; leave it out or take another --out.")
     return Place(path), settings

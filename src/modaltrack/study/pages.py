@@ -64,10 +64,11 @@ def write_study(place: Place, settings: Settings) -> list[Path]:
 
 
 def _intro(settings: Settings, other: list[str]) -> str:
+    rate = "" if settings.rate == 1 else f", at {settings.rate:g} of the recipe's learning rate"
     told = (
-        f"Every run had {settings.steps:,} steps of {settings.batch} samples of rendered scenes, from the same base "
-        f"(ostrack-tiny), and was tracked on {settings.clips} clips of {settings.frames} frames of the test half of "
-        "scenes.benchmark, half easy, half hard. The tracker believes every peak (the authors' rule), so that no "
+        f"Every run had {settings.steps:,} steps of {settings.batch} samples of rendered scenes{rate}, from the same "
+        f"base (ostrack-tiny), and was tracked on {settings.clips} clips of {settings.frames} frames of the test half "
+        "of scenes.benchmark, half easy, half hard. The tracker believes every peak (the authors' rule), so that no "
         "threshold has to be fitted. These are tiny models and rendered clips: what shows here may fail at full size, "
         "and the other way round."
     )

@@ -51,7 +51,8 @@ def recipe_of(run: Run, place: Place, settings: Settings, seed: int, workers: in
         budget |= {"save_every": max(50, steps // 10), "log_every": max(1, min(recipe.log_every, steps // 10))}
         if run.start:
             budget["start_from"] = str(place.run(run_of(run.start), seed))
-        return replace(recipe, model_options=options, trainable=groups, **budget, **run.fields)
+        fields = {**run.fields, "lr": run.fields.get("lr", recipe.lr) * settings.rate}
+        return replace(recipe, model_options=options, trainable=groups, **budget, **fields)
     except (ValueError, TypeError) as error:
         raise NotAvailableError(str(error)) from None
 
