@@ -2,6 +2,7 @@
 """Every way a weight file can be wrong has its own sentence."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -136,3 +137,36 @@ def test_what_was_frozen_is_read_from_the_base(tmp_path):
         models.load_model(rest)
     with pytest.raises(ValueError, match="under the name nothing"):
         models.save_model(model, rest, {}, base="nothing")
+
+
+def test_the_docs_hold_the_table_of_what_the_weights_reach(capsys: pytest.CaptureFixture[str]) -> None:
+    from modaltrack.cli import main
+
+    assert main(["models", "results", "--markdown"]) == 0
+    docs = Path(__file__).resolve().parents[2] / "docs" / "models.md"
+    told = "modaltrack models results --markdown, and paste it"
+    assert capsys.readouterr().out.strip() in docs.read_text(encoding="utf-8"), told
+
+
+def test_cards_of_different_clips_make_no_table() -> None:
+    from modaltrack.models.measured import on_real_clips, on_scenes
+
+    cards = {
+        "a": {
+            "measured": {"scenes-1 test, 40 clips": {"rgb": {"success": 0.5}}, "real clips, success": {"c rgb": 0.1}}
+        },
+        "b": {"measured": {"real clips, success": {"c rgb": 0.3, "c depth": 0.5, "c rgb+depth": 0.7}}},
+        "c": {},
+    }
+    what, columns, rows = on_scenes(cards)
+    assert (what, columns[2:4], rows[0][:4]) == (
+        "scenes-1 test, 40 clips",
+        ("rgb", "thermal"),
+        ("a", "0.0", "0.500", "–"),
+    )
+    columns, rows = on_real_clips(cards)
+    assert columns == ("model", "c (depth)", "mean")
+    assert rows == [("a", *["0.100 / – / –"] * 2), ("b", *["0.300 / 0.500 / 0.700"] * 2)]
+    cards["b"]["measured"]["scenes-1 test, 16 clips"] = {"rgb": {"success": 0.6}}
+    with pytest.raises(ValueError, match="different clips"):
+        on_scenes(cards)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``modaltrack models``, ``modaltrack models show NAME`` and ``modaltrack models import FILE``."""
+"""``modaltrack models [list|results|show NAME|import FILE]``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from tyro.conf import Positional, UseAppendAction, arg
 class Options:
     """List the models that can be loaded or created, print the card of one, or import an authors' checkpoint.
 
-    'models show NAME' prints recipe, seed, hours and what it reached. 'models import FILE --method sdstrack --out
-    NAME.safetensors' reads a .pth or .pth.tar file without running anything in it and says what became of its tensors.
+    'models results' prints what the shipped weights reach, sensor by sensor. 'models show NAME' prints recipe, seed,
+    hours and what it reached. 'models import FILE --method sdstrack --out NAME.safetensors' reads a .pth or .pth.tar
+    file without running anything in it and says what became of its tensors.
     """
 
-    action: Positional[Literal["list", "show", "import"]] = "list"
-    """list, show NAME, or import FILE."""
+    action: Positional[Literal["list", "results", "show", "import"]] = "list"
+    """list, results, show NAME, or import FILE."""
     target: Positional[Annotated[str, arg(metavar="NAME|PATH")]] = ""
     """With show: a name from the list or a weights file. With import: the authors' checkpoint."""
     method: str = ""
@@ -38,6 +39,8 @@ class Options:
     """With import: accept a file that does not cover the whole model; the rest keeps random values."""
     report: bool = False
     """With import: print every tensor, not only the summary."""
+    markdown: bool = False
+    """With results: print Markdown."""
 
 
 def run(options: Options) -> int:
@@ -48,6 +51,8 @@ def run(options: Options) -> int:
         raise ValueError("--method and --out belong to: modaltrack models import FILE --method NAME --out FILE.")
     if options.action == "show":
         return _show(options.target)
+    if options.action == "results":
+        return _results(options.markdown)
     if options.target:
         raise ValueError(f"'models list' takes no name; did you mean: modaltrack models show {options.target}?")
     return _list()
@@ -63,6 +68,26 @@ def _show(name: str) -> int:
         raise ValueError("'models show' needs a name; 'modaltrack models' lists them.")
     model = load_model(name, device="cpu")
     out().print(json.dumps(model.card, indent=2, ensure_ascii=False), markup=False)
+    return 0
+
+
+def _results(as_markdown: bool) -> int:
+    from modaltrack.commands.terminal import out, table
+    from modaltrack.models.measured import markdown, on_real_clips, on_scenes
+
+    cards = {name: card for name, (_, card) in _shipped().items()}
+    clips, columns, rows = on_scenes(cards)
+    parts = [(f"Success on {clips}", columns, rows)]
+    parts.append(("Success on real clips: RGB alone / the other sensor alone / both", *on_real_clips(cards)))
+    console = out()
+    for title, names, lines in parts:
+        if as_markdown:
+            console.print(f"{title}:\n\n{markdown(names, lines)}", markup=False)
+        else:
+            shown = table(title, names[0], *(f">{name}" for name in names[1:]), keep=1)
+            for line in lines:
+                shown.add_row(*line)
+            console.print(shown)
     return 0
 
 
@@ -134,8 +159,8 @@ def _list() -> int:
         )
     console = out()
     console.print(rows)
-    console.print("X: one of thermal, depth, event. success: as measured by the card, which says on what.")
-    console.print("'modaltrack models show NAME' prints the card of a model with weights.")
+    console.print("X: one of thermal, depth, event. success: on scenes.benchmark, RGB with X where it takes both.")
+    console.print("'modaltrack models results' has it sensor by sensor, 'modaltrack models show NAME' prints a card.")
     return 0
 
 

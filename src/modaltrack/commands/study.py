@@ -40,7 +40,7 @@ class Options:
     frames: int | None = None
     """Frames of each, kept in the folder; default 40."""
     rate: float | None = None
-    """Factor on every recipe's learning rate, kept in the folder; default 1. A few hundred steps want about 1/3."""
+    """Factor on every recipe's learning rate, kept in the folder; default 1. A few hundred steps want about 1/2."""
     batch_cache: Path | None = None
     """Keep rendered training batches here for the other runs of the same seed: about 4 MB a step."""
     device: str = "auto"

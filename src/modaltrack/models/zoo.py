@@ -28,7 +28,7 @@ SHIPPED: tuple[Shipped, ...] = (
     Shipped(
         "ostrack-tiny",
         "ostrack-tiny.safetensors",
-        "073564d4923832cda27286c0c54e19c18489a3342242b63d4270996427559ff1",
+        "e114a383744f779c76f7b2926b63ff7ae509ff66a4df269844e5722e396b6fd1",
         (Modality.RGB,),
     ),
     Shipped(
@@ -46,13 +46,19 @@ SHIPPED: tuple[Shipped, ...] = (
     Shipped(
         "smstracker-tiny",
         "smstracker-tiny.safetensors",
-        "69a21d6393db3e17812079a5f40052e14ec166599af190e4a54824fa8f8a6451",
+        "7a57245df7b68ba532b9d49f3e6cf3961230f87928a807a08b5077b06cc8fd5f",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(
         "ainet-tiny",
         "ainet-tiny.safetensors",
-        "1214ef01819c3a429f72c8dbfb991d411a3f19ab8a4a930863727cea92eb9923",
+        "113c8d6945814d50001e0762fe5a8d2b4dbdcd462dac97b89e74688017ce9e58",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
+    ),
+    Shipped(
+        "tpf-tiny",
+        "tpf-tiny.safetensors",
+        "55b2df6b7d4a72503afb2c02f2c1ded3ecb3c4fd8989d378cb8dd0d398f9ff01",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
 )
