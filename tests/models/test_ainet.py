@@ -159,6 +159,20 @@ def test_three_branches_are_one_scan(monkeypatch):
     assert rows == [6, 2, 2, 2, 6]
 
 
+def test_samples_that_fill_the_caches_go_one_by_one_and_give_the_same(monkeypatch):
+    layer = OrderFusion(32, 3, (64, 32, 16, 8), "none", False).eval()
+    maps = [torch.randn(5, 7, 32) for _ in range(3)]
+    calls = []
+    whole = layer.fuse
+    monkeypatch.setattr(layer, "fuse", lambda part: calls.append(len(part[0])) or whole(part))
+    with torch.inference_mode():
+        together = layer(maps)
+        monkeypatch.setattr(order_fusion, "_LARGE", 2 * 3 * 7 * 32 * 2 * 4)
+        apart = layer(maps)
+    assert calls == [5, 2, 2, 1]
+    torch.testing.assert_close(apart, together, rtol=1e-5, atol=1e-6)
+
+
 def test_the_convolution_looks_back_and_never_ahead():
     torch.manual_seed(0)
     branch, x = mamba.Branch(8, 1), torch.randn(2, 9, 8)
