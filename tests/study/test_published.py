@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The study in the docs is what its cards and measurements say."""
+
+import shutil
+from pathlib import Path
+
+from modaltrack.cli import main
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "study"
+
+
+def test_the_published_tables_come_from_the_files_beside_them(tmp_path: Path) -> None:
+    again = tmp_path / "study"
+    shutil.copytree(PUBLISHED, again)
+    (again / "study.md").unlink()
+    assert main(["study", "table", "--out", str(again)]) == 0
+    made, kept = ((folder / "study.md").read_text(encoding="utf-8") for folder in (again, PUBLISHED))
+    assert made == kept, "modaltrack study table --out docs/study"
