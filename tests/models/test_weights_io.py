@@ -159,14 +159,18 @@ def test_cards_of_different_clips_make_no_table() -> None:
         "c": {},
     }
     what, columns, rows = on_scenes(cards)
-    assert (what, columns[2:4], rows[0][:4]) == (
-        "scenes-1 test, 40 clips",
-        ("rgb", "thermal"),
-        ("a", "0.0", "0.500", "–"),
-    )
+    assert (what, columns) == ("scenes-1 test, 40 clips", ("sensors", "a"))
+    assert rows[:3] == [("hours of training", "0.0"), ("rgb", "0.500"), ("thermal", "–")]
     columns, rows = on_real_clips(cards)
-    assert columns == ("model", "c (depth)", "mean")
-    assert rows == [("a", *["0.100 / – / –"] * 2), ("b", *["0.300 / 0.500 / 0.700"] * 2)]
+    assert columns == ("clip and sensors", "a", "b")
+    assert rows == [
+        ("c rgb", "0.100", "0.300"),
+        ("c depth", "–", "0.500"),
+        ("c both", "–", "0.700"),
+        ("mean, RGB alone", "0.100", "0.300"),
+        ("mean, X alone", "–", "0.500"),
+        ("mean, both", "–", "0.700"),
+    ]
     cards["b"]["measured"]["scenes-1 test, 16 clips"] = {"rgb": {"success": 0.6}}
     with pytest.raises(ValueError, match="different clips"):
         on_scenes(cards)

@@ -78,13 +78,13 @@ def _results(as_markdown: bool) -> int:
     cards = {name: card for name, (_, card) in _shipped().items()}
     clips, columns, rows = on_scenes(cards)
     parts = [(f"Success on {clips}", columns, rows)]
-    parts.append(("Success on real clips: RGB alone / the other sensor alone / both", *on_real_clips(cards)))
+    parts.append(("Success on real clips", *on_real_clips(cards)))
     console = out()
     for title, names, lines in parts:
         if as_markdown:
             console.print(f"{title}:\n\n{markdown(names, lines)}", markup=False)
         else:
-            shown = table(title, names[0], *(f">{name}" for name in names[1:]), keep=1)
+            shown = table(title, names[0], *(f">{name.replace('-', chr(10))}" for name in names[1:]), keep=1)
             for line in lines:
                 shown.add_row(*line)
             console.print(shown)

@@ -14,12 +14,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+PIPE_COLUMNS = 200
+
 
 def out() -> Console:
-    """Where results go."""
+    """Where results go; a file or a pipe has no width of its own, so that no table is cut there."""
+    import os
+
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    free = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(highlight=False, soft_wrap=True, width=PIPE_COLUMNS if free else None)
 
 
 def err() -> Console:
@@ -37,7 +42,7 @@ def table(title: str, *columns: str, keep: int = 0) -> Table:
     from rich import box
     from rich.table import Table
 
-    result = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    result = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, column in enumerate(columns):
         side: Literal["left", "right"] = "right" if column.startswith(">") else "left"
         result.add_column(column.lstrip(">"), justify=side, no_wrap=number < keep)
