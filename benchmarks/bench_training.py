@@ -5,9 +5,11 @@
     python benchmarks/bench_training.py srtrack-tiny-scenes --threads 1 --workers 0 --set significance=ranked
 
 Prints samples per second over whole steps after the first ones (rendering of the first batch builds the cast of the
-scenes, which is reported apart), with the split of the trainer's time; where significance-regularised tuning is on,
-the processor time that it adds, as a share of the step without it and without rendering. Each setting runs in a
-process of its own; the steps are those of the training loop.
+scenes, which is reported apart), with the split of the trainer's time; where significance-regularised tuning is on, the
+processor time that it adds, as a share of the step without it and without rendering. ``products_share`` is the part of
+forward, backward and optimiser that is spent in matrix products, convolutions and attention, by torch's profiler over
+two more steps: of the operators' own time on a CPU, of the kernels' time over the wall clock on a GPU. Each setting
+runs in a process of its own; the steps are those of the training loop.
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int)
     warm, last = 2, 2 + arguments.steps
     began = clock = time.perf_counter()
     first = 0.0
+    latest: list[Any] = []
     with Prefetcher(source, 0, last, workers) as prefetcher:
         for step, parts in enumerate(prefetcher):
             if step == 0:
@@ -79,7 +82,9 @@ def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int)
             stepper.lap("data", clock)
             take(parts, step, 0.0)
             clock = time.perf_counter()
+            latest = [*latest[-1:], parts]
     wall = time.perf_counter() - began
+    split = {k: round(1e3 * v / arguments.steps / recipe.batch, 3) for k, v in stepper.seconds.items()}
     found: dict[str, object] = {
         "recipe": recipe.name,
         "set": arguments.set,
@@ -88,7 +93,8 @@ def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int)
         "threads": threads,
         "workers": workers,
         "samples_per_s": round(arguments.steps * recipe.batch / wall, 2),
-        "ms_per_sample": {k: round(1e3 * v / arguments.steps / recipe.batch, 3) for k, v in stepper.seconds.items()},
+        "ms_per_sample": split,
+        "products_share": round(products_share(stepper, latest, last), 3),
         "first_batch_s": round(first, 2),
         "hardware": hardware(device),
         "torch": torch.__version__,
@@ -98,6 +104,37 @@ def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int)
         found["significance_share"] = round(added / (spent["step"] - added), 4)
         found["significance_cpu_ms_per_step"] = round(1e3 * added / arguments.steps, 1)
     return found
+
+
+PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "addbmm", "convolution", "conv2d", "linear", "attention")
+"""What the names of torch's operators for matrix products end with, or hold, once ``_`` and directions are cut."""
+
+
+def is_product(operator: str) -> bool:
+    """Whether an operator is a matrix product, a convolution or an attention."""
+    name = operator.removeprefix("aten::").removesuffix("_backward").removesuffix("_forward").strip("_")
+    words = name.split("_")
+    return operator.startswith("aten::") and (words[-1] in PRODUCTS or "attention" in words)
+
+
+def products_share(stepper: Any, batches: list[Any], step: int) -> float:
+    """The part of these training steps that is matrix products, 0 to 1; rendering is not in them."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    on_gpu = stepper.device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as record:
+        began = time.perf_counter()
+        for parts in batches:
+            stepper(parts, step, 0.0)
+            step += 1
+        if on_gpu:
+            torch.cuda.synchronize()
+        wall_us = 1e6 * (time.perf_counter() - began)
+    events = [event for event in record.key_averages() if event.key.startswith("aten::")]
+    kind = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    inside = sum(getattr(event, kind) for event in events if is_product(event.key))
+    return float(inside / (wall_us if on_gpu else sum(event.self_cpu_time_total for event in events)))
 
 
 def change(recipe: Recipe, text: str) -> tuple[str, Any]:

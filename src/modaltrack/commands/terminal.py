@@ -42,7 +42,9 @@ def table(title: str, *columns: str, keep: int = 0) -> Table:
     from rich import box
     from rich.table import Table
 
-    result = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    result = Table(
+        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     for number, column in enumerate(columns):
         side: Literal["left", "right"] = "right" if column.startswith(">") else "left"
         result.add_column(column.lstrip(">"), justify=side, no_wrap=number < keep)
