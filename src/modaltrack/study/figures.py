@@ -110,15 +110,18 @@ def misalignment_figure(measured: Measured) -> Drawing | None:
 
 
 def gap_figure(measured: Measured) -> Drawing | None:
-    """MMD² between RGB's and X's features in the base, by depth."""
+    """MMD² between RGB's and X's features in the base, by depth; that of the pixels, far above, stands in words."""
     seeds = seeds_of(measured, BASE)
     found = measured[BASE, seeds[0]].get("gap") if seeds else None
     if not isinstance(found, Mapping) or not found:
         return None
-    rows = {f"rgb and {x}": [float(np.mean(v)) for v in found[x]["alone"].values()] for x in found}
-    depths = [name.removeprefix("block ") for name in next(iter(found.values()))["alone"]]
-    labels = ("depth: pixels, embedding, blocks", "MMD² between the sensors")
-    return _lines("Modality gap by depth, base tracker", labels, range(len(depths)), depths, rows)
+    means = {x: {depth: float(np.mean(v)) for depth, v in found[x]["alone"].items()} for x in found}
+    depths = [depth for depth in next(iter(means.values())) if depth != "pixel"]
+    rows = {f"rgb and {x}": [row[depth] for depth in depths] for x, row in means.items()}
+    pixels = ", ".join(f"{x} {row['pixel']:.2f}" for x, row in means.items() if "pixel" in row)
+    labels = ("depth" + (f" (pixels: {pixels})" if pixels else ""), "MMD² between the sensors")
+    words = [depth.removeprefix("block ") for depth in depths]
+    return _lines("Modality gap by depth, base tracker", labels, range(len(depths)), words, rows)
 
 
 def claims_figure(effects: Sequence[Effect]) -> Drawing | None:

@@ -17,12 +17,16 @@ from modaltrack.study.tables import (
     claims_table,
     failure_by_sensor_table,
     main_table,
+    reasons_table,
     robustness_table,
     runs_table,
     seeds_in,
 )
 
-WRAP = ".words { white-space: normal; text-align: left; } td.words { min-width: 7em; } svg { max-width: 620px; }"
+WRAP = (
+    "body { max-width: 1200px; } svg { max-width: 620px; } "
+    ".words { white-space: normal; text-align: left; } td.words { min-width: 8.5em; }"
+)
 
 
 def write_study(place: Place, settings: Settings) -> list[Path]:
@@ -39,6 +43,7 @@ def write_study(place: Place, settings: Settings) -> list[Path]:
     tables = [
         main_table(measured),
         claims_table(effects),
+        reasons_table(effects),
         robustness_table(measured),
         failure_by_sensor_table(measured),
         runs_table(place, measured, seeds_in(place)),

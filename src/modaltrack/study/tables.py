@@ -120,26 +120,35 @@ def failure_by_sensor_table(measured: Measured) -> Table:
 
 
 def claims_table(effects: Sequence[Effect]) -> Table:
-    """One row per claim."""
+    """One row per claim: what was measured."""
     rows = []
     for e in effects:
-        (first, measure), (second, other) = e.claim.first, e.claim.second
-        what = f"{first} − {second}, {measure}" if measure == other else f"{first} {measure} − {second} {other}"
         numbers: tuple[str, ...] = ("",) * 5
         if e.verdict != TOO_FEW:
             change = f"{e.mean:+.3f}" + ("" if len(e.differences) < 2 else f" ± {e.sd:.3f}")
             between = f"{e.interval[0]:+.3f} to {e.interval[1]:+.3f}"
             numbers = (change, between, str(len(e.differences)), f"{e.first:.3f}", f"{e.second:.3f}")
-        rows.append((e.claim.paper, e.claim.text, e.verdict, *numbers, what, e.claim.published, e.reason))
+        rows.append((e.claim.paper, e.claim.text, e.verdict, *numbers))
     note = (
         "Effect: first minus second, mean ± standard deviation over seeds, and its 95 % interval from draws of seeds "
         "and clips (one seed: of clips alone, which says nothing about another seed). A claim shows where the interval "
         "is above zero, is opposite where it is below. Effects are differences in success, but for the modality gap "
-        "(last block minus embedding, MMD²; its spread is over sensors and draws). Reasons are conjectures."
+        "(last block minus embedding, MMD²; its spread is over sensors and draws)."
     )
-    numbers = ("effect", "95 % interval", "seeds", "first", "second")
-    columns = ("paper", "claim", "verdict", *numbers, "compared", "published effect", "likely reason")
-    return Table("Claims", note, columns, tuple(rows), words=(0, 1, 2, 8, 9, 10))
+    columns = ("paper", "claim", "verdict", "effect", "95 % interval", "seeds", "first", "second")
+    return Table("Claims", note, columns, tuple(rows), words=(0, 1, 2))
+
+
+def reasons_table(effects: Sequence[Effect]) -> Table:
+    """One row per claim: what was compared, what the paper found, and why it may not show here."""
+    rows = []
+    for e in effects:
+        (first, measure), (second, other) = e.claim.first, e.claim.second
+        what = f"{first} − {second}, {measure}" if measure == other else f"{first} {measure} − {second} {other}"
+        rows.append((e.claim.paper, e.claim.text, what, e.claim.published, e.reason))
+    columns = ("paper", "claim", "first − second, measure", "published effect", "likely reason")
+    note = "For the claims that do not show, the most likely reason: a conjecture."
+    return Table("What was compared, and why a claim may not show", note, columns, tuple(rows), words=(0, 1, 2, 3, 4))
 
 
 def runs_table(place: Place, measured: Measured, seeds: Sequence[int]) -> Table:
