@@ -143,6 +143,55 @@ def test_second_look_finds_a_target_that_jumped(model) -> None:
     assert len(model.calls) == 1
 
 
+def half_blind(i: int, boxes) -> Frame:
+    """Thermal shows the block, RGB only grey."""
+    return Frame({RGB: block(None), THERMAL: block(boxes[i], (30, 200, 30))}, i / 30, i)
+
+
+def test_a_sensor_that_went_blind_is_left_out_of_the_second_look(model) -> None:
+    boxes, policy = path(4), Policy(tracking_threshold=0.6)  # half of the pair's score is missing: 0.48
+    state = start(model, frame(0, boxes[0], RGB, THERMAL), boxes[0])
+    model.calls.clear()
+    found = step(model, state, half_blind(1, boxes), policy)
+    both, rgb, thermal = ("rgb", "thermal"), ("rgb",), ("thermal",)
+    assert [names for names, _ in model.calls] == [both, both, rgb, thermal]
+    assert found.status[0] == Status.TRACKING
+    assert found.score[0] > 0.6
+    assert iou(found.box[0], boxes[1]) > 0.75
+    held = step(model, state, half_blind(1, boxes), Policy(tracking_threshold=0.6, second_look_alone=False))
+    assert held.status[0] == Status.UNCERTAIN
+    model.calls.clear()
+    step(model, held, half_blind(2, boxes), policy)  # asked in the first frame after TRACKING only
+    assert [names for names, _ in model.calls] == [both, both]
+
+
+def test_targets_with_an_event_camera_are_not_asked_for_one_sensor_at_a_time(model) -> None:
+    boxes, policy = path(2), Policy(tracking_threshold=0.6)
+    state = start(model, frame(0, boxes[0], RGB, EVENT), boxes[0])
+    model.calls.clear()
+    step(model, state, Frame({RGB: block(None), EVENT: block(boxes[1], (30, 200, 30))}), policy)
+    assert [names for names, _ in model.calls] == [("rgb", "event")] * 2
+
+
+def test_sensors_asked_alone_are_the_same_in_a_batch_and_one_by_one(model) -> None:
+    boxes, policy = path(3), Policy(tracking_threshold=0.6)
+    firsts = [frame(0, boxes[0], *s) for s in ((RGB, THERMAL), (RGB,), (RGB, THERMAL, DEPTH), (RGB, THERMAL))]
+    green = {m: block(boxes[1], (30, 200, 30)) for m in (THERMAL, DEPTH)}
+    nexts = [
+        half_blind(1, boxes),
+        Frame({RGB: block(None)}),
+        Frame({RGB: block(None), **green}),
+        frame(1, boxes[1], RGB, THERMAL),
+    ]
+    together = step(model, start(model, firsts, [boxes[0]] * 4), nexts, policy)
+    alone = [step(model, start(model, a, boxes[0]), b, policy) for a, b in zip(firsts, nexts)]
+    np.testing.assert_allclose(together.box, np.concatenate([s.box for s in alone]), atol=1e-4)
+    np.testing.assert_allclose(together.score, np.concatenate([s.score for s in alone]), atol=1e-5)
+    found = [Status.TRACKING] * 4
+    found[1] = Status.UNCERTAIN  # RGB is all it has
+    assert together.status.tolist() == found
+
+
 def test_several_sensors_beside_rgb_run_in_pairs_and_are_averaged(model) -> None:
     box = path(1)[0]
     state = start(model, frame(0, box, RGB, THERMAL, DEPTH), box)

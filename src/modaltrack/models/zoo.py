@@ -34,31 +34,31 @@ SHIPPED: tuple[Shipped, ...] = (
     Shipped(
         "sdstrack-tiny",
         "sdstrack-tiny.safetensors",
-        "4c2c22f6bd7acf1ca1b56d7447768ad1b53349301b013903c97d548b3cc23d13",
+        "957904f76ab0da6c561881ea75009e8ff537ead22992bf5cb9262b40fded75c2",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(
         "srtrack-tiny",
         "srtrack-tiny.safetensors",
-        "12389671d3bfbfb3485a83c22add20aa0f1f2ec8b92e74b5d4989f60882a0f43",
+        "2ea7766c2c1325a7c1f4441ae9ffe8d33ca97736efab56a75dc4b57d660a4af6",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(
         "smstracker-tiny",
         "smstracker-tiny.safetensors",
-        "7a57245df7b68ba532b9d49f3e6cf3961230f87928a807a08b5077b06cc8fd5f",
+        "9b1cc97220de119f4f7de590978ac6c3c4914510436f2552e5e7e59471cb87dc",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(
         "ainet-tiny",
         "ainet-tiny.safetensors",
-        "113c8d6945814d50001e0762fe5a8d2b4dbdcd462dac97b89e74688017ce9e58",
+        "a92d608c99300a62028bf37832b2778aae97df7c8c01e37f7ca7f355d852e8b5",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(
         "tpf-tiny",
         "tpf-tiny.safetensors",
-        "55b2df6b7d4a72503afb2c02f2c1ded3ecb3c4fd8989d378cb8dd0d398f9ff01",
+        "c26e61f8f8785ff146fd984edf7a557014eb316261f153fb5d4a5e1ba7d7de19",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
 )

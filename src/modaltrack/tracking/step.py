@@ -259,6 +259,50 @@ def _look(
     return predicted, peaks.cpu().double().numpy(), counts.cpu().numpy() > 0
 
 
+def _look_again(
+    model: Any,
+    state: State,
+    frames: Sequence[Frame],
+    policy: Policy,
+    doubtful: NDArray[np.int64],
+    growth: NDArray[np.float64],
+    predicted: Boxes,
+    peak: NDArray[np.float64],
+) -> None:
+    """Search wider for doubtful targets (rows); what is found replaces their rows of predicted (B, 4) and peak (B,).
+
+    With all sensors first; then, for targets that were being tracked until now and were not found so, with each alone:
+    a sensor that shows nothing of the target pulls the others away. The best of what is found counts. Targets with an
+    event camera, which alone shows nothing of what stands still, are not asked for so.
+    """
+    needed = np.maximum(policy.tracking_threshold, peak + policy.second_look_margin)  # (B,)
+    alone = tuple(model.config.modalities) if policy.second_look_alone else ()
+    for sensors in ((None,), alone):
+        rows = doubtful[peak[doubtful] < needed[doubtful]]
+        if None not in sensors:
+            rows = rows[state.unseen[rows] == 0]
+        if not len(rows):
+            continue
+        fewer, where = select(state, rows), [frames[row] for row in rows]
+        together = _pairs(model, fewer, where)
+        for sensor in sensors:
+            pairs = together if sensor is None else _only(sensor, together)
+            if not pairs:
+                continue
+            share = np.full(len(rows), policy.second_look_window)
+            box, top, _ = _look(model, fewer, where, pairs, growth[rows] * policy.second_look, share)
+            found = top >= np.maximum(needed, peak)[rows]
+            predicted[rows[found]], peak[rows[found]] = box[found], top[found]
+
+
+def _only(sensor: Modality, pairs: Mapping[tuple[Modality, ...], list[int]]) -> dict[tuple[Modality, ...], list[int]]:
+    """The targets (rows) that have this sensor and another one but no events, on this one alone."""
+    events = {row for pair, members in pairs.items() if Modality.EVENT in pair for row in members}
+    several = {row for pair, members in pairs.items() if sensor in pair and len(pair) > 1 for row in members}
+    rows = sorted(several - events)
+    return {(sensor,): rows} if rows else {}
+
+
 @torch.inference_mode()
 def step(model: Any, state: State, frames: FrameLike | Sequence[FrameLike], policy: Policy | None = None) -> State:
     """Follow the targets of ``state`` into the next frame: a pure function, state in, state out.
@@ -275,11 +319,7 @@ def step(model: Any, state: State, frames: FrameLike | Sequence[FrameLike], poli
         predicted, peak, seen = _look(model, state, targets, pairs, growth, share)
         doubtful = np.flatnonzero(seen & (peak < policy.tracking_threshold))
         if policy.second_look > 1 and len(doubtful):
-            fewer, where = select(state, doubtful), [targets[row] for row in doubtful]
-            growth, share = growth[doubtful] * policy.second_look, np.full(len(doubtful), policy.second_look_window)
-            again, new_peak, _ = _look(model, fewer, where, _pairs(model, fewer, where), growth, share)
-            found = new_peak >= np.maximum(policy.tracking_threshold, peak[doubtful] + policy.second_look_margin)
-            predicted[doubtful[found]], peak[doubtful[found]] = again[found], new_peak[found]
+            _look_again(model, state, targets, policy, doubtful, growth, predicted, peak)
         for row in np.flatnonzero(seen & np.isfinite(predicted).all(1) & np.isfinite(peak)):
             height, width = next(iter(targets[row].images.values())).shape[:2]
             score[row] = peak[row]
