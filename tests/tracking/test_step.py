@@ -158,7 +158,7 @@ def test_a_sensor_that_went_blind_is_left_out_of_the_second_look(model) -> None:
     assert found.status[0] == Status.TRACKING
     assert found.score[0] > 0.6
     assert iou(found.box[0], boxes[1]) > 0.75
-    held = step(model, state, half_blind(1, boxes), Policy(tracking_threshold=0.6, second_look_alone=False))
+    held = step(model, state, half_blind(1, boxes), Policy(tracking_threshold=0.6, second_look=1))
     assert held.status[0] == Status.UNCERTAIN
     model.calls.clear()
     step(model, held, half_blind(2, boxes), policy)  # asked in the first frame after TRACKING only

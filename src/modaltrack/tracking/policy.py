@@ -39,9 +39,8 @@ class Policy:
         ``tracking_threshold``, the frame is searched once more with the crop's side times ``second_look`` and that
         share of the window; what is found there counts if its windowed score reaches ``tracking_threshold`` and beats
         the first look's by the margin. It finds targets that jumped (dropped frames, low frame rates), whose score the
-        window has all but erased. ``second_look`` 1 is no second look.
-    second_look_alone: in the first such frame after TRACKING, each sensor is also asked by itself, by the same rule:
-        one that shows nothing of the target pulls the others away (docs/models.md). Not where an event camera is used.
+        window has all but erased. In the first such frame after TRACKING, each sensor is in the end asked
+        by itself, by the same rule, unless one is an event camera. ``second_look`` 1 is no second look.
     template_update: for models that take a second template, when and from which frame it is cut.
     """
 
@@ -59,7 +58,6 @@ class Policy:
     second_look: float = 1.5
     second_look_window: float = 0.4
     second_look_margin: float = 0.2
-    second_look_alone: bool = True
     template_update: TemplateUpdate = field(default_factory=TemplateUpdate)
 
     def __post_init__(self) -> None:

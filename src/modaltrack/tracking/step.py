@@ -263,44 +263,37 @@ def _look_again(
     model: Any,
     state: State,
     frames: Sequence[Frame],
+    pairs: Mapping[tuple[Modality, ...], list[int]],
     policy: Policy,
-    doubtful: NDArray[np.int64],
     growth: NDArray[np.float64],
-    predicted: Boxes,
-    peak: NDArray[np.float64],
-) -> None:
-    """Search wider for doubtful targets (rows); what is found replaces their rows of predicted (B, 4) and peak (B,).
+    first: tuple[Boxes, NDArray[np.float64]],
+    doubtful: NDArray[np.bool_],
+) -> tuple[Boxes, NDArray[np.float64]]:
+    """Boxes (B, 4) and peaks (B,) of the first look, replaced where a wider one finds more for a doubtful (B,) target.
 
     With all sensors first; then, for targets that were being tracked until now and were not found so, with each alone:
     a sensor that shows nothing of the target pulls the others away. The best of what is found counts. Targets with an
     event camera, which alone shows nothing of what stands still, are not asked for so.
     """
+    predicted, peak = (part.copy() for part in first)
     needed = np.maximum(policy.tracking_threshold, peak + policy.second_look_margin)  # (B,)
-    alone = tuple(model.config.modalities) if policy.second_look_alone else ()
-    for sensors in ((None,), alone):
-        rows = doubtful[peak[doubtful] < needed[doubtful]]
-        if None not in sensors:
-            rows = rows[state.unseen[rows] == 0]
-        if not len(rows):
-            continue
-        fewer, where = select(state, rows), [frames[row] for row in rows]
-        together = _pairs(model, fewer, where)
-        for sensor in sensors:
-            pairs = together if sensor is None else _only(sensor, together)
-            if not pairs:
-                continue
-            share = np.full(len(rows), policy.second_look_window)
-            box, top, _ = _look(model, fewer, where, pairs, growth[rows] * policy.second_look, share)
-            found = top >= np.maximum(needed, peak)[rows]
-            predicted[rows[found]], peak[rows[found]] = box[found], top[found]
+    growth, share = growth * policy.second_look, np.full(len(peak), policy.second_look_window)
 
+    def ask(asked: Mapping[tuple[Modality, ...], list[int]]) -> None:
+        if not asked:
+            return
+        box, top, _ = _look(model, state, frames, asked, growth, share)
+        found = top >= np.maximum(needed, peak)  # who was not asked has a top of 0
+        predicted[found], peak[found] = box[found], top[found]
 
-def _only(sensor: Modality, pairs: Mapping[tuple[Modality, ...], list[int]]) -> dict[tuple[Modality, ...], list[int]]:
-    """The targets (rows) that have this sensor and another one but no events, on this one alone."""
-    events = {row for pair, members in pairs.items() if Modality.EVENT in pair for row in members}
-    several = {row for pair, members in pairs.items() if sensor in pair and len(pair) > 1 for row in members}
-    rows = sorted(several - events)
-    return {(sensor,): rows} if rows else {}
+    ask({pair: rows for pair, members in pairs.items() if (rows := [row for row in members if doubtful[row]])})
+    left = doubtful & (peak < needed) & (state.unseen == 0)
+    left[[row for pair, members in pairs.items() if Modality.EVENT in pair for row in members]] = False
+    for sensor in model.config.modalities:
+        several = {row for pair, members in pairs.items() if sensor in pair and len(pair) > 1 for row in members}
+        rows = sorted(row for row in several if left[row])
+        ask({(sensor,): rows} if rows else {})
+    return predicted, peak
 
 
 @torch.inference_mode()
@@ -317,9 +310,10 @@ def step(model: Any, state: State, frames: FrameLike | Sequence[FrameLike], poli
     if pairs:
         growth, share = policy.search_growth(state.status, state.unseen), policy.window_share(state.status)
         predicted, peak, seen = _look(model, state, targets, pairs, growth, share)
-        doubtful = np.flatnonzero(seen & (peak < policy.tracking_threshold))
-        if policy.second_look > 1 and len(doubtful):
-            _look_again(model, state, targets, policy, doubtful, growth, predicted, peak)
+        doubtful = seen & (peak < policy.tracking_threshold)
+        if policy.second_look > 1 and doubtful.any():
+            first = (predicted, peak)
+            predicted, peak = _look_again(model, state, targets, pairs, policy, growth, first, doubtful)
         for row in np.flatnonzero(seen & np.isfinite(predicted).all(1) & np.isfinite(peak)):
             height, width = next(iter(targets[row].images.values())).shape[:2]
             score[row] = peak[row]
