@@ -84,7 +84,6 @@ def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int)
             clock = time.perf_counter()
             latest = [*latest[-1:], parts]
     wall = time.perf_counter() - began
-    split = {k: round(1e3 * v / arguments.steps / recipe.batch, 3) for k, v in stepper.seconds.items()}
     found: dict[str, object] = {
         "recipe": recipe.name,
         "set": arguments.set,
@@ -93,8 +92,7 @@ def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int)
         "threads": threads,
         "workers": workers,
         "samples_per_s": round(arguments.steps * recipe.batch / wall, 2),
-        "ms_per_sample": split,
-        "products_share": round(products_share(stepper, latest, last), 3),
+        "ms_per_sample": {k: round(1e3 * v / arguments.steps / recipe.batch, 3) for k, v in stepper.seconds.items()},
         "first_batch_s": round(first, 2),
         "hardware": hardware(device),
         "torch": torch.__version__,
@@ -103,6 +101,7 @@ def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int)
         added = spent["blend"] - spent["move"]
         found["significance_share"] = round(added / (spent["step"] - added), 4)
         found["significance_cpu_ms_per_step"] = round(1e3 * added / arguments.steps, 1)
+    found["products_share"] = round(products_share(stepper, latest, last), 3)  # last: its steps count in none of these
     return found
 
 
