@@ -148,6 +148,17 @@ def test_the_docs_hold_the_table_of_what_the_weights_reach(capsys: pytest.Captur
     assert capsys.readouterr().out.strip() in docs.read_text(encoding="utf-8"), told
 
 
+def test_a_table_in_a_pipe_is_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from modaltrack.cli import main
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert main(["models", "results"]) == 0
+    assert "…" not in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["models", "results"]) == 0
+    assert "…" in capsys.readouterr().out
+
+
 def test_cards_of_different_clips_make_no_table() -> None:
     from modaltrack.models.measured import on_real_clips, on_scenes
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-PIPE_COLUMNS = 200
+PIPE_COLUMNS = 200  # wide enough for every table
 
 
 def out() -> Console:
