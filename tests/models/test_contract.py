@@ -68,7 +68,7 @@ def test_a_batch_is_a_loop(name):
     whole = model(template, search)
     for b in range(3):
         alone = model(part(template, [b]), part(search, [b]))
-        close(alone, models.Prediction(*(getattr(whole, f)[[b]] for f in alone.__slots__)))
+        close(alone, models.Prediction(*(field[[b]] for field in whole)))
 
 
 def test_nothing_is_remembered(name):
@@ -143,14 +143,14 @@ def test_missing_modalities_in_a_batch_equal_single_runs(name):
     mixed = model(template, search, present)
     for b, keys in ((0, ("rgb", X)), (1, ("rgb",)), (2, (X,)), (4, ("rgb", X))):
         alone = model(part(template, [b], keys), part(search, [b], keys))
-        close(alone, models.Prediction(*(getattr(mixed, f)[[b]] for f in alone.__slots__)))
+        close(alone, models.Prediction(*(field[[b]] for field in mixed)))
     everyone = torch.ones(5).bool()
     close(model(template, search, {"rgb": everyone, X: everyone}), model(template, search), 0)
     # what a missing sensor's image holds is of no consequence
     search[X][1] = float("nan")
     close(
-        models.Prediction(*(getattr(model(template, search, present), f)[[1]] for f in mixed.__slots__)),
-        models.Prediction(*(getattr(mixed, f)[[1]] for f in mixed.__slots__)),
+        models.Prediction(*(field[[1]] for field in model(template, search, present))),
+        models.Prediction(*(field[[1]] for field in mixed)),
     )
     with pytest.raises(ValueError, match="any modality"):
         model(template, search, {"rgb": ~everyone, X: ~everyone})

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -14,9 +14,8 @@ Images = Mapping[Modality, Tensor] | Mapping[str, Tensor]  # modality -> (B, 3, 
 Presence = Mapping[Modality, Tensor] | Mapping[str, Tensor]  # modality -> (B,) bool
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The maps of a head on an H x W grid over the search crop, all float32.
+class Prediction(NamedTuple):
+    """The maps of a head on an H x W grid over the search crop, all float32; a tuple, so that it can be exported.
 
     score_map (B, 1, H, W) in 0..1; size_map (B, 2, H, W) width and height in 0..1 of the crop; offset_map (B, 2, H, W)
     in cells; boxes (B, 4) cxcywh in 0..1 of the crop at the maximum of the plain score map;

@@ -7,7 +7,6 @@ Each sample gets what it would get alone, and nothing is copied or filled in for
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -59,5 +58,4 @@ def run_by_presence(
         rows.append(group)
         parts.append(run({m: template[m][group] for m in chosen}, {m: search[m][group] for m in chosen}, chosen))
     back = torch.cat(rows).argsort()
-    names = [field.name for field in fields(Prediction)]
-    return Prediction(**{name: torch.cat([getattr(part, name) for part in parts])[back] for name in names})
+    return Prediction(*(torch.cat(values)[back] for values in zip(*parts)))
