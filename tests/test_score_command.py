@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from modaltrack import cli
-from modaltrack.scoring.engine import SequenceResult
+from modaltrack.frame import Result
 from modaltrack.scoring.result_files import write_results
 
 ROWS = 12
@@ -28,9 +28,9 @@ class Site:
         assert len(self.names) == 4
         rng = np.random.default_rng(0)
         self.boxes = {n: rng.integers(20, 90, (ROWS, 4)).astype(float) for n in self.names}
-        write_results(self.truth, {n: SequenceResult(n, b) for n, b in self.boxes.items()})
+        write_results(self.truth, {n: Result(n, b) for n, b in self.boxes.items()})
         (self.truth / "manifest.json").unlink()
-        noisy = {n: SequenceResult(n, b + rng.normal(0, 6, b.shape) * [1, 1, 0, 0]) for n, b in self.boxes.items()}
+        noisy = {n: Result(n, b + rng.normal(0, 6, b.shape) * [1, 1, 0, 0]) for n, b in self.boxes.items()}
         write_results(self.results, noisy, tracker="mine")
 
     def words(
@@ -97,7 +97,7 @@ def test_the_table_names_protocol_switches_and_repairs(site: Site, capsys: pytes
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_two_trackers_are_compared(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     perfect = site.folder / "perfect"
-    write_results(perfect, {n: SequenceResult(n, b) for n, b in site.boxes.items()})
+    write_results(perfect, {n: Result(n, b) for n, b in site.boxes.items()})
     found = read_json(site, capsys, "--against", str(perfect))["against"]
     assert {c["metric"] for c in found} == {"PR", "NPR", "SR"}
     assert next(c for c in found if c["metric"] == "SR")["losses"] == 4
@@ -197,7 +197,7 @@ def empty(site: Site) -> Path:
 
 
 def zebra(site: Site) -> Path:
-    return write_results(site.folder / "o", {"zebra": SequenceResult("zebra", site.boxes[site.names[0]])}).parent
+    return write_results(site.folder / "o", {"zebra": Result("zebra", site.boxes[site.names[0]])}).parent
 
 
 def short(site: Site) -> Path:

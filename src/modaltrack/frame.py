@@ -109,17 +109,31 @@ class State:
     memory: TemplateMemory | None = None
 
 
+def _unknown() -> NDArray[np.float64]:
+    return np.empty(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a tracker said about one clip; row 0 is the box it was given.
+    """One target through one clip, as a tracker says it or as a result file holds it: the only record of a run.
 
-    boxes: (N, 4) float64 xywh. scores: (N,) 0..1. status: (N,) int64. times: (N,) seconds.
-    present: modality -> (N,) bool, which sensors had an image in each frame.
+    A session fills it, files are written from it and read into it, scoring takes it. What is unknown is empty.
+
+    name: of the clip. boxes: (N, 4) float64 xywh; a nan row is no box. scores: (N,) 0..1, nan where there is none.
+    seconds: (N,) of the tracker alone. status: (N,) values of ``Status``. times: (N,) seconds since the clip's start.
+    present: modality -> (N,) bool, which sensors had an image. first: the row of the box that was given; rows before it
+    are nan. info: what else is known of the run. corners: the file had 8 corners per row, boxes are
+    x1, y1, x2 - x1, y4 - y1 of them. runs: VOT multistart files, anchor -> (M, 4), row 0 being nan.
     """
 
+    name: str
     boxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    status: NDArray[np.int64]
-    times: NDArray[np.float64]
+    scores: NDArray[np.float64] = field(default_factory=_unknown)
+    seconds: NDArray[np.float64] = field(default_factory=_unknown)
+    corners: bool = False
+    runs: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    status: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    times: NDArray[np.float64] = field(default_factory=_unknown)
     present: Mapping[Modality, NDArray[np.bool_]] = field(default_factory=dict)
+    first: int = 0
     info: Mapping[str, Any] = field(default_factory=dict)

@@ -207,9 +207,7 @@ def test_the_manifest_and_the_reader_of_results_agree(clips: Path, tmp_path: Pat
     assert results.problems == []
     one = results.sequences["b"]
     assert one.boxes.shape == (9, 4)
-    assert one.confidence is not None
-    assert one.seconds is not None
-    assert len(one.seconds) == len(one.confidence) == 9
+    assert len(one.seconds) == len(one.scores) == 9
     (folder / "b.txt").write_text("1,2,3,4\n")
     assert check_manifest(folder)
 

@@ -17,12 +17,13 @@ import pytest
 from tests.evaluation.toy import make_clips
 
 from modaltrack import cli
+from modaltrack.frame import Result
 from modaltrack.report import Entry, Picture, figures, main_metric, ranked
 from modaltrack.report.entries import moments, shown_overlaps, worst_sequences
 from modaltrack.report.film import drawn
 from modaltrack.report.svg import colour, dash, nice_ticks
 from modaltrack.scoring.engine import score
-from modaltrack.scoring.records import SequenceResult, Truth
+from modaltrack.scoring.records import Truth
 from modaltrack.scoring.result_files import write_results
 
 LENGTHS = {"a": 8, "b": 12, "c": 6, "<d>": 7}
@@ -34,10 +35,10 @@ def truth(name: str) -> Truth:
     return Truth(name, boxes, attributes=frozenset(MARKS[name]))
 
 
-def result(name: str, error: float) -> SequenceResult:
+def result(name: str, error: float) -> Result:
     boxes = truth(name).boxes + np.array([error, 0, 0, 0])
     boxes[-2:, 0] += 40 * (error > 2)
-    return SequenceResult(name, boxes, seconds=np.full(len(boxes), 0.01))
+    return Result(name, boxes, seconds=np.full(len(boxes), 0.01))
 
 
 def entry(name: str, error: float, style: int) -> Entry:
@@ -198,7 +199,7 @@ def test_worst_failures_and_their_moments(entries: list[Entry]) -> None:
 def test_overlaps_for_pictures() -> None:
     boxes = np.array([[0, 0, 10, 10], [np.nan] * 4, [0, 0, 10, 10], [0, 0, 10, 10]])
     told = Truth("x", boxes)
-    said = SequenceResult("x", np.array([[0, 0, 10, 10], [0, 0, 5, 5], [np.nan] * 4]))
+    said = Result("x", np.array([[0, 0, 10, 10], [0, 0, 5, 5], [np.nan] * 4]))
     np.testing.assert_array_equal(shown_overlaps(told, said), [1, np.nan, 0, 0])
     sparse = Truth("x", boxes[:2], rows=np.array([0, 2]))
     np.testing.assert_array_equal(shown_overlaps(sparse, said), [1, np.nan])
@@ -252,7 +253,7 @@ def test_scenes_are_those_that_the_results_were_made_on(
     from modaltrack import scenes
 
     for name, clips, version in (("a", 2, scenes.VERSION), ("b", 4, scenes.VERSION), ("old", 2, "scenes-0")):
-        made = {n: SequenceResult(n, np.ones((2, 4))) for n in ("easy-000", "hard-001")}
+        made = {n: Result(n, np.ones((2, 4))) for n in ("easy-000", "hard-001")}
         write_results(tmp_path / name, made)
         facts = {"tracker": name, "scenes": {"version": version, "clips": clips, "length": 2}}
         (tmp_path / name / "run.json").write_text(json.dumps({"facts": facts}))

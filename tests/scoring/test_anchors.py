@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from tests.scoring import vot_toolkit
 
+from modaltrack.frame import Result
 from modaltrack.scoring.anchors import HIGH, Run, eao, expected_overlap, run_of
 from modaltrack.scoring.engine import score
-from modaltrack.scoring.records import SequenceResult, Truth
+from modaltrack.scoring.records import Truth
 from modaltrack.scoring.vot_results import read_vot_results
 
 Boxes = NDArray[np.float64]
@@ -76,7 +77,7 @@ def _perfect(length: int = 30) -> dict[int, Boxes]:
 
 
 def test_a_perfect_tracker_loses_the_row_of_the_initialisation_only() -> None:
-    report = score("VOT-RGBD2022", [_truth()], {"s": SequenceResult("s", np.zeros((0, 4)), runs=_perfect())})
+    report = score("VOT-RGBD2022", [_truth()], {"s": Result("s", np.zeros((0, 4)), runs=_perfect())})
     assert report.scores["A"] == pytest.approx(29 / 30)
     assert report.scores["R"] == 1
     assert report.scores["EAO"] == 0  # no run is long enough for EAO's lengths
@@ -93,12 +94,12 @@ def test_a_perfect_tracker_loses_the_row_of_the_initialisation_only() -> None:
 )
 def test_holes_are_refused(runs: dict[int, Boxes], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        score("VOT-RGBD2022", [_truth()], {"s": SequenceResult("s", np.zeros((0, 4)), runs=runs)})
+        score("VOT-RGBD2022", [_truth()], {"s": Result("s", np.zeros((0, 4)), runs=runs)})
 
 
 def test_what_was_assumed_is_counted() -> None:
     truth = Truth("s", np.tile([10.0, 10, 20, 20], (30, 1)))
-    report = score("VOT-RGBD2022", [truth], {"s": SequenceResult("s", np.zeros((0, 4)), runs=_perfect())})
+    report = score("VOT-RGBD2022", [truth], {"s": Result("s", np.zeros((0, 4)), runs=_perfect())})
     assert report.repairs["sequences whose anchors were taken from the files"] == 1
     assert report.repairs["sequences of unknown image size"] == 1
     assert any("anchor.value" in note for note in report.notes)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modaltrack.scoring.engine import Protocol, Report, SequenceResult, Switches, Truth, find_protocol, score
+from modaltrack.frame import Result
+from modaltrack.scoring.engine import Protocol, Report, Switches, Truth, find_protocol, score
 from modaltrack.scoring.intervals import compare_trackers
 from modaltrack.scoring.protocols import PROTOCOLS
 from modaltrack.scoring.switching import with_switches
@@ -30,7 +31,7 @@ def run(
     entry = replace(entry, switches=replace(entry.switches, **switches))  # type: ignore[arg-type]
     label = None if absent is None else np.array(absent, bool)
     truths = [Truth("a", truth, boxes_by_modality={"visible": truth, "infrared": truth + 1}, absent=label)]
-    return score(entry, truths, {"a": SequenceResult("a", pred)}, short=short)  # type: ignore[arg-type]
+    return score(entry, truths, {"a": Result("a", pred)}, short=short)  # type: ignore[arg-type]
 
 
 def moved(dx: float, dy: float = 0.0) -> list[float]:
@@ -102,12 +103,12 @@ def test_the_better_sensor_of_each_frame_separately() -> None:
     visible, infrared = rows(BOX, BOX), rows(BOX, moved(30))
     entry = replace(PROTOCOLS["RGBT234"], sequences=None)
     truths = [Truth("a", visible, boxes_by_modality={"visible": visible, "infrared": infrared})]
-    report = score(entry, truths, {"a": SequenceResult("a", rows(BOX, moved(30)))})
+    report = score(entry, truths, {"a": Result("a", rows(BOX, moved(30)))})
     assert report.scores["MPR"] == 1.0
     only = replace(PROTOCOLS["RGBT234-visible"], sequences=None)
-    assert score(only, truths, {"a": SequenceResult("a", rows(BOX, moved(30)))}).scores["PR"] == 0.5
+    assert score(only, truths, {"a": Result("a", rows(BOX, moved(30)))}).scores["PR"] == 0.5
     with pytest.raises(ValueError, match="no visible boxes"):
-        score(only, [Truth("a", visible)], {"a": SequenceResult("a", visible)})
+        score(only, [Truth("a", visible)], {"a": Result("a", visible)})
 
 
 def test_gtot_counts_frames_under_5_px_and_rounds_corner_files_only() -> None:
@@ -116,7 +117,7 @@ def test_gtot_counts_frames_under_5_px_and_rounds_corner_files_only() -> None:
     assert run("GTOT", truth, rows(BOX, moved(0, -5))).scores["MPR"] == 0.5  # 5.0 is no longer below 5
     entry = replace(PROTOCOLS["GTOT"], sequences=None)
     truths = [Truth("a", truth, boxes_by_modality={"visible": truth, "infrared": truth})]
-    half = SequenceResult("a", rows(BOX, moved(0.5)), corners=True)
+    half = Result("a", rows(BOX, moved(0.5)), corners=True)
     assert score(entry, truths, {"a": half}).repairs == {"frames with rounded boxes": 1}
     assert score(entry, truths, {"a": replace(half, corners=False)}).repairs == {}
 
@@ -124,14 +125,14 @@ def test_gtot_counts_frames_under_5_px_and_rounds_corner_files_only() -> None:
 def test_frames_or_sequences_are_pooled() -> None:
     long, brief = np.tile(BOX, (9, 1)), np.tile(BOX, (1, 1))
     truths = [Truth(n, t, boxes_by_modality={"visible": t, "infrared": t}) for n, t in (("l", long), ("b", brief))]
-    results = {"l": SequenceResult("l", np.add(long, [[100, 0, 0, 0]])), "b": SequenceResult("b", brief)}
+    results = {"l": Result("l", np.add(long, [[100, 0, 0, 0]])), "b": Result("b", brief)}
     of = {n: score(replace(PROTOCOLS[n], sequences=None), truths, results).scores["MPR"] for n in ("GTOT", "RGBT234")}
     assert of == {"GTOT": 0.1, "RGBT234": 0.5}
 
 
 def test_a_sequence_without_any_success_is_dropped_or_kept() -> None:
     truths = [Truth("a", rows([0, 0, 0, 0], BOX), absent=np.array([True, False])), Truth("b", rows(BOX, BOX))]
-    results = {"a": SequenceResult("a", rows(BOX, moved(400))), "b": SequenceResult("b", rows(BOX, BOX))}
+    results = {"a": Result("a", rows(BOX, moved(400))), "b": Result("b", rows(BOX, BOX))}
     dropped = score(replace(PROTOCOLS["COESOT"], sequences=None), truths, results)
     assert dropped.scores["PR"] == 1.0
     assert any("PR" in n or "precision" in n for n in dropped.notes)
@@ -143,7 +144,7 @@ def test_a_sequence_without_any_success_is_dropped_or_kept() -> None:
 
 def test_boc_weighs_every_sequence_and_drops_none() -> None:
     truths = [Truth("a", rows(BOX, BOX), reward=0.5), Truth("b", rows(BOX, BOX), reward=0.1)]
-    results = {"a": SequenceResult("a", rows(BOX, BOX)), "b": SequenceResult("b", rows(BOX, BOX))}
+    results = {"a": Result("a", rows(BOX, BOX)), "b": Result("b", rows(BOX, BOX))}
     entry = replace(PROTOCOLS["COESOT"], sequences=None)
     assert score(entry, truths, results).scores["BOC"] == pytest.approx(0.3 * 20 / 21)
     bare = score(entry, [replace(t, reward=None) for t in truths], results)
@@ -182,7 +183,7 @@ def test_got10k_drops_the_first_frame_and_what_is_covered() -> None:
     assert report.scores["SR0.50"] == 0.5
     truths = [Truth("a", rows(BOX, [0.0, 0, 20, 20]), image_size=(20, 20))]
     clipped = score(
-        replace(PROTOCOLS["GOT-10k"], sequences=None), truths, {"a": SequenceResult("a", rows(BOX, [0, 0, 60, 60]))}
+        replace(PROTOCOLS["GOT-10k"], sequences=None), truths, {"a": Result("a", rows(BOX, [0, 0, 60, 60]))}
     )
     assert clipped.scores["AO"] == pytest.approx(1.0)
 
@@ -193,11 +194,11 @@ def test_vtuav_matches_every_tenth_row() -> None:
     pred[10] = moved(50)
     entry = replace(PROTOCOLS["VTUAV-ST"], sequences=None)
     truths = [Truth("a", truth, boxes_by_modality={"visible": truth, "infrared": truth}, rows=np.array([0, 10]))]
-    report = score(entry, truths, {"a": SequenceResult("a", pred)})
+    report = score(entry, truths, {"a": Result("a", pred)})
     assert report.scores["MPR"] == 1.0
     assert any("not verified" in n for n in report.notes)
     with pytest.raises(ValueError, match="reaches row 11"):
-        score(entry, truths, {"a": SequenceResult("a", pred[:5])})
+        score(entry, truths, {"a": Result("a", pred[:5])})
 
 
 @pytest.mark.parametrize("name", sorted(n for n, p in PROTOCOLS.items() if p.compute is None))
@@ -217,7 +218,7 @@ def test_odd_inputs_give_fractions_and_no_nan(name: str) -> None:
 def test_missing_sequences_are_refused_skipped_or_lost() -> None:
     truths = [Truth(n, rows(BOX, BOX)) for n in "ab"]
     entry = replace(PROTOCOLS["LasHeR"], sequences=None)
-    one = {"a": SequenceResult("a", rows(BOX, BOX))}
+    one = {"a": Result("a", rows(BOX, BOX))}
     with pytest.raises(ValueError, match="1 of the 2 sequences of LasHeR have no result: b"):
         score(entry, truths, one)
     assert score(entry, truths, one, missing="skip").num_sequences == 1
@@ -231,7 +232,7 @@ def test_missing_sequences_are_refused_skipped_or_lost() -> None:
 
 def test_attributes_are_the_same_computation_on_a_subset() -> None:
     truths = [Truth("a", rows(BOX, BOX), attributes=frozenset({"FM"})), Truth("b", rows(BOX, BOX))]
-    results = {"a": SequenceResult("a", rows(BOX, moved(400))), "b": SequenceResult("b", rows(BOX, BOX))}
+    results = {"a": Result("a", rows(BOX, moved(400))), "b": Result("b", rows(BOX, BOX))}
     report = score(replace(PROTOCOLS["LasHeR"], sequences=None), truths, results, attributes=True)
     assert report.attributes == {"FM": {**score(
         replace(PROTOCOLS["LasHeR"], sequences=None), truths[:1], results).scores, "sequences": 1.0}}  # fmt: skip
@@ -242,7 +243,7 @@ def test_intervals_hold_the_score_and_shrink() -> None:
     widths = []
     for count in (10, 160):
         truths = [Truth(f"s{i}", np.tile(BOX, (20, 1))) for i in range(count)]
-        results = {t.name: SequenceResult(t.name, t.boxes + rng.normal(0, 8, (20, 4)) * [1, 1, 0, 0]) for t in truths}
+        results = {t.name: Result(t.name, t.boxes + rng.normal(0, 8, (20, 4)) * [1, 1, 0, 0]) for t in truths}
         report = score(replace(PROTOCOLS["LasHeR"], sequences=None), truths, results)
         low, high = report.intervals["SR"]
         assert low < report.scores["SR"] < high
@@ -255,8 +256,8 @@ def test_paired_test_sees_a_small_steady_difference_and_no_difference() -> None:
     entry = replace(PROTOCOLS["LasHeR"], sequences=None)
     truths = [Truth(f"s{i}", np.tile(BOX, (20, 1))) for i in range(40)]
     noise = {t.name: rng.normal(0, rng.uniform(1, 9), (20, 4)) * [1, 1, 0, 0] for t in truths}
-    a = score(entry, truths, {t.name: SequenceResult(t.name, t.boxes + noise[t.name]) for t in truths})
-    b = score(entry, truths, {t.name: SequenceResult(t.name, t.boxes + 1.1 * noise[t.name]) for t in truths})
+    a = score(entry, truths, {t.name: Result(t.name, t.boxes + noise[t.name]) for t in truths})
+    b = score(entry, truths, {t.name: Result(t.name, t.boxes + 1.1 * noise[t.name]) for t in truths})
     better = compare_trackers(a, b, "SR")
     assert better.difference > 0
     assert better.p_value < 0.01
@@ -274,7 +275,7 @@ def test_a_protocol_may_bring_its_own_engine() -> None:
         return Report(protocol.name, protocol.version, {}, 1, {"F": 0.5})
 
     entry = Protocol("Own", "1", {"F": "own"}, Switches(), compute=compute)
-    assert score(entry, [Truth("a", rows(BOX))], {"a": SequenceResult("a", rows(BOX))}).scores == {"F": 0.5}
+    assert score(entry, [Truth("a", rows(BOX))], {"a": Result("a", rows(BOX))}).scores == {"F": 0.5}
 
 
 def test_names_of_protocols_are_forgiving() -> None:

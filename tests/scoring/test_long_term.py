@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from tests.scoring import vot_toolkit
 
+from modaltrack.frame import Result
 from modaltrack.scoring.engine import score
 from modaltrack.scoring.long_term import claims, confidence_thresholds, f_measure
 from modaltrack.scoring.raster_overlap import raster_overlap
-from modaltrack.scoring.records import SequenceResult, Truth
+from modaltrack.scoring.records import Truth
 from modaltrack.scoring.vot_results import read_vot_results
 
 Boxes = NDArray[np.float64]
@@ -61,12 +62,12 @@ def test_f_of_nothing_is_zero() -> None:
     np.testing.assert_array_equal(f_measure(np.zeros(2), np.array([0.0, 1.0])), [0, 0])
 
 
-def _sequence(name: str, share: float, length: int = 20) -> tuple[Truth, SequenceResult]:
+def _sequence(name: str, share: float, length: int = 20) -> tuple[Truth, Result]:
     """A target that a tracker finds in the first share of the frames, with more confidence than in the others."""
     boxes = np.tile([10.0, 10, 10, 10], (length, 1))
     found = np.arange(length) < share * length
     guess = np.where(found[:, None], boxes, [40.0, 30, 10, 10])
-    return Truth(name, boxes, image_size=SIZE), SequenceResult(name, guess, np.where(found, 0.9, 0.1))
+    return Truth(name, boxes, image_size=SIZE), Result(name, guess, np.where(found, 0.9, 0.1))
 
 
 def test_the_operating_point_is_shared_by_all_sequences() -> None:
@@ -117,16 +118,16 @@ def test_attributes_are_scored_on_their_frames() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"confidence": None}, "has no confidences"),
-        ({"confidence": np.ones(3)}, "20 boxes and 3 confidences"),
-        ({"boxes": np.ones((5, 4)), "confidence": np.ones(5)}, "5 rows for 20 annotated frames"),
+        ({"scores": np.empty(0)}, "has no confidences"),
+        ({"scores": np.ones(3)}, "20 boxes and 3 confidences"),
+        ({"boxes": np.ones((5, 4)), "scores": np.ones(5)}, "5 rows for 20 annotated frames"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(change: dict[str, object], sentence: str) -> None:
     truth, result = _sequence("a", 1.0)
-    fields = {"name": "a", "boxes": result.boxes, "confidence": result.confidence} | change
+    fields = {"name": "a", "boxes": result.boxes, "scores": result.scores} | change
     with pytest.raises(ValueError, match=sentence):
-        score("RGBD1K", [truth], {"a": SequenceResult(**fields)})  # type: ignore[arg-type]
+        score("RGBD1K", [truth], {"a": Result(**fields)})  # type: ignore[arg-type]
 
 
 OVERLAPS = """

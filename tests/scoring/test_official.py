@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modaltrack.scoring.engine import SequenceResult, score
+from modaltrack.frame import Result
+from modaltrack.scoring.engine import score
 from modaltrack.scoring.result_files import read_results
 from modaltrack.scoring.rgbt_truth import read_rgbt_truth, rgbt_folder
 
@@ -54,10 +55,10 @@ def test_attributes_count_what_the_papers_count() -> None:
 @needs_rgbt
 def test_a_perfect_tracker() -> None:
     gtot = read_rgbt_truth("GTOT")
-    perfect = {t.name: SequenceResult(t.name, t.boxes_by_modality["visible"]) for t in gtot}
+    perfect = {t.name: Result(t.name, t.boxes_by_modality["visible"]) for t in gtot}
     assert score("GTOT", gtot, perfect, intervals=False).scores == pytest.approx({"MPR": 1.0, "MSR": 0.99}, abs=5e-5)
     lasher = read_rgbt_truth("LasHeR")
-    perfect = {t.name: SequenceResult(t.name, t.written) for t in lasher}
+    perfect = {t.name: Result(t.name, t.written) for t in lasher}
     scores = score("LasHeR", lasher, perfect, intervals=False).scores
     assert scores["PR"] == 1.0
     assert scores["SR"] == pytest.approx(0.947, abs=5e-4)
@@ -72,7 +73,7 @@ def test_absent_frames_stay_in_the_denominator(protocol: str, split: str, expect
     from modaltrack.benchmarks import read_truth_folder
 
     truths = read_truth_folder("VisEvent", SHARED / "VisEvent", split)
-    report = score(protocol, truths, {t.name: SequenceResult(t.name, t.written) for t in truths}, True, intervals=False)
+    report = score(protocol, truths, {t.name: Result(t.name, t.written) for t in truths}, True, intervals=False)
     for metric, value in expected.items():
         assert report.scores[metric] == pytest.approx(value, abs=5.1e-5)
     assert sum(v["sequences"] > 0 for v in report.attributes.values()) == 17

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from modaltrack.frame import Result
 from modaltrack.scoring.engine import Report, score
 from modaltrack.scoring.intervals import compare_trackers, middle
-from modaltrack.scoring.records import SequenceResult, Truth
+from modaltrack.scoring.records import Truth
 
 SEQUENCES, ROWS, SIZE = 14, 160, (400, 300)
 
@@ -28,7 +29,7 @@ def reports(protocol: str, noises: list[float]) -> list[Report]:
             runs = {0: made.copy(), 20: made[20:].copy()}
             for run in runs.values():
                 run[0] = np.nan
-            found[name] = SequenceResult(name, made, rng.random(ROWS), runs=runs)
+            found[name] = Result(name, made, rng.random(ROWS), runs=runs)
     return [score(protocol, truths, found) for found in results]
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modaltrack.frame import Result
 from modaltrack.scoring.numbers import parse_table
-from modaltrack.scoring.records import SequenceResult
 from modaltrack.scoring.result_files import match_names, read_results, write_results
 from modaltrack.scoring.result_writing import LAYOUTS, check_manifest, write_sequence, zip_results
 
@@ -44,7 +44,7 @@ def test_any_separator_and_form(tmp_path: Path, text: str) -> None:
     np.testing.assert_array_equal(found.sequences["a"].boxes, BOXES)
     assert found.tracker == "T"
     assert found.sequences["a"].corners == ("8 corner" in found.recognised)
-    assert (found.sequences["a"].confidence is not None) == text.startswith("1,2,3,4,0.5")
+    assert (len(found.sequences["a"].scores) > 0) == text.startswith("1,2,3,4,0.5")
 
 
 number = st.one_of(
@@ -81,7 +81,7 @@ def test_times_and_confidences_beside_the_boxes(tmp_path: Path) -> None:
     )
     found = read_results(top)
     assert set(found.sequences) == {"car", "day_time"}  # without a sequence "day" it is a sequence itself
-    np.testing.assert_array_equal(found.sequences["car"].confidence, [np.nan, 0.5])
+    np.testing.assert_array_equal(found.sequences["car"].scores, [np.nan, 0.5])
     np.testing.assert_array_equal(found.sequences["car"].seconds, [0.1, 0.2])
     (top / "car_time.txt").write_text("0.1\n")
     assert "1 rows" in read_results(top).problems[0]
@@ -92,7 +92,7 @@ def test_vot_layout_is_handed_on(tmp_path: Path) -> None:
     (home / "car_001_confidence.value").write_text("\n0.5\n")
     found = read_results(tmp_path / "T")
     assert np.isnan(found.sequences["car"].boxes[0]).all()
-    assert found.sequences["car"].confidence is not None
+    assert len(found.sequences["car"].scores)
     assert "VOT" in found.recognised
 
 
@@ -113,12 +113,12 @@ def test_a_zip_reads_like_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_is_written_is_read_back(tmp_path: Path, layout: str) -> None:
     boxes = np.array([[0.1, 2, 3, 4], [1 / 4, 6, 7.5, 8], [-3, -2, 5, 5]])
-    result = SequenceResult("s", boxes, np.array([1, 0.5, np.nan]), np.array([0.25, 0.5, 0.125]))
+    result = Result("s", boxes, np.array([1, 0.5, np.nan]), np.array([0.25, 0.5, 0.125]))
     manifest = write_results(tmp_path / "out", {"s": result}, layout, "T")
     again = read_results(tmp_path / "out").sequences["s"]
     np.testing.assert_allclose(again.boxes, boxes, atol=1e-12)
     if layout != "got10k":
-        np.testing.assert_array_equal(again.confidence, result.confidence)
+        np.testing.assert_array_equal(again.scores, result.scores)
         np.testing.assert_array_equal(again.seconds, result.seconds)
     assert check_manifest(tmp_path / "out") == []
     assert json.loads(manifest.read_text())["tracker"] == "T"
@@ -126,7 +126,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, layout: str) -> None:
 
 
 def test_the_manifest_sees_every_change(tmp_path: Path) -> None:
-    results = {n: SequenceResult(n, BOXES) for n in "abc"}
+    results = {n: Result(n, BOXES) for n in "abc"}
     write_results(tmp_path, results)
     (tmp_path / "a.txt").write_text("1,2,3,5\n")
     (tmp_path / "b.txt").unlink()
@@ -312,15 +312,15 @@ def test_check_goes_on_after_a_bad_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../a", "a/b", "..", ""])
 def test_a_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="no name of a sequence"):
-        write_sequence(tmp_path / "out", SequenceResult(name, BOXES))
+        write_sequence(tmp_path / "out", Result(name, BOXES))
     assert list(tmp_path.rglob("*.txt")) == []
 
 
 def test_a_broken_manifest_and_an_unknown_layout(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no layout 'xml'"):
-        write_results(tmp_path, {"a": SequenceResult("a", BOXES)}, "xml")
+        write_results(tmp_path, {"a": Result("a", BOXES)}, "xml")
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(ValueError, match="no manifest of results"):
         check_manifest(tmp_path)
     with pytest.raises(ValueError, match="anchor runs"):
-        write_sequence(tmp_path, SequenceResult("a", BOXES, runs={0: BOXES}))
+        write_sequence(tmp_path, Result("a", BOXES, runs={0: BOXES}))

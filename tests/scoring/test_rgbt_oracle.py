@@ -20,7 +20,8 @@ rgbt = pytest.importorskip("rgbt", reason="the oracle is the package rgbt (it ne
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from modaltrack.scoring.engine import SequenceResult, Truth, compare, score, threshold_grids  # noqa: E402
+from modaltrack.frame import Result  # noqa: E402
+from modaltrack.scoring.engine import Truth, compare, score, threshold_grids  # noqa: E402
 from modaltrack.scoring.frames import align  # noqa: E402
 from modaltrack.scoring.protocols import PROTOCOLS  # noqa: E402
 
@@ -79,7 +80,7 @@ def test_equal_to_rgbt_but_for_ties(name: str, tmp_path: Path) -> None:
         truths = [
             Truth(f"s{i}", v, boxes_by_modality={"visible": v, "infrared": t}) for i, (v, t, _) in enumerate(case)
         ]
-        results = {f"s{i}": SequenceResult(f"s{i}", p) for i, (_, _, p) in enumerate(case)}
+        results = {f"s{i}": Result(f"s{i}", p) for i, (_, _, p) in enumerate(case)}
         ours = score(entry, truths, results, intervals=False).scores
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -116,7 +117,7 @@ def test_real_results_agree_with_rgbt(tmp_path: Path) -> None:
     other = theirs("LasHeR", case, tmp_path)
     entry = replace(PROTOCOLS["LasHeR"], sequences=None)
     entry = replace(entry, switches=replace(entry.switches, rounding="all"))
-    results = {t.name: SequenceResult(t.name, p) for t, (_, _, p) in zip(truths, case)}
+    results = {t.name: Result(t.name, p) for t, (_, _, p) in zip(truths, case)}
     ours = score(entry, truths, results, intervals=False)
     assert ours.scores["PR"] == pytest.approx(other["PR"], abs=1e-9)
     for metric in ("NPR", "SR"):

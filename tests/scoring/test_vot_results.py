@@ -35,7 +35,7 @@ def _check(found: object) -> None:
     result = found.sequences["man"]  # type: ignore[attr-defined]
     nan = [np.nan] * 4
     np.testing.assert_array_equal(result.boxes, [nan, [1, 2, 3, 4], nan, [0, 0, 4, 4]])
-    np.testing.assert_array_equal(result.confidence, [np.nan, 0.5, 0.25, 1])
+    np.testing.assert_array_equal(result.scores, [np.nan, 0.5, 0.25, 1])
     assert len(result.seconds) == 4
 
 

@@ -14,6 +14,7 @@ BOXES = np.array([[1.0, 2.0, 3.0, 4.0], [np.nan] * 4, [1.23456, -2.0, 3.5, 4.0]]
 
 def a_result() -> Result:
     return Result(
+        "clip",
         boxes=BOXES,
         scores=np.array([1.0, 0.2, np.nan]),
         status=np.array([0, 2, 1]),

@@ -95,7 +95,10 @@ class Follower:
         boxes, scores, status = (np.stack(rows, axis=1) for rows in zip(*self._rows, strict=True))  # (B, N, ...)
         present = {m: np.array([m in p for p in self._present]) for m in Modality if m in self._opened}
         times = np.array(self.times, dtype=np.float64)
-        return [Result(boxes[b], scores[b], status[b], times, present) for b in range(len(self.boxes))]
+        return [
+            Result("", boxes[b], scores[b], status=status[b], times=times, present=present)
+            for b in range(len(self.boxes))
+        ]
 
 
 def follow_frames(

@@ -175,7 +175,7 @@ def make_entry(
     named = matched(results, truths)
     report = score(protocol, truths, named.sequences, attributes=True, missing=missing)
     report.notes.extend(named.problems)
-    seconds = [r.seconds[1:] for r in named.sequences.values() if r.seconds is not None and len(r.seconds) > 1]
+    seconds = [r.seconds[1:] for r in named.sequences.values() if len(r.seconds) > 1]
     steps = np.concatenate(seconds) if seconds else np.empty(0)
     total = float(np.nansum(steps))  # the first row of each is the template alone
     return Entry(name, report, named.sequences, len(steps) / total if total > 0 else None, number)

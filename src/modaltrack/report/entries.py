@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from modaltrack.scoring.records import Report, SequenceResult, Truth
+from modaltrack.frame import Result
+from modaltrack.scoring.records import Report, Truth
 
 PREFERRED = ("SR", "MSR", "RSR", "F", "AO", "EAO")  # the score that ranks, the first of them that a protocol has
 # curve -> what of a protocol's metrics is read off it (records.Protocol.metrics)
@@ -25,7 +26,7 @@ class Entry:
 
     name: str
     report: Report
-    results: Mapping[str, SequenceResult] = field(default_factory=dict)
+    results: Mapping[str, Result] = field(default_factory=dict)
     speed: float | None = None
     style: int = 0
 
@@ -83,7 +84,7 @@ def curve_metric(metrics: Mapping[str, str], curve: str) -> str | None:
     return next((name for name, what in metrics.items() if what == kind), None)
 
 
-def shown_overlaps(truth: Truth, result: SequenceResult) -> NDArray[np.float64]:
+def shown_overlaps(truth: Truth, result: Result) -> NDArray[np.float64]:
     """(N,) plain IoU of every annotated frame, for pictures only; nan where the target is absent. Scores are others."""
     from modaltrack.boxes import iou
 

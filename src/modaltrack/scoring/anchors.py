@@ -23,10 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.frame import Result
 from modaltrack.scoring.intervals import bootstrap
 from modaltrack.scoring.long_term import UNKNOWN_SIZE, truth_with_nan
 from modaltrack.scoring.raster_overlap import is_box, raster_overlap
-from modaltrack.scoring.records import Array, Protocol, Report, Sample, SequenceResult, Truth, ratio_of_sums
+from modaltrack.scoring.records import Array, Protocol, Report, Sample, Truth, ratio_of_sums
 
 GRACE = 10
 FAILED_BELOW = 0.1
@@ -73,7 +74,7 @@ def eao(total: Array, count: Array, low: int = LOW) -> tuple[float, Array]:
 
 
 def score_anchors(
-    protocol: Protocol, truths: Sequence[Truth], results: Mapping[str, SequenceResult], attributes: bool = False
+    protocol: Protocol, truths: Sequence[Truth], results: Mapping[str, Result], attributes: bool = False
 ) -> Report:
     """``Protocol.compute`` of the anchor-based benchmarks; scores EAO, A and R.
 
@@ -133,9 +134,7 @@ def score_anchors(
     )
 
 
-def _runs_of(
-    truth: Truth, results: Mapping[str, SequenceResult], protocol: Protocol, repairs: Counter[str]
-) -> list[Run]:
+def _runs_of(truth: Truth, results: Mapping[str, Result], protocol: Protocol, repairs: Counter[str]) -> list[Run]:
     result = results.get(truth.name)
     if result is None or not result.runs:
         raise ValueError(

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.frame import Result
 from modaltrack.scoring.comparison import compare, threshold_grids
 from modaltrack.scoring.frames import Aligned, Short, align
 from modaltrack.scoring.intervals import bootstrap
@@ -24,7 +25,6 @@ from modaltrack.scoring.records import (
     Protocol,
     Report,
     ResultSet,
-    SequenceResult,
     Switches,
     Truth,
     ratio_of_sums,
@@ -36,7 +36,6 @@ __all__ = [
     "Protocol",
     "Report",
     "ResultSet",
-    "SequenceResult",
     "Switches",
     "Truth",
     "compare",
@@ -63,7 +62,7 @@ class _Shares:
 def score(
     protocol: str | Protocol,
     truths: Sequence[Truth],
-    results: Mapping[str, SequenceResult],
+    results: Mapping[str, Result],
     attributes: bool = False,
     *,
     missing: str = "refuse",
@@ -129,14 +128,14 @@ def find_protocol(name: str) -> Protocol:
     raise ValueError(f"There is no protocol {name!r}; {hint}")
 
 
-def missing_sequences(truths: Sequence[Truth], results: Mapping[str, SequenceResult]) -> list[str]:
+def missing_sequences(truths: Sequence[Truth], results: Mapping[str, Result]) -> list[str]:
     """Names of the sequences that have a ground truth and no result."""
     return [t.name for t in truths if t.name not in results]
 
 
 def _complete(
-    entry: Protocol, truths: Sequence[Truth], results: Mapping[str, SequenceResult], missing: str
-) -> tuple[list[Truth], dict[str, SequenceResult], set[str], list[str], Counter[str]]:
+    entry: Protocol, truths: Sequence[Truth], results: Mapping[str, Result], missing: str
+) -> tuple[list[Truth], dict[str, Result], set[str], list[str], Counter[str]]:
     """Truths and results that belong together, in the order of the truths; and which of them count as lost."""
     if missing not in ("refuse", "skip", "zero"):
         raise ValueError(f"Missing sequences can be refused, skipped or counted as zero, not {missing!r}.")
@@ -164,7 +163,7 @@ def _complete(
             for t in truths:
                 if t.name not in results:  # the engine below sets what it finds in them to nothing
                     boxes = t.written if entry.compute is None else np.full((t.result_rows, 4), np.nan)
-                    used[t.name] = SequenceResult(t.name, boxes)
+                    used[t.name] = Result(t.name, boxes)
             lost = set(lacking)
             repairs["sequences without a result counted as lost in every frame"] = len(lacking)
     if strange := [n for n in results if n not in set(names)]:

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from modaltrack.scoring.records import Array, SequenceResult, Switches, Truth
+from modaltrack.frame import Result
+from modaltrack.scoring.records import Array, Switches, Truth
 
 # Two rows, or one in a hundred: what the files of RGBT234's authors really lack (orangeman1: 920 of 921 rows)
 SHORT_ROWS, SHORT_SHARE = 2, 0.01
@@ -37,7 +38,7 @@ class Aligned:
     repairs: Counter[str] = field(default_factory=Counter)
 
 
-def align(truth: Truth, result: SequenceResult, switches: Switches, short: Short = "refuse") -> Aligned:
+def align(truth: Truth, result: Result, switches: Switches, short: Short = "refuse") -> Aligned:
     """Bring both sides of a sequence to the same rows, as ``switches`` say."""
     repairs: Counter[str] = Counter()
     truths = _truths(truth, switches)
@@ -88,7 +89,7 @@ def _truths(truth: Truth, switches: Switches) -> list[Array]:
     return truths
 
 
-def _rounded(result: SequenceResult, switches: Switches, repairs: Counter[str]) -> Array:
+def _rounded(result: Result, switches: Switches, repairs: Counter[str]) -> Array:
     boxes = result.boxes
     if switches.rounding == "none" or (switches.rounding == "corner files" and not result.corners):
         return boxes

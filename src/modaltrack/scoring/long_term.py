@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from modaltrack.frame import Result
 from modaltrack.scoring.intervals import bootstrap
 from modaltrack.scoring.raster_overlap import is_box, raster_overlap
-from modaltrack.scoring.records import Array, Protocol, Report, Sample, SequenceResult, Truth
+from modaltrack.scoring.records import Array, Protocol, Report, Sample, Truth
 
 RESOLUTION = 100
 UNKNOWN_SIZE = (1 << 24, 1 << 24)  # an image that clips nothing; float32 keeps whole numbers up to here
@@ -86,7 +87,7 @@ def f_measure(precision: Array, recall: Array) -> Array:
 
 
 def score_long_term(
-    protocol: Protocol, truths: Sequence[Truth], results: Mapping[str, SequenceResult], attributes: bool = False
+    protocol: Protocol, truths: Sequence[Truth], results: Mapping[str, Result], attributes: bool = False
 ) -> Report:
     """``Protocol.compute`` of the long-term benchmarks; a protocol whose name ends in "-frames" joins all frames.
 
@@ -153,26 +154,26 @@ class _Compared:
     target: NDArray[np.bool_]
 
 
-def _result_of(truth: Truth, results: Mapping[str, SequenceResult]) -> SequenceResult:
+def _result_of(truth: Truth, results: Mapping[str, Result]) -> Result:
     result = results.get(truth.name)
     if result is None:
         raise ValueError(f"There is no result for the sequence {truth.name!r}; Pr, Re and F are means over all.")
-    if result.confidence is None and np.isnan(result.boxes).all():  # a sequence that was never run and counts as lost
-        return replace(result, confidence=np.zeros(len(result.boxes)))
-    if result.confidence is None:
+    if not len(result.scores) and np.isnan(result.boxes).all():  # a sequence that was never run and counts as lost
+        return replace(result, scores=np.zeros(len(result.boxes)))
+    if not len(result.scores):
         raise ValueError(
             f"The result of {truth.name!r} has no confidences; Pr, Re and F need one per frame "
             f"(for example {truth.name}_001_confidence.value beside {truth.name}_001.txt)."
         )
-    if not len(result.boxes) == len(result.confidence):
+    if not len(result.boxes) == len(result.scores):
         raise ValueError(
-            f"The result of {truth.name!r} has {len(result.boxes)} boxes and {len(result.confidence)} confidences; "
+            f"The result of {truth.name!r} has {len(result.boxes)} boxes and {len(result.scores)} confidences; "
             "give one confidence per box."
         )
     return result
 
 
-def _compared(truth: Truth, result: SequenceResult, protocol: Protocol, repairs: Counter[str]) -> _Compared:
+def _compared(truth: Truth, result: Result, protocol: Protocol, repairs: Counter[str]) -> _Compared:
     boxes = truth_with_nan(truth, protocol.benchmark or protocol.name)
     repairs["absent rows of the truth turned into nan"] += int(
         np.sum(is_box(truth.written) & np.logical_not(is_box(boxes)))
@@ -185,13 +186,12 @@ def _compared(truth: Truth, result: SequenceResult, protocol: Protocol, repairs:
     if (extra := len(result.boxes) - len(boxes)) > 0:  # toy07_indoor_320 lacks some of its boxes
         repairs["frames without annotation counted as absent"] += extra
         boxes = np.vstack([boxes, np.full((extra, 4), np.nan)])
-    assert result.confidence is not None
-    blank = np.isnan(result.confidence)
+    blank = np.isnan(result.scores)
     repairs["blank confidences read as 0"] += int(blank.sum())
     repairs["sequences of unknown image size"] += truth.image_size is None
     return _Compared(
         raster_overlap(result.boxes, boxes, truth.image_size or UNKNOWN_SIZE),
-        np.where(blank, 0.0, result.confidence),
+        np.where(blank, 0.0, result.scores),
         is_box(boxes),
     )
 

@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.frame import Result
+
 Array: TypeAlias = NDArray[np.float64]
 
 
@@ -54,23 +56,6 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class SequenceResult:
-    """What a tracker wrote about one sequence.
-
-    boxes: (N, 4) xywh; a row of nan where a VOT file has a code instead of a box. confidence: (N,), nan where blank.
-    seconds: (N,) time per frame. corners: the file had 8 corners per row, boxes are x1, y1, x2 - x1, y4 - y1 of them.
-    runs: VOT multistart files, anchor -> (M, 4), row 0 being nan; empty in every other layout.
-    """
-
-    name: str
-    boxes: Array
-    confidence: Array | None = None
-    seconds: Array | None = None
-    corners: bool = False
-    runs: Mapping[int, Array] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class ResultSet:
     """Everything one tracker wrote.
 
@@ -79,7 +64,7 @@ class ResultSet:
     """
 
     tracker: str
-    sequences: dict[str, SequenceResult]
+    sequences: dict[str, Result]
     recognised: str
     problems: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -134,7 +119,7 @@ class Protocol:
     attributes: tuple[str, ...] = ()
     verified: bool = True
     source: str = ""
-    compute: Callable[[Protocol, Sequence[Truth], Mapping[str, SequenceResult], bool], Report] | None = None
+    compute: Callable[[Protocol, Sequence[Truth], Mapping[str, Result], bool], Report] | None = None
 
 
 @dataclass(frozen=True)

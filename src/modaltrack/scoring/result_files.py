@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from modaltrack.frame import Result
 from modaltrack.scoring.numbers import MAX_BYTES, parse_table, read_bytes
-from modaltrack.scoring.records import Array, ResultSet, SequenceResult
+from modaltrack.scoring.records import Array, ResultSet
 from modaltrack.scoring.result_writing import MANIFEST, write_results, write_sequence
 from modaltrack.scoring.sequence_names import match_names, plain
 from modaltrack.scoring.vot_results import Reader, is_vot_layout, read_vot_files
@@ -121,7 +122,7 @@ def _read(
     main, name_of, where = _folders(main, top)
     problems: list[str] = []
     unreadable: dict[str, str] = {}
-    sequences: dict[str, SequenceResult] = {}
+    sequences: dict[str, Result] = {}
     shapes: Counter[str] = Counter()
     for name in main:
         try:
@@ -201,7 +202,7 @@ def _folders(main: list[str], top: Path) -> tuple[list[str], Callable[[str], str
 
 def _one(
     name: str, sequence: str, beside: dict[str, str], read: Reader, problems: list[str], top: Path
-) -> tuple[SequenceResult, str]:
+) -> tuple[Result, str]:
     where = f"{top}: {name}"
     result, shape = _sequence(sequence, parse_table(read(name), where), where)
     for what, other in beside.items():
@@ -211,7 +212,7 @@ def _one(
         if len(values) != len(result.boxes):
             problems.append(f"{other} has {len(values)} rows and {name} {len(result.boxes)}: not used.")
         elif what == "confidence":
-            result = replace(result, confidence=values)
+            result = replace(result, scores=values)
         else:
             result = replace(result, seconds=values)
     if not np.isfinite(result.boxes.sum()) and np.isinf(result.boxes).any():
@@ -232,7 +233,7 @@ def _counts(name: str) -> bool:
     return suffix in SUFFIXES and stem not in NOT_RESULTS
 
 
-def _sequence(name: str, table: Array, where: str) -> tuple[SequenceResult, str]:
+def _sequence(name: str, table: Array, where: str) -> tuple[Result, str]:
     """What one table of numbers says, and its form in words."""
     numbered = _numbered(table)
     if numbered:
@@ -250,18 +251,18 @@ def _sequence(name: str, table: Array, where: str) -> tuple[SequenceResult, str]
         unknown = np.isnan(boxes).any(axis=1)
         boxes = boxes.copy()
         boxes[unknown] = np.nan  # a code or a row that is only partly there is no box
-    confidence = seconds = None
+    scores = seconds = np.empty(0)
     extra = table[:, 8 if corners else 4 :].T
     for column in extra:
         known = column[np.isfinite(column)]
         # nothing in such files says what a column is: shares lie in 0..1, and a first such column is taken for one
-        if confidence is None and known.size and known.min() >= 0 and known.max() <= 1:
-            confidence = column
+        if not len(scores) and known.size and known.min() >= 0 and known.max() <= 1:
+            scores = column
         else:
             seconds = column
     shape = "8 corner numbers" if corners else "x y w h"
     shape += f" and {len(extra)} further column{'s' if len(extra) > 1 else ''}" if len(extra) else ""
-    return SequenceResult(name, boxes, confidence, seconds, corners), f"a frame number, {shape}" if numbered else shape
+    return Result(name, boxes, scores, seconds, corners), f"a frame number, {shape}" if numbered else shape
 
 
 def _numbered(table: Array) -> bool:

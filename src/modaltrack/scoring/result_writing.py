@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from modaltrack.scoring.records import Array, SequenceResult
+from modaltrack.frame import Result
+from modaltrack.scoring.records import Array
 
 MANIFEST = "manifest.json"
 FORMAT = "modaltrack results 1"
@@ -24,7 +25,7 @@ LAYOUTS = ("community", "tab", "corners", "got10k")
 
 def write_results(
     folder: str | os.PathLike[str],
-    results: Mapping[str, SequenceResult],
+    results: Mapping[str, Result],
     layout: str = "community",
     tracker: str = "",
 ) -> Path:
@@ -38,7 +39,7 @@ def write_results(
     return write_manifest(top, written, layout, tracker)
 
 
-def write_sequence(folder: str | os.PathLike[str], result: SequenceResult, layout: str = "community") -> list[Path]:
+def write_sequence(folder: str | os.PathLike[str], result: Result, layout: str = "community") -> list[Path]:
     """Write one sequence: boxes, and beside them times and confidences where there are any; -> the files."""
     if layout not in LAYOUTS:
         raise ValueError(f"There is no layout {layout!r} of result files; there are {', '.join(LAYOUTS)}.")
@@ -54,8 +55,8 @@ def write_sequence(folder: str | os.PathLike[str], result: SequenceResult, layou
         boxes = np.stack([x, y, x + w, y, x + w, y + h, x, y + h], axis=1)
     home.mkdir(parents=True, exist_ok=True)
     files = [_write(home / f"{stem}.txt", _lines(boxes, "\t" if layout == "tab" else ","))]
-    for values, ending in ((result.seconds, "time"), (result.confidence, "confidence")):
-        if values is not None:
+    for values, ending in ((result.seconds, "time"), (result.scores, "confidence")):
+        if len(values):
             files.append(_write(home / f"{result.name}_{ending}.txt", _lines(values[:, None], ",")))
     return files
 

@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from modaltrack.scoring.records import Array, ResultSet, SequenceResult
+from modaltrack.frame import Result
+from modaltrack.scoring.records import Array, ResultSet
 from modaltrack.scoring.vot_binary import read_trajectory
 
 _RUN = re.compile(r"^(?P<sequence>.+)_(?P<number>\d{3}|\d{8})(?P<value>_(?:confidence|time))?\.(?:txt|value|bin)$")
@@ -92,19 +93,20 @@ def read_vot_files(names: Iterable[str], read: Reader, tracker: str, experiment:
     )
 
 
-def _sequence(name: str, files: Mapping[str, str], read: Reader, problems: list[str]) -> SequenceResult:
+def _sequence(name: str, files: Mapping[str, str], read: Reader, problems: list[str]) -> Result:
     runs = {int(n): _boxes(files[n], read) for n in files if n.isdigit() and len(n) == 8}
     whole = sorted(n for n in files if n.isdigit() and len(n) == 3)
     if not whole:
         if not runs:
             raise ValueError(f"{name} has values but no boxes; the files {', '.join(files.values())} belong to a run.")
-        return SequenceResult(name, next(iter(runs.values())), runs=runs)
+        return Result(name, next(iter(runs.values())), runs=runs)
     if len(whole) > 1:
         problems.append(f"{name} has {len(whole)} repetitions; the first, {whole[0]}, is read.")
-    confidence, seconds = (
-        _values(files[key], read) if (key := f"{whole[0]}_{kind}") in files else None for kind in ("confidence", "time")
+    scores, seconds = (
+        _values(files[key], read) if (key := f"{whole[0]}_{kind}") in files else np.empty(0)
+        for kind in ("confidence", "time")
     )
-    return SequenceResult(name, _boxes(files[whole[0]], read), confidence, seconds, runs=runs)
+    return Result(name, _boxes(files[whole[0]], read), scores, seconds, runs=runs)
 
 
 def _lines(name: str, read: Reader) -> list[str]:

@@ -85,6 +85,7 @@ class _Rows:
     def result(self, model: Any, policy: Policy, **info: Any) -> Result:
         card = getattr(model, "card", None) or {}
         return Result(
+            str(info.get("clip") or ""),
             boxes=np.array(self.boxes, np.float64).reshape(-1, 4),
             scores=np.array(self.scores, np.float64),
             status=np.array(self.status, np.int64),
