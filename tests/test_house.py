@@ -13,13 +13,14 @@ PACKAGE = ROOT / "src" / "modaltrack"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-PLAIN = {"frame", "boxes"}
+PLAIN = {"frame", "boxes", "files"}
 TENSORS = PLAIN | {"vision"}
 LIBRARY = TENSORS | {"sources", "models", "tracking", "scenes", "scoring"}
 # room -> the rooms it may import, beside itself; a dotted name allows one file of a room only
 MAY_IMPORT = {
     "frame": set(),
     "boxes": {"frame"},
+    "files": set(),
     "vision": PLAIN,
     "sources": PLAIN,
     "scoring": PLAIN,
@@ -36,8 +37,7 @@ MAY_IMPORT = {
     "cli": {"commands"},
     "__main__": {"cli"},
 }
-NO_TORCH = {"frame", "boxes", "sources", "scoring", "benchmarks", "sinks", "cli", "__main__", "evaluation", "report"}
-NO_TORCH |= {"study"}
+NO_TORCH = PLAIN | {"sources", "scoring", "benchmarks", "sinks", "cli", "__main__", "evaluation", "report", "study"}
 
 
 def room_of(file: Path) -> str:

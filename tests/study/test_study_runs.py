@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from modaltrack import cli
+from modaltrack.files import locked
 from modaltrack.frame import Clip, Frame, Modality
 from modaltrack.study import clip_store
 from modaltrack.study.clip_store import chosen, study_clips
-from modaltrack.study.folder import Place, Settings, locked, open_folder, read_json, write_json
+from modaltrack.study.folder import Place, Settings, open_folder, read_json, write_json
 from modaltrack.study.measuring import evaluate_missing
 from modaltrack.study.plan import run_of
 from modaltrack.study.running import Machine, recipe_of, state_of, train_missing
@@ -84,7 +85,7 @@ def test_a_second_stage_waits_for_the_first_and_starts_from_it(tmp_path: Path) -
 
 def test_what_another_process_trains_is_left_to_it(tmp_path: Path) -> None:
     training = FakeTraining()
-    with locked(tmp_path / "runs" / "sdstrack-seed0") as mine:
+    with locked(tmp_path / "runs" / "sdstrack-seed0" / "lock") as mine:
         assert mine
         states = train(tmp_path, "sdstrack tpf", training)
     assert states["sdstrack-seed0"] == "in work elsewhere"
@@ -93,18 +94,18 @@ def test_what_another_process_trains_is_left_to_it(tmp_path: Path) -> None:
 
 def test_a_lock_ends_with_its_process_however_it_ends(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from modaltrack.study.folder import locked\n"
-        "with locked(Path(sys.argv[1])) as mine: print(mine, flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from modaltrack.files import locked\n"
+        "with locked(Path(sys.argv[1]) / 'lock') as mine: print(mine, flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
     assert other.stdout.readline().strip() == "True"
-    with locked(tmp_path) as mine:
+    with locked(tmp_path / "lock") as mine:
         assert not mine
     other.send_signal(signal.SIGKILL)
     other.wait()
     assert str(other.pid) in (tmp_path / "lock").read_text()  # the file is left behind and locks nothing
-    with locked(tmp_path) as mine:
+    with locked(tmp_path / "lock") as mine:
         assert mine
         assert str(os.getpid()) in (tmp_path / "lock").read_text()
 

@@ -42,7 +42,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Render, track, write, print the table; -> 0."""
-    from modaltrack.sinks import prepare_folder
+    from modaltrack.files import prepare_folder
 
     began = time.perf_counter()
     if options.length < 2:

@@ -53,8 +53,8 @@ def run(options: Options) -> int:
     import modaltrack
     from modaltrack.commands.terminal import out
     from modaltrack.commands.truth_source import find_protocol
+    from modaltrack.files import prepare_folder, write_file
     from modaltrack.report import figures, main_metric, page
-    from modaltrack.sinks import prepare_folder, replacing
 
     if options.failures < 0:
         raise ValueError(f"--failures is {options.failures}; give 0 or more.")
@@ -80,15 +80,12 @@ def run(options: Options) -> int:
     made = f"Made on {time.strftime('%Y-%m-%d')} by modaltrack {modaltrack.__version__}."
     files = [options.out]
     for name, drawing in drawings.items():
-        files.append(folder / f"{name}.svg")
-        with replacing(files[-1]) as partial:
-            partial.write_text(str(drawing) + "\n", encoding="utf-8")
+        files.append(write_file(folder / f"{name}.svg", f"{drawing}\n"))
     if options.pdf:
         from modaltrack.report.pdf import write_pdfs
 
         files += write_pdfs(folder, entries, metric, protocol.metrics)
-    with replacing(options.out) as partial:
-        partial.write_text(page(entries, metric, drawings, comparisons, strips, made), encoding="utf-8")
+    write_file(options.out, page(entries, metric, drawings, comparisons, strips, made))
     console = out()
     for entry in entries:
         words = ", ".join(f"{m} {v:.4f}" for m, v in entry.report.scores.items())

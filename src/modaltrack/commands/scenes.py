@@ -37,9 +37,10 @@ def run(options: Options) -> int:
     import numpy as np
 
     from modaltrack.commands.terminal import out, progress
+    from modaltrack.files import prepare_folder, replacing
     from modaltrack.frame import Modality, Status
     from modaltrack.scenes import clip as render
-    from modaltrack.sinks import AnnotatedVideo, Mark, prepare_folder, replacing
+    from modaltrack.sinks import AnnotatedVideo, Mark
 
     if options.clips < 1 or options.length < 2:
         raise ValueError("--clips must be at least 1 and --length at least 2.")

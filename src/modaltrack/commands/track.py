@@ -73,8 +73,8 @@ def run(options: Options) -> int:
     from modaltrack.commands.box_input import parse_box
     from modaltrack.commands.following import Follower, follow_frames, versions, write_outputs
     from modaltrack.commands.terminal import out, progress
+    from modaltrack.files import prepare_folder
     from modaltrack.frame import Modality
-    from modaltrack.sinks import prepare_folder
     from modaltrack.sources import open_clip, read_boxes
 
     given = {m: getattr(options, m.value) for m in Modality}
@@ -177,7 +177,7 @@ def ask(first: Frame, folder: Path) -> NDArray[np.float64]:
     import cv2
 
     from modaltrack.commands.box_input import ask_box, why_no_window
-    from modaltrack.sinks import replacing
+    from modaltrack.files import replacing
 
     image = next(iter(first.images.values()))
     reason = why_no_window()

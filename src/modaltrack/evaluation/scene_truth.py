@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from modaltrack.benchmarks.roots import cache_folder
+from modaltrack.files import write_file
 from modaltrack.scoring.records import Truth
-from modaltrack.sinks.atomic import replacing
 
 
 def kept_truth(version: str, clips: int, length: int, name: str) -> Truth | None:
@@ -37,8 +37,7 @@ def keep_truth(version: str, clips: int, length: int, name: str, clip: Any) -> N
     content = {"boxes": clip.boxes.tolist(), "attributes": sorted(clip.attributes)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as partial:
-            partial.write_text(json.dumps(content), encoding="utf-8")
+        write_file(file, json.dumps(content))
     except OSError:  # a cache: its lack costs time and nothing else
         return
 

@@ -17,14 +17,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from modaltrack.evaluation.lockstep import Track
-from modaltrack.sinks.atomic import prepare_folder, replacing
+from modaltrack.files import locked, prepare_folder, write_file
 from modaltrack.sinks.result_file import write_json
 
 FORMAT = "modaltrack-run/1"
@@ -42,13 +43,12 @@ class ResultFolder:
         check_name(tracker, "tracker")
         self.path = out / tracker / benchmark
         self.facts = json.loads(json.dumps({"tracker": tracker, "benchmark": benchmark, **facts}))
-        self._lock: IO[str] | None = None
+        self._lock = ExitStack()
 
     def __enter__(self) -> ResultFolder:
         prepare_folder(self.path)
-        self._lock = _locked(self.path / _LOCK)
-        for partial in self.path.glob(".*.partial*"):
-            partial.unlink(missing_ok=True)
+        if not self._lock.enter_context(locked(self.path / _LOCK)):
+            raise ValueError(f"Another run is writing into {self.path}; wait for it or pass another --out.")
         earlier = self.read_run()
         if earlier is not None and earlier.get("facts") != self.facts:
             raise ValueError(
@@ -64,8 +64,7 @@ class ResultFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lock is not None:
-            self._lock.close()  # the lock goes with it
+        self._lock.close()
 
     def read_run(self) -> dict[str, Any] | None:
         """The content of run.json, None where there is none."""
@@ -125,8 +124,7 @@ def check_name(name: str, what: str) -> None:
 def _write(path: Path, rows: Sequence[Any]) -> None:
     """One number, or numbers and commas, per row; the shortest text that reads back as the same number."""
     lines = (",".join(map(repr, row)) if isinstance(row, list) else repr(row) for row in rows)
-    with replacing(path) as partial:
-        partial.write_text("".join(line + "\n" for line in lines), encoding="ascii")
+    write_file(path, "".join(line + "\n" for line in lines))
 
 
 def _rows(file: Path) -> int:
@@ -136,18 +134,3 @@ def _rows(file: Path) -> int:
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     return "; ".join(f"{key}: there {before.get(key)!r:.80}, now {now.get(key)!r:.80}" for key in keys)
-
-
-def _locked(path: Path) -> IO[str]:
-    """The open lock file; the system releases the lock when the process ends, however it does."""
-    file = path.open("w")
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs into one folder are the user's own affair
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise ValueError(f"Another run is writing into {path.parent}; wait for it or pass another --out.") from None
-    return file

@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import load as parse
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from modaltrack.files import remove_abandoned, write_file
 from modaltrack.frame import Modality
 from modaltrack.models.copies import spread
 from modaltrack.models.registry import create, list_models, unknown_name
@@ -68,12 +69,9 @@ def save_model(
         tensors = {k: v for k, v in tensors.items() if k not in given or not torch.equal(given[k].to(v.dtype), v)}
         facts["base"] = {"name": base, "sha256": _shipped(base).sha256}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, part, metadata={"card": json.dumps({"name": path.stem, **card, **facts})})
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    remove_abandoned(path.parent)
+    # as bytes: safetensors' own writing leaves unnamed files behind when killed, and makes them unreadable to others
+    write_file(path, save(tensors, metadata={"card": json.dumps({"name": path.stem, **card, **facts})}))
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "auto") -> Any:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from modaltrack.files import replacing
 from modaltrack.report.entries import Entry, curve_metric, drawn_curves, ranked
 from modaltrack.report.figures import AXES, LEGEND_LEFT, shared_attributes
 from modaltrack.report.svg import colour, dash
-from modaltrack.sinks import replacing
 
 
 def check_matplotlib() -> None:

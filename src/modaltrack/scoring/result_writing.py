@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from modaltrack.files import replacing, write_file
 from modaltrack.frame import Result
 from modaltrack.scoring.records import Array
 
@@ -54,10 +55,10 @@ def write_sequence(folder: str | os.PathLike[str], result: Result, layout: str =
         x, y, w, h = boxes.T
         boxes = np.stack([x, y, x + w, y, x + w, y + h, x, y + h], axis=1)
     home.mkdir(parents=True, exist_ok=True)
-    files = [_write(home / f"{stem}.txt", _lines(boxes, "\t" if layout == "tab" else ","))]
+    files = [write_file(home / f"{stem}.txt", _lines(boxes, "\t" if layout == "tab" else ","))]
     for values, ending in ((result.seconds, "time"), (result.scores, "confidence")):
         if len(values):
-            files.append(_write(home / f"{result.name}_{ending}.txt", _lines(values[:, None], ",")))
+            files.append(write_file(home / f"{result.name}_{ending}.txt", _lines(values[:, None], ",")))
     return files
 
 
@@ -77,7 +78,7 @@ def write_manifest(folder: Path, files: list[Path], layout: str, tracker: str = 
             "rows": data.count(b"\n"),
         }
     document["files"] = dict(sorted(document["files"].items()))
-    return _write(place, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return write_file(place, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def check_manifest(folder: str | os.PathLike[str]) -> list[str] | None:
@@ -103,17 +104,12 @@ def zip_results(folder: str | os.PathLike[str], target: str | os.PathLike[str]) 
     files = sorted(f for f in top.rglob("*") if f.is_file() and f.resolve() != place.resolve())
     if not files:
         raise ValueError(f"{top} is empty; nothing to pack.")
-    partial = place.with_name(f".{place.name}.partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            for file in files:
-                info = zipfile.ZipInfo(file.relative_to(top).as_posix(), (1980, 1, 1, 0, 0, 0))
-                info.compress_type = zipfile.ZIP_DEFLATED
-                info.external_attr = 0o644 << 16
-                archive.writestr(info, file.read_bytes())
-        os.replace(partial, place)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(place) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            info = zipfile.ZipInfo(file.relative_to(top).as_posix(), (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, file.read_bytes())
     return len(files)
 
 
@@ -135,13 +131,3 @@ def _lines(values: Array, separator: str) -> str:
 
 def _number(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-
-
-def _write(place: Path, text: str) -> Path:
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(partial, place)
-    finally:
-        partial.unlink(missing_ok=True)
-    return place

@@ -2,7 +2,6 @@
 """The world out: annotated video, box files, result files. No torch in here, and no file is ever half there."""
 
 from modaltrack.sinks.annotated import AnnotatedVideo
-from modaltrack.sinks.atomic import prepare_folder, replacing
 from modaltrack.sinks.box_file import write_boxes
 from modaltrack.sinks.picture import Layout, Mark, draw
 from modaltrack.sinks.result_file import result_document, write_json
@@ -14,8 +13,6 @@ __all__ = [
     "Mark",
     "VideoWriter",
     "draw",
-    "prepare_folder",
-    "replacing",
     "result_document",
     "write_boxes",
     "write_json",

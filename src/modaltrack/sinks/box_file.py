@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from modaltrack.sinks.atomic import replacing
+from modaltrack.files import write_file
 
 
 def write_boxes(path: Path, boxes: ArrayLike) -> None:
     """Write (N, 4) xywh pixels with three decimals, comma separated, one row per frame."""
     rows = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    with replacing(path) as partial:
-        partial.write_text("".join(",".join(f"{v:.3f}" for v in row) + "\n" for row in rows), encoding="ascii")
+    write_file(path, "".join(",".join(f"{v:.3f}" for v in row) + "\n" for row in rows))

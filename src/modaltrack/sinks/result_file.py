@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from modaltrack.files import write_file
 from modaltrack.frame import Result, Status
-from modaltrack.sinks.atomic import replacing
 
 FORMAT = "modaltrack-result/1"  # raised when a reader of the old files would misread the new ones
 
@@ -54,8 +54,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
         lines = ",\n  ".join(json.dumps(f, allow_nan=False, ensure_ascii=False) for f in frames)
         before = text.removesuffix("\n}") + "," if head else "{"
         text = f'{before}\n "frames": [\n  {lines}\n ]\n}}'
-    with replacing(path) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_file(path, text + "\n")
 
 
 def plain(value: Any) -> Any:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from modaltrack.files import Partial
 
 # the first of these that the installed FFmpeg knows; the wheels of PyAV differ in what they were built with
 ENCODERS = {
@@ -42,7 +43,7 @@ class VideoWriter:
         self.path = path
         self.frames = 0
         self._fps = fps if math.isfinite(fps) and fps > 0 else 30.0
-        self._partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")
+        self._partial: Partial | None = None
         self._container: Any = None
         self._stream: Any = None
         self._start = math.nan
@@ -69,7 +70,8 @@ class VideoWriter:
             for packet in self._stream.encode():
                 self._container.mux(packet)
             self._container.close()
-            os.replace(self._partial, self.path)
+            assert self._partial is not None
+            self._partial.keep()
         finally:
             self.discard()
 
@@ -78,7 +80,8 @@ class VideoWriter:
         if self._container is not None:
             self._container.close()
             self._container = None
-        self._partial.unlink(missing_ok=True)
+        if self._partial is not None:
+            self._partial.drop()
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -99,7 +102,8 @@ class VideoWriter:
                 "browsers do not.",
                 stacklevel=3,
             )
-        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        self._partial = Partial(self.path)
+        self._container = av.open(str(self._partial.path), "w", format="mp4", options={"movflags": "+faststart"})
         rate = Fraction(self._fps).limit_denominator(1001)
         self._stream = self._container.add_stream(name, rate=rate, options=dict(ENCODERS[name]))
         self._stream.height, self._stream.width = height, width

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.files import locked, replacing
 from modaltrack.frame import Clip, Frame, Modality
-from modaltrack.sinks import replacing
-from modaltrack.study.folder import Settings, locked, read_json, write_json
+from modaltrack.study.folder import Settings, read_json, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def study_clips(folder: Path, settings: Settings, say: Callable[[str], None] = p
         place = home / f"clip-{number:02d}"
         facts = read_json(place / "clip.json")
         if facts is None:
-            with locked(home) as mine:
+            with locked(home / "lock") as mine:
                 if not mine:
                     raise ValueError(f"Another process is rendering the clips into {home}; try again in a minute.")
                 say(f"Rendering clip {number} of the benchmark, once for all runs")

@@ -6,14 +6,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modaltrack.sinks import prepare_folder, replacing
+from modaltrack.files import prepare_folder, write_file
 from modaltrack.study.plan import Run
 
 
@@ -84,8 +81,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write a file that is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    write_file(path, json.dumps(data, indent=1) + "\n")
 
 
 def open_folder(path: Path, **wanted: float | None) -> tuple[Place, Settings]:
@@ -108,28 +104,6 @@ def open_folder(path: Path, **wanted: float | None) -> tuple[Place, Settings]:
         now = ", ".join(f"{name} {value}" for name, value in other.items())
         raise ValueError(f"{path} holds a study with {was}, and {now} was given; leave it out or take another --out.")
     return Place(path), settings
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Hold a run's lock; yields False at once when another process has it.
-
-    The lock belongs to the process and ends with it, however it ends: a file that is left behind locks nothing, so
-    there is no age to guess at. It says who holds it, for people.
-    """
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
-        file.flush()
-        yield True
 
 
 def fingerprint(path: Path) -> str:

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from modaltrack.files import locked
 from modaltrack.frame import Clip
 from modaltrack.study.corruptions import Failing
-from modaltrack.study.folder import Place, Settings, fingerprint, locked, seeds_of, write_json
+from modaltrack.study.folder import Place, Settings, fingerprint, seeds_of, write_json
 from modaltrack.study.plan import CORRUPTIONS, MAIN, SENSORS, Run
 
 FIRST_TEMPLATE = "first template"
@@ -106,7 +107,7 @@ def evaluate_missing(
             if not place.finished(run, seed):
                 states[folder.name] = "not trained"
                 continue
-            with locked(folder) as mine:
+            with locked(folder / "lock") as mine:
                 if not mine:
                     states[folder.name] = "in work elsewhere"
                     continue

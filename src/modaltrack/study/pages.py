@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from modaltrack.files import write_file
 from modaltrack.report.page import STYLE
-from modaltrack.sinks import replacing
 from modaltrack.study.effects import effect, load
 from modaltrack.study.figures import figures
 from modaltrack.study.folder import Place, Settings, read_json
@@ -60,12 +60,7 @@ def write_study(place: Place, settings: Settings) -> list[Path]:
         f'<div class="figures">{plots}</div>' + "\n".join(table.html() for table in tables) + "</body></html>\n"
     )
     files = {"study.md": text, "study.html": page, **{f"{name}.svg": f"{d}\n" for name, d in drawings.items()}}
-    written = []
-    for name, content in files.items():
-        written.append(place.path / name)
-        with replacing(written[-1]) as partial:
-            partial.write_text(content, encoding="utf-8")
-    return written
+    return [write_file(place.path / name, content) for name, content in files.items()]
 
 
 def _intro(settings: Settings, other: list[str]) -> str:

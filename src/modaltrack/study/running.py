@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from modaltrack.study.folder import Place, Settings, locked, read_json, seeds_of, write_json
+from modaltrack.files import locked
+from modaltrack.study.folder import Place, Settings, read_json, seeds_of, write_json
 from modaltrack.study.plan import Run, run_of
 from modaltrack.training.recipe import Group, Recipe
 
@@ -104,7 +105,7 @@ def _one(
     if run.start and not place.finished(run_of(run.start), seed):
         return f"waits for {run.start}"
     folder = place.run(run, seed)
-    with locked(folder) as mine:
+    with locked(folder / "lock") as mine:
         if not mine:
             return "in work elsewhere"
         if place.finished(run, seed):  # another process finished it between the question and the lock

@@ -14,7 +14,6 @@ import logging
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from modaltrack.files import locked, write_file
 from modaltrack.training.data import Batch, BatchSource, from_plain, to_plain
 from modaltrack.training.fingerprint import fingerprint
 
@@ -78,7 +78,7 @@ class CachedSource:
         path = self.home / f"{step:08d}.safetensors"
         batches = _read(path)
         if batches is None and not self.full:
-            with _locked(self.folder / "locks" / f"{self.home.name[:8]}-{step % LOCKS}"):
+            with locked(self.folder / "locks" / f"{self.home.name[:8]}-{step % LOCKS}", wait=True):
                 batches = _read(path)  # made by another process while this one waited
                 if batches is None:
                     batches = self.source(step)
@@ -104,7 +104,7 @@ class CachedSource:
             try:
                 for part in (home, self.folder / "locks"):
                     part.mkdir(parents=True, exist_ok=True)
-                _put(home / "samples.json", key.encode())
+                write_file(home / "samples.json", key)
             except OSError as error:
                 raise ValueError(
                     f"The batch cache {self.folder} cannot be written ({error.strerror or error}): name another folder."
@@ -124,7 +124,7 @@ class CachedSource:
             )
             return
         try:
-            _put(path, data)
+            write_file(path, data)
         except OSError as error:
             self._stop(f"cannot be written any more ({error.strerror or error}): make room or name another folder")
             return
@@ -146,31 +146,8 @@ def _read(path: Path) -> list[Batch] | None:
         return None
 
 
-def _put(path: Path, data: bytes) -> None:
-    """Not flushed to the disk as ``write_atomic`` does: a lost file is only made again."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
     for home in folder.iterdir():
         if home.is_dir():
             with os.scandir(home) as entries:
                 yield from (entry for entry in entries if entry.name.endswith(".safetensors"))
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process, however that ends; without one where the system has none."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

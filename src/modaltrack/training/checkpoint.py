@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
+from modaltrack.files import write_file
+
 FORMAT = "modaltrack-checkpoint-1"
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file that exists either completely or not at all, whenever the process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +51,8 @@ def save_checkpoint(
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}:{name}"] = value
     plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
-    write_atomic(path, save(plain, metadata={"format": FORMAT, "rest": json.dumps(rest)}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, save(plain, metadata={"format": FORMAT, "rest": json.dumps(rest)}), durable=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

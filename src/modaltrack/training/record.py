@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from modaltrack.training.checkpoint import write_atomic
+from modaltrack.files import write_file
 
 
 class Log:
@@ -27,7 +27,7 @@ class Log:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = [line for line in _read(path) if line["step"] <= from_step] if from_step else []
-        write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        write_file(path, "".join(json.dumps(line) + "\n" for line in kept), durable=True)
         self.file = path.open("a", encoding="utf-8")
 
     def write(self, **values: Any) -> None:
@@ -106,7 +106,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 def write_card(out_dir: Path, card: dict[str, Any]) -> None:
     """Write ``card.json`` atomically."""
-    write_atomic(out_dir / "card.json", (json.dumps(card, indent=2) + "\n").encode())
+    write_file(out_dir / "card.json", json.dumps(card, indent=2) + "\n", durable=True)
 
 
 class Display:

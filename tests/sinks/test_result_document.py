@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modaltrack.frame import Modality, Result
-from modaltrack.sinks import prepare_folder, replacing, result_document, write_boxes, write_json
+from modaltrack.sinks import result_document, write_boxes, write_json
 from modaltrack.sources import read_boxes
 
 BOXES = np.array([[1.0, 2.0, 3.0, 4.0], [np.nan] * 4, [1.23456, -2.0, 3.5, 4.0]])
@@ -43,30 +43,6 @@ def test_the_result_is_strict_json_with_every_fact_of_a_frame(tmp_path: Path) ->
     assert document["frames"][1]["targets"][0] == {"box": None, "score": 0.2, "status": "lost"}
     assert document["frames"][1]["present"] == ["rgb"]
     assert document["frames"][2]["time"] is None
-
-
-def test_a_failed_write_keeps_the_older_file_and_leaves_nothing_else(tmp_path: Path) -> None:
-    target = tmp_path / "r.json"
-    target.write_text("older")
-
-    def fail() -> None:
-        with replacing(target) as partial:
-            partial.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fail()
-    assert target.read_text() == "older"
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_the_output_folder_is_checked_before_any_work(tmp_path: Path) -> None:
-    assert prepare_folder(tmp_path / "a" / "b").is_dir()
-    assert list((tmp_path / "a" / "b").iterdir()) == []
-    (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ValueError, match="is a file"):
-            prepare_folder(folder)
 
 
 @pytest.mark.parametrize(
