@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "one page with curves, tables and film strips of one or more trackers",
     "vot": "let the official VOT toolkit drive a tracker; --ini prints the section for trackers.ini",
     "data": "benchmarks on this machine: list, describe, check that a download is whole",
+    "pictures": "your own labelled pictures and clips: check a folder before training on it",
     "bench": "frames per second on this machine, split by part",
     "scenes": "render a contact sheet and a video of the synthetic world",
     "train": "run a training recipe",
@@ -104,7 +105,7 @@ def _suggestion(verb: str) -> str:
 
 
 def _overview() -> str:
-    rows = "\n".join(f"  {verb:<8}{what}" for verb, what in COMMANDS.items())
+    rows = "\n".join(f"  {verb:<10}{what}" for verb, what in COMMANDS.items())
     return (
         "usage: modaltrack COMMAND [OPTIONS]\n\n"
         "Follow a target, given once as a box, through visible, thermal, depth and event cameras.\n\n"

@@ -265,3 +265,28 @@ def test_reading_needs_no_torch() -> None:
     code = "import sys; from modaltrack.training.pictures import check, readers; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_command_says_what_a_folder_holds_and_what_is_wrong(tmp_path: Path, capsys) -> None:
+    from modaltrack.cli import main
+
+    boxes_text(tmp_path / "one")
+    assert main(["pictures", "check", str(tmp_path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["sets"]["one"] == {
+        "format": "boxes.txt",
+        "pictures": 1,
+        "clips": 0,
+        "boxes": 1,
+        "masks": 0,
+        "sensors": ["rgb"],
+        "classes": ["cat"],
+    }
+    write(tmp_path / "one/boxes.txt", "a 10 12 20 16 cat\nb 1 2 3 4 cat\n")
+    assert main(["pictures", "check", str(tmp_path)]) == 1
+    shown = capsys.readouterr().out
+    assert "Usable: 1 pictures, 0 targets in clips, 1 boxes." in shown
+    assert "one: b is annotated and there is no picture of that name." in shown
+    assert main(["pictures", "check", str(tmp_path / "none")]) == 1
+    assert main(["pictures", "check", str(tmp_path), "--depth-scale", "0"]) == 1
+    assert "--depth-scale is 0.0" in capsys.readouterr().err
