@@ -101,7 +101,7 @@ def giou(a: Box, b: Box) -> Box:
 def clip_box(boxes: Box, height: float, width: float, margin: float = 0.0) -> Box:
     """Keep xywh boxes (..., 4) inside an image of height x width pixels, at least ``margin`` pixels wide and high.
 
-    The published rule (margin 10, SDSTrack spec section 5): the left edge is pulled to 0..width - margin, the right
+    The published rule (margin 10, docs/methods/ostrack.md 7): the left edge is pulled to 0..width - margin, the right
     edge to margin..width, and a box that is narrower than ``margin`` then grows to it. A margin larger than the image
     counts as the image's size (ours).
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every benchmark in miniature: sequences, frames, truth; and the traps of specs/datasets.md one by one."""
+"""Every benchmark in miniature: sequences, frames, truth; and the traps of docs/data.md one by one."""
 
 import warnings
 from pathlib import Path

@@ -50,7 +50,7 @@ def test_every_published_tensor_has_its_place(published):
     assert sorted(report.unused) == ["backbone.cls_token", "backbone.pos_embed"]
     assert len(report.matched) + 2 == len(ref["names"])
     unused = sum(state[name].numel() for name in report.unused)
-    assert sum(p.numel() for p in model.parameters()) + unused == 135_978_001  # spec 7
+    assert sum(p.numel() for p in model.parameters()) + unused == 135_978_001  # docs/methods/ainet.md 7
     assert model.config == models.config_of("ainet-base")
 
 

@@ -88,7 +88,7 @@ def test_every_optional_part_can_be_left_out(absent):
 @pytest.mark.parametrize("scale", [1, 60])
 @pytest.mark.parametrize("backend", ["blocked", "loop"])
 def test_exact_where_dividing_by_the_running_decay_overflows(scale, backend):
-    """Steps of softplus(0) and 60 times that, with decays of exp(-1 .. -16) per unit (spec 4)."""
+    """Steps of softplus(0) and 60 times that, with decays of exp(-1 .. -16) per unit (docs/selective_scan.md 4)."""
     inputs = draw(batch=1, channels=32, length=400, states=16)
     inputs = {k: inputs[k] for k in ("u", "B", "C")} | {
         "delta": torch.full((1, 32, 400), F.softplus(torch.zeros(())).item() * scale),

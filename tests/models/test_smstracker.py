@@ -16,7 +16,8 @@ from modaltrack.models.parts.drop_key import attend_dropping_keys
 from modaltrack.models.parts.score_mask import ScoreMaskFusion, keep_larger, pool_pairs
 
 SMALL = {"dim": 32, "depth": 12, "heads": 2, "head_channels": 16, "template_size": 32, "search_size": 64}
-PARAMETERS = {1: 105_642_885, 2: 116_404_101, 3: 127_165_317, 4: 137_926_533, 6: 159_448_965}  # spec 1.10
+# docs/methods/smstracker.md 1.7
+PARAMETERS = {1: 105_642_885, 2: 116_404_101, 3: 127_165_317, 4: 137_926_533, 6: 159_448_965}
 UNUSED = 152_064  # the class token and the old positions, which ours does not have
 
 

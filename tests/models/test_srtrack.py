@@ -13,7 +13,7 @@ from modaltrack.models.srtrack import VARIANTS, from_rgb_tracker
 from modaltrack.training.losses import box_losses
 
 SMALL = {"dim": 32, "depth": 4, "heads": 2, "head_channels": 16, "template_size": 64, "search_size": 128}
-# of the authors' networks (spec 1.1), each less the class token, which nothing reads
+# of the authors' networks (docs/methods/srtrack.md 1.1), each less the class token, which nothing reads
 COUNTS = {"256": 206_365_317, "384": 206_672_517, "dropmae": 206_674_053, "lora": 207_741_573}
 
 
@@ -57,7 +57,10 @@ def test_the_loss_is_the_published_one(published):
 
 
 def authors_shapes(variant):
-    """Names and shapes of the authors' checkpoint of a variant (spec 3), without any memory behind them."""
+    """Names and shapes of the authors' checkpoint of a variant, without any memory behind them.
+
+    Source: docs/methods/srtrack.md 3.
+    """
     shapes = {name: tuple(shape) for name, shape in reference("srtrack")["names"]}
     if variant in ("384", "dropmae"):
         shapes |= {"backbone.pos_embed_z": (1, 144, 768), "backbone.pos_embed_x": (1, 576, 768)}

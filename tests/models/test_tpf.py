@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TPF's design (spec tpf.md 9, as far as the model is concerned)."""
+"""TPF's design (docs/methods/tpf.md 2)."""
 
 import pytest
 import torch
@@ -77,7 +77,7 @@ def test_a_vim_block_reads_in_both_directions():
 
 @torch.inference_mode()
 def test_a_vim_block_follows_the_definition_step_by_step():
-    """Every token by hand, in float64, from the equations of the spec."""
+    """Every token by hand, in float64, from the equations of docs/methods/tpf.md 2.2."""
     torch.manual_seed(0)
     block = VimBlock(16, states=4).double()
     x = torch.randn(2, 9, 16).double()

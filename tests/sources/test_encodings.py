@@ -53,7 +53,7 @@ def test_thermal_tail_ignores_dead_pixels() -> None:
 
 
 def published_depth(millimetres: np.ndarray) -> np.ndarray:
-    """The rule of specs/datasets.md written down a second time, pixel by pixel in plain arithmetic."""
+    """The rule of docs/data.md, "Depth encoding", written down a second time, pixel by pixel in plain arithmetic."""
     limit = min(3 * float(np.median(millimetres)), 10000)
     clipped = np.where(millimetres > limit, int(limit), millimetres).astype(np.float64)
     low, high = clipped.min(), clipped.max()

@@ -103,7 +103,7 @@ def test_p1_takes_the_latest_reliable_frame():
 
 
 def test_the_settings_of_sibling_works():
-    """STTrack's and SUTrack's numbers (spec tpf.md 5): the nearest of the reliable at every check."""
+    """STTrack's and SUTrack's numbers (docs/methods/tpf.md 5): the nearest of the reliable at every check."""
     seen, _, _ = second_templates(SCORES, rule="P1", interval=5, threshold=0.65)
     assert seen == [0] * 4 + [4] * 5 + [9]
     seen, _, _ = second_templates(SCORES * 3, rule="P1", interval=25, threshold=0.7)

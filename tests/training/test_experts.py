@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Experts, what they teach, and to whom gradients flow (spec tpf.md 3 and 9)."""
+"""Experts, what they teach, and to whom gradients flow (docs/methods/tpf.md 3)."""
 
 from __future__ import annotations
 

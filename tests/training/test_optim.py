@@ -90,7 +90,7 @@ def test_frozen_batch_norms_stay_in_evaluation_mode() -> None:
     assert not model.norm.training
 
 
-# spec sdstrack.md 2.4: epoch -> keep rate, and search tokens that are left after each of three eliminations of 256
+# docs/methods/ostrack.md 6: epoch -> keep rate, and search tokens that are left after each of three eliminations of 256
 ELIMINATION = {
     1: (1.0, (256, 256, 256)), 3: (1.0, (256, 256, 256)), 4: (1.0, (256, 256, 256)), 5: (0.997, (256, 256, 256)),
     6: (0.989, (254, 252, 250)), 8: (0.956, (245, 235, 225)), 10: (0.907, (233, 212, 193)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recipes against tables that were copied from the specifications by hand."""
+"""The recipes against the tables of docs/methods, copied by hand."""
 
 import re
 from dataclasses import replace
@@ -22,7 +22,7 @@ SMALL = {"dim": 16, "depth": 2, "heads": 2, "head_channels": 16, "template_size"
 SMALLER = {"sdstrack": {"fusion_blocks": (1,)}, "srtrack": {"fusion_blocks": (1,)}}
 SMALLER["ainet"] = {"fusion_blocks": (1,), "order_bins": (8, 8, 8, 8)}
 
-# spec sdstrack.md 4: epochs, batch, steps in an epoch, rate of new parts, rate of the final norm
+# docs/methods/sdstrack.md 4: epochs, batch, steps in an epoch, rate of new parts, rate of the final norm
 SDSTRACK = {
     "sdstrack-base-lasher": (40, 64, 937, 1e-4, 1e-5),
     "sdstrack-base-depthtrack": (15, 64, 937, 5e-5, 5e-6),
@@ -31,7 +31,7 @@ SDSTRACK = {
     "sdstrack-base-depthtrack-paper": (15, 64, 937, 3e-5, 3e-6),
     "sdstrack-base-visevent-paper": (50, 64, 937, 6e-5, 6e-6),
 }
-# spec srtrack.md 4.1: data sets, epochs, batch, drop, template, search, search factor, centre and scale jitter
+# docs/methods/srtrack.md 4.1: data sets, epochs, batch, drop, template, search, search factor, centre and scale jitter
 SRTRACK = {
     "srtrack-base-lasher": (("lasher",), 30, 80, 48, 128, 256, 4.0, 3.0, 0.25),
     "srtrack-base-depthtrack": (("depthtrack",), 20, 80, 48, 128, 256, 4.0, 3.0, 0.25),
@@ -43,16 +43,16 @@ SRTRACK = {
     "srtrack-base-dropmae-coesot": (("coesot",), 30, 56, 48, 192, 384, 5.0, 4.5, 0.5),
     "srtrack-base-dropmae-rgbx": (("visevent", "depthtrack", "lasher"), 40, 56, 48, 192, 384, 5.0, 4.5, 0.5),
 }
-# spec srtrack.md 4.2, in the order of its groups
+# docs/methods/srtrack.md 4.2, in the order of its groups
 SRTRACK_RATES = {
     "srtrack-base-lasher": (1e-6, 1e-6, 1e-6, 1e-6, 1e-6, 1e-6),
     "srtrack-base-lasher-listed": (1e-6, 5e-5, 5e-5, 1e-4, 1e-4, 5e-5),
     "srtrack-base-fe108-listed": (1e-6, 1e-5, 5e-5, 2e-5, 1e-4, 5e-5),
 }
 SRTRACK_PARTS = ("norm", "patch_embed", "patch_embed_x", "blocks", "blocks_x", "cross_blocks")
-# spec smstracker.md 3.4 and 3.2: seed
+# docs/methods/smstracker.md 3.2: seed
 SMSTRACKER = {"smstracker-base-lasher": 3407, "smstracker-base-depthtrack": 3407, "smstracker-base-visevent": 114_514}
-# spec tpf.md 6: epochs, rate, clip, templates, what learns and at what rate
+# docs/methods/tpf.md 6: epochs, rate, clip, templates, what learns and at what rate
 TPF = {
     "tpf-base-judge-lasher": (15, 1e-4, 0.1, 1, {"head": 1e-4, "blocks": 1e-5}),
     "tpf-base-mad-lasher": (5, 2e-4, 1.0, 1, {"adapter": 2e-4}),
@@ -95,7 +95,7 @@ def test_recipes_on_data_sets_agree_in_what_the_family_shares(name: str) -> None
         row, split = find(data)
         assert split or any(s.startswith("train") for s in row.splits), data
         assert set(row.modalities) & {Modality(m) for m in recipe.modalities or ("rgb",)}, data
-    assert recipe.start_sha256 is None  # no specification knows one
+    assert recipe.start_sha256 is None  # none is published
     assert recipe.start_from in PUBLISHED or recipe.start_from.removeprefix("runs/") in RECIPES
     if recipe.start_from in PUBLISHED:
         assert "no hash" in " ".join(doc.split())

@@ -30,7 +30,7 @@ def read_rows(file: Path, corners: bool = False) -> Rows:
     """One box per line as (N, 4) xywh, exactly as written: zeros, negative sizes and all.
 
     Commas, semicolons, tabs or blanks; 4 numbers, or a polygon of 6 or more (its bounding box: min and max of the
-    corners, specs/datasets.md, general rule 2). nan, an empty line between others, or a single number (VOT's code for
+    corners, docs/data.md, "Rules of reading", 2). nan, an empty line between others, or a single number (VOT's code for
     "no region") give a row of nan. corners: the 4 numbers are x1 y1 x2 y2, and w = x2 - x1 (GTOT). Nothing is shifted
     between 0- and 1-based. Raises ValueError naming the line that does not fit.
     """

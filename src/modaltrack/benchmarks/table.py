@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of benchmarks: one row each (specs/datasets.md)."""
+"""The table of benchmarks: one row each (docs/data.md)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Row:
 
 
 def _mv_rgbt(folder: Path) -> Layout | None:
-    """The folders of an MV-RGBT sequence depend on its flag.txt (specs/datasets.md, MV-RGBT)."""
+    """The folders of an MV-RGBT sequence depend on its flag.txt (docs/data.md, "What is read")."""
     if not (folder / "flag.txt").is_file():
         return None
     flag = read_text(folder / "flag.txt").strip().lower()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modaltrack.benchmarks.annotation import read_names
 
-# specs/datasets.md names these three of the 47 entries; the others come from init_frame.npy or init_frame.txt
+# three of the 47 entries are known here; the others come from init_frame.npy or init_frame.txt
 KNOWN = {"car_007": 7, "tricycle_006": 54, "pedestrian_224": 3710}
 FILES = ("init_frame.npy", "init_frame.txt")
 

@@ -3,7 +3,7 @@
 
 Legend: B batch, S streams (2 with both sensors, RGB first), N = Nz + Nx tokens of one stream (template first), D width.
 Both streams are stacked along the batch, (S * B, N, D): the shared weights see one large matrix product.
-Source: Lu et al., AAAI 2025, arXiv 2408.08827; after spec ainet.md. The tiny size and everything marked ours is ours.
+Source: Lu et al., AAAI 2025, arXiv 2408.08827; docs/methods/ainet.md. What is marked ours is in 10 there.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ VARIANTS: dict[str, dict[str, Any]] = {"256": {}, "384": {"template_size": 192, 
 
 
 class Difference(nn.Module):
-    """Difference-based fusion: what tells the streams apart decides how much each gives to the other (spec 3)."""
+    """Difference-based fusion: what tells the streams apart decides how much each gives to the other.
+
+    Source: docs/methods/ainet.md 3.
+    """
 
     def __init__(self, dim: int, keep_step_init: bool) -> None:
         super().__init__()

@@ -86,7 +86,10 @@ def image_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def smstracker_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Interactions and image sizes of an SMSTracker; ValueError for development versions (spec smstracker.md 2.3)."""
+    """Interactions and image sizes of an SMSTracker; ValueError for development versions.
+
+    Source: docs/methods/smstracker.md 2.2.
+    """
     strange = {
         "score_in_layer.": "a second score attention",
         "patch_embed_modal.": "a patch embedding of its own for X",

@@ -2,7 +2,7 @@
 """OSTrack: template and search tokens walk through one vision transformer together, a centre head reads the rest.
 
 Legend: B batch, N = Nz + Nx tokens (template first, row-major), D width, g = search tokens along an edge.
-Source: Ye et al., ECCV 2022; here after spec sdstrack.md 1.1-1.8. The tiny size and everything marked ours is ours.
+Source: Ye et al., ECCV 2022; docs/methods/ostrack.md 1 to 4. What is marked ours is in 10 there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class OSTrackConfig:
     stem: "patch" (published) or "conv" (ours). elimination_blocks, keep_rate: candidate elimination, () for none.
     head_norm: "batch" (published) or "group" (ours). score_prior: initial score (ours), None for the plain start.
     drop_key: chance, in training, of a key to be dropped in every attention (of SMSTracker; ours in other methods).
-    projection: a linear layer in front of the head, the identity at first, for decoupled training (spec tpf.md 4).
+    projection: a linear layer in front of the head, the identity at first, for decoupled training; see
+    docs/methods/tpf.md 4.
     """
 
     modalities: tuple[Modality, ...] = (Modality.RGB,)

@@ -3,7 +3,7 @@
 
 Legend: B batch, S streams (2 with both sensors), N = Nz + n tokens of one stream (template first), D width.
 Both streams are stacked along the batch, RGB first, (S * B, N, D): the shared weights see one large matrix product.
-Source: Hou et al., CVPR 2024, arXiv 2403.16002; after spec sdstrack.md. What is marked ours is not in the paper.
+Source: Hou et al., CVPR 2024, arXiv 2403.16002; docs/methods/sdstrack.md. What is marked ours is not in the paper.
 """
 
 from __future__ import annotations
@@ -112,9 +112,10 @@ class SDSTrack(OSTrack):
         """Clean prediction, masked prediction and (clean, masked) fused tokens (2 * B, N, D) of every fusion block.
 
         masks say which patches are blanked, per role and modality; both sensors have to be there. Blanking happens
-        after the patch projection and before the positions are added (spec 2.1); with a convolutional stem (ours) a
-        neighbour may already have seen the patch. Elimination orders the two sets independently, as published; places,
-        if given, collects the search positions (2 * B, n) of the clean and of the masked tokens of every fusion block.
+        after the patch projection and before the positions are added (docs/methods/sdstrack.md 2.1); with a
+        convolutional stem (ours) a neighbour may already have seen the patch. Elimination orders the two sets
+        independently, as published; places, if given, collects the search positions (2 * B, n) of the clean and of the
+        masked tokens of every fusion block.
         """
         modalities = self._modalities(template, search)
         if len(modalities) != 2:
@@ -178,7 +179,10 @@ class SDSTrack(OSTrack):
     def _stream_block(
         self, i: int, tokens: Tensor, index: Tensor, of_x: slice, keep_rate: float, room: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Block i in both streams at once; ``of_x`` are the rows of X, which alone have adapters (spec 1.4)."""
+        """Block i in both streams at once; ``of_x`` are the rows of X, which alone have adapters.
+
+        Source: docs/methods/sdstrack.md 1.3.
+        """
         block, adapter = self.block(i), cast(AdapterPair, self.adapters[i])
         attention, q, k = block.attn(block.norm1(tokens), room)
         scale = block.keep_scale(tokens)

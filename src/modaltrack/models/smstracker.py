@@ -3,7 +3,7 @@
 
 Legend: B batch, S streams (2 with both sensors), N = Nz + Nx tokens of one stream (template first), D width.
 Both streams are stacked along the batch, RGB first, (S * B, N, D): the shared weights see one large matrix product.
-Source: Chan et al., ICCV 2025; after spec smstracker.md. What is marked ours is not in the paper.
+Source: Chan et al., ICCV 2025; docs/methods/smstracker.md. What is marked ours is not in the paper.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """SRTrack: RGB and one other sensor X have a whole vision transformer each; four more blocks let all tokens meet.
 
 Legend: B batch, S streams (2 with both sensors, RGB first), N = Nz + Nx tokens of one stream (template first), D width.
-Source: Chen et al., arXiv 2508.17488, after spec srtrack.md 1. The tiny size and everything marked ours is ours.
+Source: Chen et al., arXiv 2508.17488, docs/methods/srtrack.md 1. What is marked ours is in 7 there.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class SRTrack(TwoSensorTracker):
                     block.apply(init_linear)
 
     def copies_of_base(self, name: str) -> list[str]:
-        """Our further tensors that start as the RGB tracker's tensor ``name`` does (spec 1.4)."""
+        """Tensors of this model that start as the RGB tracker's tensor ``name`` does (docs/methods/srtrack.md 1.4)."""
         copies = {"patch_embed": "patch_embed_x", "blocks": "blocks_x", "norm": "norm_x"}
         kind, _, rest = name.partition(".")
         found = [f"{copies[kind]}.{rest}"] if kind in copies else []
@@ -152,7 +152,8 @@ def through(block: Block, tokens: Tensor, room: Tensor | None) -> Tensor:
 def from_rgb_tracker(tensors: Mapping[str, Tensor], positions: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """An SRTrack checkpoint, in the authors' names, made of an RGB tracker's (an OSTrack's or a DropTrack's ``net``).
 
-    Both branches and the fusion blocks become copies of the RGB tracker (spec 1.4); they share memory with ``tensors``.
+    Both branches and the fusion blocks become copies of the RGB tracker (docs/methods/srtrack.md 1.4); they share
+    memory with ``tensors``.
     positions: a second RGB checkpoint whose positions are taken instead (the 384-pixel variant takes DropTrack-384's).
     """
     result: dict[str, Tensor] = {}

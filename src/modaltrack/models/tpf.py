@@ -3,8 +3,8 @@
 
 A DESIGN OF OURS THAT FITS THE PAPER, NOT A REPRODUCTION: no code was released, and of the paper (Lu et al., arXiv
 2503.11247v1) little more is known than fusion at pixel level by an adapter of Vision Mamba blocks and convolutions,
-a single-stream tracker behind it and a template that follows the target. Everything else follows spec tpf.md 2 and 5,
-where it is marked [inferred]; do not present results as "the TPF numbers".
+a single-stream tracker behind it and a template that follows the target. Everything else follows docs/methods/tpf.md
+2 and 5, where it is marked [inferred]; do not present results as "the TPF numbers".
 
 Legend: B batch, Nz tokens of one template, Nx of the search crop, D width. Tokens: [first template; later one; search].
 """
@@ -27,7 +27,9 @@ from modaltrack.models.registry import register
 
 @dataclass(frozen=True)
 class TPFConfig(OSTrackConfig):
-    """OSTrack's sizes, without candidate elimination, and the adapter's; all defaults are inferred (spec tpf.md 2).
+    """OSTrack's sizes, without candidate elimination, and the adapter's; all defaults are inferred.
+
+    Source: docs/methods/tpf.md 2.
 
     num_templates: 2, or 1 for the first template alone. pfa_channels: C of the adapter. pfa_layout: "parallel" or
     "sequential". pfa_states: of its scans. pfa_norm: "batch" (inferred) or "group" (ours).

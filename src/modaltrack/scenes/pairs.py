@@ -27,9 +27,8 @@ FRAME = 192  # side of a rendered training frame, pixels
 TARGETS = 4  # targets per scene
 SCALES = {"small": (8.0, 19.0), "medium": (15.0, 31.0), "large": (27.0, 54.0)}  # half side of an actor, pixels
 ALL = (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT)
-SAME_MEMORY = (
-    0.1  # share of second templates that equal the first, as in a clip's first frame (spec tpf.md 6, inferred)
-)
+# share of second templates that equal the first, as in a clip's first frame ([inferred], docs/methods/tpf.md 6)
+SAME_MEMORY = 0.1
 MEMORY_SHIFT, MEMORY_SCALE = 0.2, 0.1  # jitter of second templates, which stand around a predicted box (ours)
 
 # Images (S, I, 3 * modalities, H, W) of I instants, boxes (S, I, K, 4) xyxy in the frame, seen shares (S, I, K)

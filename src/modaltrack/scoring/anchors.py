@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy, robustness and EAO from anchor runs: VOT-RGBD2022, VOT-RGBT2020 and kin (specs/evaluation.md, 9.3).
+"""Accuracy, robustness and EAO from anchor runs: VOT-RGBD2022, VOT-RGBT2020 and kin (docs/evaluation.md 9.3).
 
 A tracker is started at every anchor of a sequence and runs to the end of the sequence, or backwards to its beginning;
 it is never restarted. A run has failed at the first of 10 rows in a row with overlap <= 0.1 in which the target is

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Success and precision of one clip, as the OTB / LaSOT / LasHeR family defines them.
 
-What is fixed here, because these choices move published numbers (specs/evaluation.md, section 0):
+What is fixed here, because these choices move published numbers (docs/evaluation.md 0):
 
 * boxes are continuous xywh; the "inclusive pixel" +1/-1 of the older programs cancels and is left out;
 * success compares ``overlap > threshold`` at the 21 thresholds 0, 0.05 .. 1 and takes the plain mean; no overlap is

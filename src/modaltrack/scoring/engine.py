@@ -2,7 +2,7 @@
 """One engine for the protocols that compare boxes frame by frame: OTB, LaSOT, LasHeR, GTOT, pytracking, GOT-10k.
 
 All frames of all sequences are compared in one pass; every score is then a ratio of two sums over sequences, which
-makes attributes, intervals and paired tests nearly free. Rules: specs/evaluation.md, sections 1 to 10.
+makes attributes, intervals and paired tests nearly free. Rules: docs/evaluation.md 1 to 10.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Long-term tracking precision, recall and F of DepthTrack, CDTB, RGBD1K and ARKitTrack (specs/evaluation.md, 9.2).
+"""Long-term tracking precision, recall and F of DepthTrack, CDTB, RGBD1K and ARKitTrack (docs/evaluation.md 9.2).
 
 A tracker reports a box and a confidence in every frame. At a confidence threshold, the frames above it are the ones in
 which it claims to see the target:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each benchmark is scored: one short entry per protocol (specs/evaluation.md; docs/scoring.md says it in words).
+"""How each benchmark is scored: one short entry per protocol (docs/evaluation.md, docs/scoring.md).
 
 ``version`` names the rules and changes whenever a number could change. An entry is a starting point, not a cage:
 ``dataclasses.replace(entry, switches=...)`` makes a variant, and the report prints every switch beside its numbers.

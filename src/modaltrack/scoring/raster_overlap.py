@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Overlap of boxes as the VOT toolkit counts it: in whole pixels, inside the image (specs/evaluation.md, section 9.1).
+"""Overlap of boxes as the VOT toolkit counts it: in whole pixels, inside the image (docs/evaluation.md 9.1).
 
 The toolkit draws both regions on a canvas that just holds the two and counts pixels. Its consequences are part of the
 protocol, and published numbers contain them (each found on, and held to, the toolkit's own answers):

@@ -72,7 +72,7 @@ class ResultSet:
 
 @dataclass(frozen=True)
 class Switches:
-    """The choices in which published programs differ (specs/evaluation.md, section 0); the defaults are LasHeR's."""
+    """The choices in which published programs differ (docs/evaluation.md 0); the defaults are LasHeR's."""
 
     pooled: Literal["sequences", "frames"] = "sequences"
     precision_at: float = 20.0

@@ -22,9 +22,9 @@ from modaltrack.frame import Modality
 
 Image = NDArray[np.uint8]
 
-DEPTH_LIMIT_MM = 10000  # specs/datasets.md, "Depth encoding", step 2
+DEPTH_LIMIT_MM = 10000  # docs/data.md, "Depth encoding"
 DEPTH_LIMIT_MEDIANS = 3
-EVENT_ON_RGB = (220, 30, 30)  # (30, 30, 220) in BGR; specs/datasets.md, "Event images"
+EVENT_ON_RGB = (220, 30, 30)  # (30, 30, 220) in BGR; docs/data.md, "Event images"
 EVENT_OFF_RGB = (30, 30, 200)  # (200, 30, 30) in BGR
 EVENT_BACKGROUND = 255
 
@@ -51,7 +51,7 @@ def rgb(image: NDArray[Any]) -> Image:
 
 
 def thermal_8bit(image: NDArray[Any]) -> Image:
-    """Thermal as stored (specs/sdstrack.md, section 5): 8-bit, grey repeated three times, pseudo-colour left as RGB."""
+    """Thermal as stored (docs/methods/sdstrack.md 5): 8-bit, grey repeated three times, pseudo-colour left as RGB."""
     if image.dtype != np.uint8:
         raise ValueError(
             f"The encoding 'thermal-8bit' expects an 8-bit image and got {image.dtype}; use 'thermal' "
@@ -90,7 +90,7 @@ def thermal(image: NDArray[Any]) -> Image:
 
 
 def depth_jet_bgr(image: NDArray[Any], depth_scale: float = 1.0) -> Image:
-    """Depth as the published RGB-D trackers see it (specs/datasets.md, "Depth encoding"): a JET map in **BGR** order.
+    """Depth as the published RGB-D trackers see it (docs/data.md, "Depth encoding"): a JET map in **BGR** order.
 
     image: (H, W), value * depth_scale = millimetres, 0 (or NaN) = no reading. Clipped at min(3 * median, 10000) with
     the median of the whole frame *including zeros*, min-max to 0..255, JET, and left in OpenCV's BGR order although the
@@ -153,7 +153,7 @@ def event_image(image: NDArray[Any]) -> Image:
 
 
 def event_accumulate(events: Events | tuple[Any, Any, Any, Any], height: int, width: int) -> Image:
-    """Draw events on white: ON red, OFF blue, OFF over ON (specs/datasets.md, "Event images"); returned in RGB.
+    """Draw events on white: ON red, OFF blue, OFF over ON (docs/data.md, "Event images"); returned in RGB.
 
     events: ``Events`` or ``(t, x, y, p)``, each (N,); t is not looked at, the caller has cut the window. Returns
     (height, width, 3). Raises ValueError for events outside the image.

@@ -25,7 +25,7 @@ def list_images(folder: Path) -> list[Path]:
     """The images of a folder in order of the last integer in their name, ties by name; hidden and other files ignored.
 
     Data sets number from 0 or 1, with or without leading zeros, with prefixes (``v000018``) and suffixes (``00001v``):
-    sorting by the number is the only rule that fits all of them (specs/datasets.md, general rule 1).
+    sorting by the number is the only rule that fits all of them (docs/data.md, "Rules of reading", 1).
     """
     files = [
         f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".") and f.is_file()

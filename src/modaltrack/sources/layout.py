@@ -71,7 +71,7 @@ def read_boxes(file: str | os.PathLike[str]) -> NDArray[np.float64]:
     """Read one box per line: (N, 4) float64 xywh, a row of nan where the target is absent.
 
     Commas, semicolons, tabs or blanks; 4 numbers x y w h or a polygon of 8 (its bounding box is taken); nan, an empty
-    line between others, or a width or height of 0 or less mean absent (specs/datasets.md, general rules 2 and 4).
+    line between others, or a width or height of 0 or less mean absent (docs/data.md, "Rules of reading", 2 and 4).
     Numbers are not shifted between 0- and 1-based. Raises ValueError naming the line that does not fit.
     """
     path = Path(file)

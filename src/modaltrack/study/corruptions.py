@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clips whose sensors fail: frames dropped at random or in bursts, blocks of black, a sensor that is out of place.
 
-What is tried follows SDSTrack's robustness tests (spec sdstrack.md 6.2), which leave shares and sizes open: those are
-ours, and so are bursts and misalignment. Everything is a function of the clip's name and the frame's number, so every
-model sees the same failures. The first frame is whole, but for a misalignment, which is there from the start.
+What is tried follows SDSTrack's robustness tests (docs/methods/sdstrack.md 6.2), which leave shares and sizes open:
+those are ours, and so are bursts and misalignment. Everything is a function of the clip's name and the frame's number,
+so every model sees the same failures. The first frame is whole, but for a misalignment, which is there from the start.
 """
 
 from __future__ import annotations

@@ -161,8 +161,8 @@ class Claim:
     """A sentence of a paper and what it comes down to here: ``first`` minus ``second`` should be above zero.
 
     first, second: (run, measure). For the modality gap both name the same run, and the effect is the gap behind the
-    last block minus that behind the patch embedding. published: the effect that was published, and where our spec has
-    it from. reason: the most likely cause should the claim not show; reasons.json in the study's folder overrules it.
+    last block minus that behind the patch embedding. published: the effect that was published, and where.
+    reason: the most likely cause should the claim not show; reasons.json in the study's folder overrules it.
     """
 
     id: str

@@ -89,7 +89,7 @@ class Policy:
 
     @classmethod
     def published(cls) -> Policy:
-        """What the authors do (SDSTrack spec section 5): believe every peak, adopt every size, clip with margin 10."""
+        """What the authors do (docs/methods/ostrack.md 7): every peak believed, every size adopted, margin 10."""
         return cls(
             0.0,
             0.0,

@@ -2,7 +2,7 @@
 """The tracker: ``start`` makes a state, ``step`` takes one and returns the next. Nothing else remembers anything.
 
 Legend: B targets, R rows of a forward pass (one for each target and pair of modalities), H x W cells of the maps.
-Source: the published inference (SDSTrack spec section 5): template crop once, search crop around the previous box,
+Source: the published inference (docs/methods/ostrack.md 7): template crop once, search crop around the previous box,
 score times Hann window, box at its peak. Pairs of modalities, missing sensors and the policy are ours.
 """
 

@@ -2,7 +2,8 @@
 """A second template that follows the target, for models that take two: which frame it is cut from, and when.
 
 The first template is never replaced. Both rules are readings of one sentence of the TPF paper (arXiv 2503.11247: the
-most reliable frame closest to the current one), inferred in spec tpf.md 5; their numbers are those of sibling works:
+most reliable frame closest to the current one), inferred in docs/methods/tpf.md 5; the numbers are those of sibling
+works:
 
 * P2, the most reliable of the nearest: every ``interval`` frames the best-scoring of the last ``pool`` frames.
 * P1, the nearest of the reliable: every ``interval`` frames the latest that scored at least ``threshold``.

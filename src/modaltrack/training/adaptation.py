@@ -3,7 +3,7 @@
 
 full: every parameter at the recipe's rate. head: the head alone. adapters: what the method adds to the RGB tracker it
 grew from, copies included. lora: low-rank changes of every attention's qkv and projection, and nothing else (as in
-spec srtrack.md 1.3). What does not learn stays as it starts, so head and lora suit models whose additions start
+docs/methods/srtrack.md 1.3). What does not learn stays as it starts, so head and lora suit models whose additions start
 without effect: the tiny ones, and base ones with such settings.
 """
 

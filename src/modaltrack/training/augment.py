@@ -2,7 +2,7 @@
 """What is changed in training pairs on purpose. Sensors are keys of a mapping, so each change says whom it is for.
 
 The published loaders stack both images to six channels: their greyscale raises an exception there, which a catch-all
-turns into another draw, so it never happened (spec sdstrack.md 4). Here it works, on RGB alone.
+turns into another draw, so it never happened (docs/methods/ostrack.md 8). Here it works, on RGB alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Images = Mapping[Modality, Tensor]
 class Augmentation:
     """How pairs are cut and changed; the defaults are the published numbers.
 
-    Sources: specs sdstrack.md 4, srtrack.md 4.4, ainet.md 7.
+    Source: docs/methods/ostrack.md 8.
 
     centre_jitter, scale_jitter: of the search crop: the centre moves by U(-0.5, 0.5) x centre_jitter x the root of the
     jittered area per axis, each side is multiplied by exp(scale_jitter x N(0, 1)); 4.5 and 0.5 go with search factor 5.

@@ -2,7 +2,7 @@
 """Training pairs from data sets as downloaded: causal pairs, read when they are drawn.
 
 A sample is a pure function of (recipe, seed, step, place in the batch): what was drawn before does not matter, nor how
-many processes draw. Sources: specs sdstrack.md 4, srtrack.md 4.4, smstracker.md 3.5 and 3.6, ainet.md 7, tpf.md 6.
+many processes draw. Sources: docs/methods/ostrack.md 8, and what each method's chapter adds.
 """
 
 from __future__ import annotations

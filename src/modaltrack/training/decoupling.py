@@ -2,7 +2,7 @@
 """TPF's second stage, decoupled representation: what the head reads is kept apart from what is of no use to it.
 
 That the stage exists and its name are reported of the paper (arXiv 2503.11247); every form and number here follows
-spec tpf.md 4, [inferred] there. It works with every model that has a ``projection`` in front of its head.
+docs/methods/tpf.md 4, [inferred] there. It works with every model that has a ``projection`` in front of its head.
 Legend: B samples, N search tokens (g x g), D width; f the last tokens, r = P_r f relevant, n = P_n f irrelevant.
 """
 

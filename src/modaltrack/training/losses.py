@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the trackers of this family are trained with: GIoU and L1 on the box, a focal loss on the score map.
 
-Source: spec sdstrack.md 2.3, checked against the published implementation's numbers. Legend: B batch, H x W grid.
+Source: docs/methods/ostrack.md 5, checked against the published implementation's numbers. Legend: B batch, H x W grid.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SDSTrack's complementary masked patch distillation (Hou et al., CVPR 2024; spec sdstrack.md, section 2)."""
+"""SDSTrack's complementary masked patch distillation (Hou et al., CVPR 2024; docs/methods/sdstrack.md 2)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def distillation_loss(stages: list[tuple[Tensor, Tensor]]) -> Tensor:
 def aligned_distillation_loss(
     stages: list[tuple[Tensor, Tensor]], places: list[tuple[Tensor, Tensor]], num_search: int
 ) -> Tensor:
-    """The same, as the paper words it: clean tokens teach masked ones, place by place (ours; spec sdstrack.md 2.2).
+    """The same, as the paper words it: clean tokens teach masked ones, place by place; [ours].
+
+    Source: docs/methods/sdstrack.md 2.2.
 
     places: the search positions (S, n) of the last n clean and masked tokens of every stage. The tokens before them,
     the template's, stand where they are; of the search tokens those count that elimination has left in both passes.

@@ -2,8 +2,8 @@
 """How far apart two sensors' features are, by depth: the maximum mean discrepancy between them.
 
 TPF (arXiv 2503.11247) argues that the gap grows with depth, hence fusion at the pixels; how its authors measured is
-not known, and this protocol is spec tpf.md 7, [inferred] there. Legend: B samples, N search tokens, D width, M tokens
-drawn of each side.
+not known, and this protocol is docs/methods/tpf.md 7, [inferred] there. Legend: B samples, N search tokens, D width,
+M tokens drawn of each side.
 """
 
 from __future__ import annotations

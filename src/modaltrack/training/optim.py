@@ -86,7 +86,8 @@ def epoch(recipe: Recipe, step: int) -> int:
 def keep_rate(recipe: Recipe, step: int, final: float) -> float | None:
     """Share of search tokens that candidate elimination keeps at a step; None = the model's own rate, ``final``.
 
-    1 before the first of ``elimination_epochs``, ``final`` from the last on, a cosine between (spec sdstrack.md 2.4).
+    1 before the first of ``elimination_epochs``, ``final`` from the last on, a cosine between.
+    Source: docs/methods/ostrack.md 6.
     """
     if recipe.elimination_epochs is None:
         return None

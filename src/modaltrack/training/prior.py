@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The prior of two-significance tuning: what the weights of the RGB tracker mean to it, measured on RGB pairs.
 
-After spec srtrack.md 2.5, [inferred] there: the paper's own form is not known.
+[inferred], docs/methods/srtrack.md 2.5: the paper's own form is not known.
 """
 
 from __future__ import annotations

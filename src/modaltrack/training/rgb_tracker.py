@@ -48,7 +48,8 @@ def read_rgb_tracker(path: Path) -> tuple[dict[str, Tensor], str]:
 def fit_positions(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The tensors with their position tables on the model's grids, resized bilinearly where they are on others.
 
-    A DropTrack's temporal vectors are added to the tables unless the model has a place for them (spec ainet.md 6).
+    A DropTrack's temporal vectors are added to the tables unless the model has a place for them.
+    Source: docs/methods/ainet.md 6.
     """
     own: Any = dict(model.named_parameters())
     fitted = dict(tensors)

@@ -8,7 +8,7 @@
 
 Every element keeps the share M of its old value: theta = M * old + (1 - M) * stepped, with M between ``low`` and
 ``high`` by the order of significances within its own tensor. The optimiser's moments are not touched.
-Source: SRTrack, arXiv 2508.17488; after spec srtrack.md 2.2 and 2.3. "two-significance" is our reading (spec 2.5).
+Source: SRTrack, arXiv 2508.17488; docs/methods/srtrack.md 2.2 and 2.3; "two-significance" is inferred (2.5 there).
 """
 
 from __future__ import annotations

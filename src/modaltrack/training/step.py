@@ -142,7 +142,7 @@ class Stepper:
         return [name for name in self.named if not name.startswith(EXTRA)]
 
     def _kappa(self, number: int, elapsed: float) -> float:
-        """Weight of the prior: what is left of the run, 1 to 0 ([inferred], spec srtrack.md 2.5)."""
+        """Weight of the prior: what is left of the run, 1 to 0 ([inferred], docs/methods/srtrack.md 2.5)."""
         if self.recipe.significance != "two-significance":
             return 0.0
         return max(0.0, 1 - progress(self.recipe, number, elapsed))

@@ -26,7 +26,7 @@ def crop(image: NDArray[np.uint8], box: ArrayLike, factor: float, size: int) -> 
     """Cut a square around an xywh box out of an image and resize it: the published crop.
 
     image: uint8 (H, W, C). Answers the crop, uint8 (size, size, C), black outside the image, and the resize factor
-    size / side. Source: SDSTrack spec section 5. The published padding counts one column (row) too many at the right
+    size / side. Source: docs/methods/ostrack.md 7. The published padding counts one column (row) too many at the right
     (bottom): as soon as the crop reaches the image's end, the image's last column (row) turns black as well. Matched on
     purpose. Raises ValueError for a box without a positive, finite area.
     """
@@ -117,8 +117,8 @@ def box_from_crop(predicted: Any, crop_box: Any, resize_factor: Any, size: int) 
     """cxcywh boxes (..., 4) in 0..1 of the crop cut around ``crop_box`` -> xywh (..., 4) in image pixels.
 
     crop_box: the xywh box (..., 4) the crop was cut around; resize_factor: (...), as ``crop`` answered it. The authors
-    add the crop's origin before it was rounded to whole pixels (SDSTrack spec section 5); we add the rounded one, where
-    the pixels really came from: up to half a pixel apart, which matters for targets of 8 pixels (ours).
+    add the crop's origin before it was rounded to whole pixels (docs/methods/ostrack.md 7); here it is the rounded
+    one, where the pixels really came from: up to half a pixel apart, which matters for targets of 8 pixels (ours).
     """
     xp, left, top, side = _origin(crop_box, resize_factor, size)
     predicted = predicted if xp is torch else np.asarray(predicted, dtype=np.float64)

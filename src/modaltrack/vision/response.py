@@ -9,7 +9,7 @@ import torch
 def hann_window(size: int, device: torch.device | str = "cpu") -> torch.Tensor:
     """(size, size) float32, 0.5 * (1 - cos(2 pi k / (size + 1))), k = 1..size, along both axes.
 
-    Source: SDSTrack spec section 5.
+    Source: docs/methods/ostrack.md 7.
     """
     k = torch.arange(1, size + 1, dtype=torch.float64)
     line = 0.5 * (1 - torch.cos(2 * torch.pi * k / (size + 1)))
@@ -22,7 +22,7 @@ def decode(
     """Read the boxes at the peaks: (B, 1, H, W), (B, 2, H, W), (B, 2, H, W) -> boxes (B, 4), peaks (B,).
 
     Boxes are cxcywh in 0..1 of the search crop: centre (cell + offset) / number of cells, size as it stands in the map.
-    score_map may be the score or the windowed response. Source: SDSTrack spec section 1.8.
+    score_map may be the score or the windowed response. Source: docs/methods/ostrack.md 4.
     """
     height, width = score_map.shape[-2:]
     peak, cell = score_map.flatten(1).max(1)  # (B,), (B,)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bottleneck adapters: the small trainable layers inside a frozen transformer (SDSTrack, spec 1.3)."""
+"""Bottleneck adapters: the small trainable layers inside a frozen transformer (docs/methods/sdstrack.md 1.2)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 
 Legend: R rows (each with one A, B and C), r rows of a tile, L steps, T steps of a block (n in the last one),
 D channels, N states. Every exponent is <= 0 for A <= 0, and decays are only ever multiplied.
-Source: spec selective_scan.md 1 (gradients) and 5.1.
+Source: docs/selective_scan.md 1 and 5.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def is_taped(*tensors: Tensor | None) -> bool:
 
 
 def scan_blocked(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """Exponentials and products of ``BLOCK`` steps at once, only the recurrence itself step by step (spec 5.1)."""
+    """Exponentials and products of ``BLOCK`` steps at once, only the recurrence itself step by step.
+
+    Source: docs/selective_scan.md 5.
+    """
     inputs = (u, delta, A, B, C)
     return _Blocked.apply(*inputs) if is_taped(*inputs) else forward_blocked(*inputs)
 
@@ -156,7 +159,7 @@ def _run(work: Callable[[slice, slice], object], A: Tensor, length: int, turned:
 
 
 class _Blocked(torch.autograd.Function):
-    """Keeps one state per block and computes the others again on the way back (spec 1, Gradients)."""
+    """Keeps one state per block and computes the others again on the way back (docs/selective_scan.md 1)."""
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 
 Legend: B batch, L tokens of one grid (row-major), D width, I = 2 * D inner width, S states, R rank of the step sizes,
 2 directions: RGB then X, and the reverse of it.
-Source: Sigma (WACV 2025) as used by SMSTracker (ICCV 2025); spec smstracker.md 1.5, ConMB.
+Source: Sigma (WACV 2025) as used by SMSTracker (ICCV 2025); docs/methods/smstracker.md 1.4.
 """
 
 from __future__ import annotations

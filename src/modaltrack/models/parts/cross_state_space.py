@@ -2,7 +2,7 @@
 """Cross state-space block: each sensor's sequence is remembered by itself and read out with the other's question.
 
 Legend: B batch, L tokens of one grid (row-major), D width, I = 2 * D inner width, S states, R rank of the step sizes.
-Source: Sigma (WACV 2025) as used by SMSTracker (ICCV 2025); spec smstracker.md 1.5, CroMB.
+Source: Sigma (WACV 2025) as used by SMSTracker (ICCV 2025); docs/methods/smstracker.md 1.4.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def eliminate(
     tokens (B, Nz + n, D) in the order template, search; index (B, n) original search positions of these tokens;
     query and key (B, H, Nz + n, d) of the attention that made the tokens. Returns tokens and index of what is left,
     ordered by descending attention as published (unchanged, order included, if nothing has to go).
-    Source: spec sdstrack.md 1.6; the centre is cell ((g - 1) // 2, (g - 1) // 2), token 27 of an 8x8 template.
+    Source: docs/methods/ostrack.md 3; the centre is cell ((g - 1) // 2, (g - 1) // 2), token 27 of an 8x8 template.
     """
     num_search = index.shape[1]
     keep = math.ceil(keep_rate * num_search)

@@ -3,7 +3,7 @@
 
 Legend: B batch, H x W pixels, C channels, L = (H / 4)(W / 4) tokens. Works for any H and W that are multiples of 4.
 Source: arXiv 2503.11247. That there are three Vision Mamba blocks and convolutions is reported; everything else here
-is a design that fits it (spec tpf.md 2.2, marked [inferred] there): not known to be what the authors did.
+is a design that fits it (docs/methods/tpf.md 2.2, marked [inferred] there): not known to be what the authors did.
 """
 
 from __future__ import annotations

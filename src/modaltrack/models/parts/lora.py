@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def start_factors(inputs: int, outputs: int, rank: int) -> tuple[nn.Parameter, nn.Parameter]:
-    """A (rank, in), random, and B (out, rank), zero: a change that starts as none (spec srtrack.md 1.3)."""
+    """A (rank, in), random, and B (out, rank), zero: a change that starts as none (docs/methods/srtrack.md 1.3)."""
     if rank < 1:
         raise ValueError(f"The rank of a low-rank layer is {rank}; expected at least 1.")
     a = nn.Parameter(torch.empty(rank, inputs))
@@ -22,8 +22,8 @@ def start_factors(inputs: int, outputs: int, rank: int) -> tuple[nn.Parameter, n
 class LoraLinear(nn.Linear):
     """``x W' + b + x A' B' / rank``: (..., in) -> (..., out), with A (rank, in) and B (out, rank), B zero at the start.
 
-    The factor 1 / rank is loralib's alpha / rank with its default alpha of 1 (spec srtrack.md 1.3). Nothing is merged:
-    the layer says the same in training and in evaluation mode.
+    The factor 1 / rank is loralib's alpha / rank with its default alpha of 1 (docs/methods/srtrack.md 1.3). Nothing
+    is merged: the layer says the same in training and in evaluation mode.
     """
 
     def __init__(self, inputs: int, outputs: int, rank: int) -> None:

@@ -3,7 +3,7 @@
 
 Legend: B batch, L tokens in the order of the scan, D width, I = expand * D inner width, S states, R rank of the steps,
 K branches: sequences with parameters of their own that are scanned at once.
-Source: spec selective_scan.md 1; which initial values AINet changes: spec ainet.md 6.
+Source: docs/selective_scan.md 1; which initial values AINet changes: docs/methods/ainet.md 6.
 """
 
 from __future__ import annotations

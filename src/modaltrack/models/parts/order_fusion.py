@@ -2,7 +2,7 @@
 """Order-dynamic fusion of AINet: the maps of all layers in one sequence, scanned in three orders of the layers.
 
 Legend: B batch, M maps (one per fused layer), n tokens of a map, L = M * n, D width, I = 2 * D inner width.
-Source: Lu et al., AAAI 2025, after spec ainet.md 4 (the authors call it MambaFusion, "v_shift").
+Source: Lu et al., AAAI 2025, docs/methods/ainet.md 4 and 5 (the authors call it MambaFusion, "v_shift").
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class OrderFusion(nn.Module):
     The three orders are first to last, last to first (the maps only: tokens keep their order inside a map) and the
     predicted one, per sample. order_grad: "none" (published: only the sorted places are used, the predictor stays as it
     was drawn and is frozen here), "ste", by which a straight-through factor of exactly 1 lets a gradient reach it
-    [inferred, spec 9.3], or "fixed": first to last in the place of the predicted order, to compare with (ours).
+    [inferred, docs/methods/ainet.md 5], or "fixed": first to last in the place of the predicted order, to
+    compare with (ours).
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 """Score-mask fusion: one attention rates the tokens of both sensors, a maximum keeps the stronger answers.
 
 Legend: B batch, N tokens of one sensor, D width, n tokens that are kept. RGB and X are stacked along the batch.
-Source: SMSTracker, ICCV 2025; spec smstracker.md 1.4.
+Source: SMSTracker, ICCV 2025; docs/methods/smstracker.md 1.3.
 """
 
 from __future__ import annotations

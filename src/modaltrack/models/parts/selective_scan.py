@@ -5,7 +5,7 @@
 
 Legend: B batch, D channels, N states, L steps, G groups; R rows (one per item and group), T steps of a block.
 Every exponent is <= 0 for A <= 0 and decays are only ever multiplied, never divided by, so nothing can overflow.
-Source: Gu and Dao, arXiv 2312.00752; after spec selective_scan.md 1, 4, 5. docs/selective_scan.md explains the use.
+Source: Gu and Dao, arXiv 2312.00752; docs/selective_scan.md.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def selective_scan(
     _check(u, delta, A, B, C, D, z, delta_bias)
     kind = torch.float64 if u.dtype == torch.float64 else torch.float32
     scan, dtype = choose(backend, u.device), u.dtype
-    with torch.autocast(u.device.type, enabled=False):  # half precision loses the state: spec 4
+    with torch.autocast(u.device.type, enabled=False):  # half precision loses the state: docs/selective_scan.md 4
         u, delta, A, B, C = (x.to(kind) for x in (u, delta, A, B, C))
         D, delta_bias = (None if x is None else x.to(kind) for x in (D, delta_bias))
         if scan is scan_blocked and not is_taped(u, delta, A, B, C, D, delta_bias):

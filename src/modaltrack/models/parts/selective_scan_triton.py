@@ -3,7 +3,7 @@
 
 Imported only where it is asked for; triton comes with torch's own GPU wheels, nothing has to be compiled beforehand.
 Legend: R rows, L steps, D channels, N states, T steps between two kept states, P programs along the channels.
-Source: spec selective_scan.md 5.2. With TRITON_INTERPRET=1 set before the import it also runs, slowly, on a CPU.
+Source: docs/selective_scan.md 5. With TRITON_INTERPRET=1 set before the import it also runs, slowly, on a CPU.
 """
 
 from __future__ import annotations

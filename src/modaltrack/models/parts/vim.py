@@ -2,7 +2,7 @@
 """A Vision Mamba block: a state-space mixer that reads a row of tokens in both directions.
 
 Legend: B batch, L tokens, D width, I inner width, S states, R rank of the step sizes.
-Source: Zhu et al., "Vision Mamba" (Vim), its bidirectional "v2" mixer, after spec tpf.md 2.2: the projections in and
+Source: Zhu et al., "Vision Mamba" (Vim), its bidirectional "v2" mixer, docs/methods/tpf.md 2.2: the projections in and
 out are shared, the two directions have everything else of their own, and their sum is halved.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Experts without weights, so that the distillation runs anywhere (spec tpf.md 3; the list is ours).
+"""Experts without weights, so that the distillation runs anywhere (docs/methods/tpf.md 3).
 
 All but the average fuse brightness and keep RGB's colour. Legend: y (B, 1, H, W) brightness in 0..1, H x W at least 16.
 """

@@ -2,7 +2,7 @@
 """TPF's first stage, adaptive multi-expert distillation: the adapter learns from the experts whose images track best.
 
 That there are experts, and that a tracker judges them, is reported of the paper (arXiv 2503.11247); every number and
-form here follows spec tpf.md 3, [inferred] there. Legend: B samples, K experts, H x W pixels.
+form here follows docs/methods/tpf.md 3, [inferred] there. Legend: B samples, K experts, H x W pixels.
 """
 
 from __future__ import annotations

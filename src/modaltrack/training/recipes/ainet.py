@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AINet's recipes (Lu et al., AAAI 2025); spec ainet.md 6 and 7."""
+"""AINet's recipes (Lu et al., AAAI 2025); docs/methods/ainet.md 6 and 7."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ enter(
     f"""OSTrack on four RGB data sets, what other methods start from; part inferred.
 
 From the name of its weights (vitb_256_mae_ce_32x4_ep300): batch 4 x 32, 300 epochs. Inferred from scripts that grew
-from its own (specs sdstrack.md 2.3 and 4, smstracker.md 3.4): rate 4e-4 and a tenth of it for the backbone, decay
-1e-4, clipping at 0.1, 60,000 samples an epoch, pairs, a drop after four fifths. The data sets (LaSOT, GOT-10k, COCO,
-TrackingNet, equal weights) are the paper's; its schedule of candidate elimination is not in our specifications, so the
+from its own (docs/methods/sdstrack.md 4, docs/methods/smstracker.md 3.3): rate 4e-4 and a tenth of it for the backbone,
+decay 1e-4, clipping at 0.1, 60,000 samples an epoch, pairs, a drop after four fifths. The data sets (LaSOT, GOT-10k,
+COCO, TrackingNet, equal weights) are the paper's; its schedule of candidate elimination is not known here, so the
 model's own rate holds from the start.
 Starts from {MAE_BASE}; no hash of it is known to us.
 Expect: LaSOT AUC .691 (paper); users who trained it anew report .680 to .686 (its issues 21 and 56).

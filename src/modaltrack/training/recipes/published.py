@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the published recipes for real data sets have in common: the training script most of them grew from.
 
-Tags as in the specifications: [code] read in the authors' code, [paper], [inferred] where neither says it.
+Tags as in docs/methods/index.md: [code], [paper], [inferred].
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from modaltrack.training.recipe import Recipe, register
 
-# Pairs and loss of the whole family [code]; specs sdstrack.md 2.3 and 4, srtrack.md 4, smstracker.md 3, ainet.md 7.
+# Pairs and loss of the whole family [code]; docs/methods/ostrack.md 5 and 8.
 PAIRS: dict[str, float] = {
     "centre_jitter": 3.0,
     "scale_jitter": 0.25,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SDSTrack's recipes (Hou et al., CVPR 2024), one model for each data set; spec sdstrack.md 4."""
+"""SDSTrack's recipes (Hou et al., CVPR 2024), one model for each data set; docs/methods/sdstrack.md 4."""
 
 from __future__ import annotations
 

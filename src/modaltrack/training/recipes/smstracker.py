@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SMSTracker's recipes (Chan et al., ICCV 2025), one model for each data set; spec smstracker.md 3."""
+"""SMSTracker's recipes (Chan et al., ICCV 2025), one model for each data set; docs/methods/smstracker.md 3."""
 
 from __future__ import annotations
 

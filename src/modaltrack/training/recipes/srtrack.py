@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SRTrack's recipes (Chen et al., arXiv 2508.17488); spec srtrack.md 1.1, 2.2 and 4."""
+"""SRTrack's recipes (Chen et al., arXiv 2508.17488); docs/methods/srtrack.md 1.1, 2.2 and 4."""
 
 from __future__ import annotations
 

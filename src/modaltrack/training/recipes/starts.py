@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of other people that the published recipes start from: what they are and where their authors publish them.
 
-No specification of ours knows a hash of any of them, so none is checked (``start_sha256`` is None); papers of this
-family report that the starting file matters a lot (spec sdstrack.md 7), so take exactly these.
+No published hash of any of them is known, so none is checked (``start_sha256`` is None); papers of this
+family report that the starting file matters a lot (docs/methods/ostrack.md 9), so take exactly these.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TPF's three stages, all [inferred]: the paper's own numbers are not known (arXiv 2503.11247; spec tpf.md 3, 4, 6).
+"""TPF's three stages, all [inferred]: the paper's own numbers are not known (docs/methods/tpf.md 3, 4, 6).
 
 Each stage starts from the folder that the one before was trained into.
 """
