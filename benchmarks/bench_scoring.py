@@ -24,7 +24,7 @@ OURS = """
 import json, sys, time
 from pathlib import Path
 from modaltrack.scoring.engine import score
-from modaltrack.scoring.result_files import read_results
+from modaltrack.results import read_results
 from modaltrack.scoring.rgbt_truth import read_rgbt_truth
 start = time.process_time()
 results = read_results(Path(sys.argv[1]))

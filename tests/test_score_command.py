@@ -12,7 +12,7 @@ import pytest
 
 from modaltrack import cli
 from modaltrack.frame import Result
-from modaltrack.scoring.result_files import write_results
+from modaltrack.results import write_results
 
 ROWS = 12
 
@@ -227,7 +227,7 @@ def test_one_sentence(
 
 def test_scoring_needs_no_torch_and_its_help_is_quick() -> None:
     code = (
-        "import sys; from modaltrack import cli; import modaltrack.scoring.engine, modaltrack.scoring.result_files; "
+        "import sys; from modaltrack import cli; import modaltrack.scoring.engine, modaltrack.results.reading; "
         "import modaltrack.commands.truth_source; code = cli.main(['score', '--help']); "
         "sys.exit(code or 'torch' in sys.modules or 'cv2' in sys.modules)"
     )

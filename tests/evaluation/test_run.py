@@ -196,8 +196,7 @@ def test_images_before_the_target_comes_get_empty_rows(tmp_path: Path) -> None:
 
 
 def test_the_manifest_and_the_reader_of_results_agree(clips: Path, tmp_path: Path) -> None:
-    from modaltrack.scoring.result_files import read_results
-    from modaltrack.scoring.result_writing import check_manifest
+    from modaltrack.results import check_manifest, read_results
 
     assert cli.main(words(clips, tmp_path)) == 0
     folder = tmp_path / "Steady" / "folder"

@@ -15,9 +15,9 @@ from tests.scoring import vot_toolkit
 from modaltrack.evaluation import vot_client
 from modaltrack.evaluation.trax import PREFIX, Message, Server, compose, image_path, parse, region_to_box
 from modaltrack.frame import Modality
+from modaltrack.results.vot import read_vot_results
 from modaltrack.scoring.engine import score
 from modaltrack.scoring.records import Truth
-from modaltrack.scoring.vot_results import read_vot_results
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,9 +22,9 @@ from modaltrack.report import Entry, Picture, figures, main_metric, ranked
 from modaltrack.report.entries import moments, shown_overlaps, worst_sequences
 from modaltrack.report.film import drawn
 from modaltrack.report.svg import colour, dash, nice_ticks
+from modaltrack.results import write_results
 from modaltrack.scoring.engine import score
 from modaltrack.scoring.records import Truth
-from modaltrack.scoring.result_files import write_results
 
 LENGTHS = {"a": 8, "b": 12, "c": 6, "<d>": 7}
 MARKS = {"a": {"FM", "SV", "OV"}, "b": {"FM"}, "c": {"OV", "SV"}, "<d>": {"SV"}}

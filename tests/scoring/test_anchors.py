@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from tests.scoring import vot_toolkit
 
 from modaltrack.frame import Result
+from modaltrack.results.vot import read_vot_results
 from modaltrack.scoring.anchors import HIGH, Run, eao, expected_overlap, run_of
 from modaltrack.scoring.engine import score
 from modaltrack.scoring.records import Truth
-from modaltrack.scoring.vot_results import read_vot_results
 
 Boxes = NDArray[np.float64]
 SIZE = (60, 50)

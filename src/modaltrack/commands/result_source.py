@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from modaltrack.scoring.records import Protocol, ResultSet, Truth
-from modaltrack.scoring.result_files import match_names, read_results
+from modaltrack.results import ResultSet, match_names, read_results
+from modaltrack.scoring.records import Protocol, Truth
 
 
 def read_named(path: Path, protocol: Protocol) -> ResultSet:

@@ -52,8 +52,7 @@ def run(options: Options) -> int:
 
 def _check(options: Options) -> int:
     from modaltrack.commands.terminal import out
-    from modaltrack.scoring.result_files import match_names, read_results
-    from modaltrack.scoring.result_writing import check_manifest
+    from modaltrack.results import check_manifest, match_names, read_results
 
     named = (options.benchmark,) if options.benchmark else ()
     results = read_results(options.path, keep_going=True, benchmark=named)
@@ -103,8 +102,7 @@ def _check(options: Options) -> int:
 
 def _import(options: Options, folder: Path) -> int:
     from modaltrack.commands.terminal import out
-    from modaltrack.scoring.result_files import read_results
-    from modaltrack.scoring.result_writing import write_results
+    from modaltrack.results import read_results, write_results
 
     if folder.is_file():
         raise ValueError(f"{folder} is a file; give a folder to write the results into.")
@@ -122,8 +120,7 @@ def _import(options: Options, folder: Path) -> int:
 
 def _zip(options: Options, file: Path) -> int:
     from modaltrack.commands.terminal import out
-    from modaltrack.scoring.result_files import read_results
-    from modaltrack.scoring.result_writing import check_manifest, zip_results
+    from modaltrack.results import check_manifest, read_results, zip_results
 
     if options.path.is_dir():
         read_results(options.path)  # nothing unreadable is packed

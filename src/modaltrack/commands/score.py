@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 if TYPE_CHECKING:
     from tyro.conf import Positional, UseAppendAction, arg  # bound by commands.arguments where they are needed
 
+    from modaltrack.results import ResultSet
     from modaltrack.scoring.intervals import Comparison
-    from modaltrack.scoring.records import Report, ResultSet
+    from modaltrack.scoring.records import Report
 
 
 @dataclass

@@ -102,7 +102,7 @@ class ResultFolder:
 
     def write_manifest(self, names: Sequence[str]) -> None:
         """Write manifest.json with the checksums of these sequences' files, for whoever gets them."""
-        from modaltrack.scoring.result_writing import write_manifest
+        from modaltrack.results import write_manifest
 
         ends = ("", "_time", "_confidence")
         files = [file for name in names for end in ends if (file := self.path / f"{name}{end}.txt").is_file()]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
@@ -20,22 +19,20 @@ from modaltrack.frame import Result
 from modaltrack.scoring.comparison import compare, threshold_grids
 from modaltrack.scoring.frames import Aligned, Short, align
 from modaltrack.scoring.intervals import bootstrap
+from modaltrack.scoring.protocols import PROTOCOLS, find_protocol
 from modaltrack.scoring.records import (
     Array,
     Protocol,
     Report,
-    ResultSet,
     Switches,
     Truth,
     ratio_of_sums,
     switches_as_dict,
 )
-from modaltrack.scoring.sequence_names import plain
 
 __all__ = [
     "Protocol",
     "Report",
-    "ResultSet",
     "Switches",
     "Truth",
     "compare",
@@ -114,20 +111,6 @@ def score(
     )
 
 
-def find_protocol(name: str) -> Protocol:
-    """The entry of ``PROTOCOLS`` with this name, whatever its case and hyphens; ValueError lists what there is."""
-    from modaltrack.scoring.protocols import ALIASES, PROTOCOLS
-
-    wanted = plain(name)
-    for key in (*PROTOCOLS, *ALIASES):
-        if plain(key) == wanted:
-            return PROTOCOLS[ALIASES.get(key, key)]
-    close = [k for k in PROTOCOLS if wanted and plain(k).startswith(wanted)]
-    close = close or get_close_matches(name, PROTOCOLS, 3, 0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(PROTOCOLS)}."
-    raise ValueError(f"There is no protocol {name!r}; {hint}")
-
-
 def missing_sequences(truths: Sequence[Truth], results: Mapping[str, Result]) -> list[str]:
     """Names of the sequences that have a ground truth and no result."""
     return [t.name for t in truths if t.name not in results]
@@ -179,8 +162,6 @@ def _complete(
 
 def _protocol_of_size(entry: Protocol, count: int) -> str:
     """Another protocol of the same benchmark that has so many sequences; empty where there is none."""
-    from modaltrack.scoring.protocols import PROTOCOLS
-
     same = [p for p in PROTOCOLS.values() if (p.benchmark or p.name) == (entry.benchmark or entry.name)]
     return next((p.name for p in same if p.sequences == count != entry.sequences), "")
 

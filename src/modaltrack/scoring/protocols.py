@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 
 from modaltrack.scoring.anchors import score_anchors
 from modaltrack.scoring.long_term import score_long_term
@@ -268,3 +269,20 @@ ALIASES = {
     "VOT-RGBD2020": "CDTB",
     "VOT-RGBD2021": "CDTB",
 }
+
+
+def find_protocol(name: str) -> Protocol:
+    """The entry of ``PROTOCOLS`` with this name, whatever its case and hyphens; ValueError lists what there is."""
+    wanted = plain(name)
+    for key in (*PROTOCOLS, *ALIASES):
+        if plain(key) == wanted:
+            return PROTOCOLS[ALIASES.get(key, key)]
+    close = [k for k in PROTOCOLS if wanted and plain(k).startswith(wanted)]
+    close = close or get_close_matches(name, PROTOCOLS, 3, 0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(PROTOCOLS)}."
+    raise ValueError(f"There is no protocol {name!r}; {hint}")
+
+
+def plain(name: str) -> str:
+    """A name without case and without what is neither letter nor digit."""
+    return "".join(c for c in name.casefold() if c.isalnum())

@@ -56,21 +56,6 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class ResultSet:
-    """Everything one tracker wrote.
-
-    recognised: one sentence on the layout. problems: what is odd about it, one sentence each. unreadable: name of a
-    sequence -> why its file could not be read, where reading went on after it.
-    """
-
-    tracker: str
-    sequences: dict[str, Result]
-    recognised: str
-    problems: list[str] = field(default_factory=list)
-    unreadable: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Switches:
     """The choices in which published programs differ (docs/evaluation.md 0); the defaults are LasHeR's."""
 

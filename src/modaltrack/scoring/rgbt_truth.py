@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modaltrack.scoring.numbers import read_table
+from modaltrack.box_text import read_table
 from modaltrack.scoring.records import Array, Truth
 
 BENCHMARKS = ("GTOT", "RGBT210", "RGBT234", "LasHeR", "LasHeR-I")

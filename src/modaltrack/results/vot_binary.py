@@ -12,7 +12,7 @@ import struct
 
 import numpy as np
 
-from modaltrack.scoring.records import Array
+from modaltrack.results.record import Array
 
 
 def read_trajectory(content: bytes, name: str) -> Array:

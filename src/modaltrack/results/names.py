@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 
-from modaltrack.scoring.records import ResultSet
+from modaltrack.results.record import ResultSet
+from modaltrack.scoring.protocols import plain
 
 VOTERS = 50  # results that are asked for their prefix; a set has one habit
 ALIKE = 0.8  # share of letters that two spellings of one name have in common
@@ -57,11 +58,6 @@ def match_names(results: ResultSet, names: Iterable[str], rows: Mapping[str, int
     other = renamed | slips
     sequences = {other.get(n, n): replace(r, name=other.get(n, n)) for n, r in results.sequences.items()}
     return replace(results, sequences=sequences, problems=problems)
-
-
-def plain(name: str) -> str:
-    """A name without case and without what is neither letter nor digit."""
-    return "".join(c for c in name.casefold() if c.isalnum())
 
 
 def _spelled_otherwise(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modaltrack.scoring.vot_results import is_vot_layout, read_vot_results
+from modaltrack.results.vot import is_vot_layout, read_vot_results
 
 # a code, a triangle and a rectangle, as the toolkit 0.7.3 wrote them
 BINARY = bytes.fromhex(

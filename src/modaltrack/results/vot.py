@@ -20,8 +20,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from modaltrack.frame import Result
-from modaltrack.scoring.records import Array, ResultSet
-from modaltrack.scoring.vot_binary import read_trajectory
+from modaltrack.results.record import Array, ResultSet
+from modaltrack.results.vot_binary import read_trajectory
 
 _RUN = re.compile(r"^(?P<sequence>.+)_(?P<number>\d{3}|\d{8})(?P<value>_(?:confidence|time))?\.(?:txt|value|bin)$")
 

@@ -7,10 +7,13 @@ Numbers stay as written: nothing is shifted, rounded or taken for absent here (u
 from __future__ import annotations
 
 import os
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from modaltrack.scoring.records import Array
+Array: TypeAlias = NDArray[np.float64]
+
 
 _BLANKS = bytes.maketrans(b",;\t", b"   ")
 _POWERS = np.array([10.0**n for n in range(16)])  # all of them exact

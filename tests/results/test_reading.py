@@ -11,10 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modaltrack.box_text import parse_table
 from modaltrack.frame import Result
-from modaltrack.scoring.numbers import parse_table
-from modaltrack.scoring.result_files import match_names, read_results, write_results
-from modaltrack.scoring.result_writing import LAYOUTS, check_manifest, write_sequence, zip_results
+from modaltrack.results import (
+    check_manifest,
+    match_names,
+    read_results,
+    write_results,
+    write_sequence,
+    zip_results,
+)
+from modaltrack.results.writing import LAYOUTS
 
 BOXES = np.array([[1, 2, 3, 4], [5.5, 6.25, 7, 8]])
 

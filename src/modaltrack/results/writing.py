@@ -17,7 +17,7 @@ import numpy as np
 
 from modaltrack.files import replacing, write_file
 from modaltrack.frame import Result
-from modaltrack.scoring.records import Array
+from modaltrack.results.record import Array
 
 MANIFEST = "manifest.json"
 FORMAT = "modaltrack results 1"

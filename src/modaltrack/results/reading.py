@@ -20,14 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+from modaltrack.box_text import MAX_BYTES, parse_table, read_bytes
 from modaltrack.frame import Result
-from modaltrack.scoring.numbers import MAX_BYTES, parse_table, read_bytes
-from modaltrack.scoring.records import Array, ResultSet
-from modaltrack.scoring.result_writing import MANIFEST, write_results, write_sequence
-from modaltrack.scoring.sequence_names import match_names, plain
-from modaltrack.scoring.vot_results import Reader, is_vot_layout, read_vot_files
-
-__all__ = ["MANIFEST", "match_names", "read_results", "write_results", "write_sequence"]
+from modaltrack.results.record import Array, ResultSet
+from modaltrack.results.vot import Reader, is_vot_layout, read_vot_files
+from modaltrack.scoring.protocols import PROTOCOLS, plain
 
 SUFFIXES = (".txt", ".csv", ".value")
 BESIDE = {  # ending of a file that belongs to another one of the same name -> what it holds
@@ -272,8 +269,6 @@ def _numbered(table: Array) -> bool:
 
 def _tracker(top: Path, home: str, tracker: str) -> str:
     """The folder that bears the tracker's name: the one above where the results lie in a benchmark's folder."""
-    from modaltrack.scoring.protocols import PROTOCOLS
-
     whole = (top.resolve() if top.is_dir() else top.resolve().with_suffix("")) / home
     own = {"scenes", "folder"} | {plain(n) for n in PROTOCOLS}
     return whole.parent.name if plain(whole.name) in own else whole.name or tracker
