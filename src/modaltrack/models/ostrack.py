@@ -16,7 +16,16 @@ from torch import Tensor, nn
 from modaltrack.frame import Modality
 from modaltrack.models.parts.center_head import CenterHead
 from modaltrack.models.parts.elimination import eliminate, restore
-from modaltrack.models.parts.vit import STEMS, Block, accumulate, init_linear, scaled, sincos_positions, working_room
+from modaltrack.models.parts.vit import (
+    Block,
+    accumulate,
+    embed_pair,
+    init_linear,
+    make_stem,
+    scaled,
+    sincos_positions,
+    working_room,
+)
 from modaltrack.models.prediction import Images, Prediction, Presence, check_images
 from modaltrack.models.registry import register
 from modaltrack.vision.response import decode
@@ -26,7 +35,8 @@ from modaltrack.vision.response import decode
 class OSTrackConfig:
     """Sizes of an OSTrack; the defaults are the authors' 256-pixel ViT-B/16.
 
-    stem: "patch" (published) or "conv" (ours). elimination_blocks, keep_rate: candidate elimination, () for none.
+    stem: "patch" (published), "conv" or "matching" (ours). elimination_blocks, keep_rate: candidate elimination, ()
+    for none.
     head_norm: "batch" (published) or "group" (ours). score_prior: initial score (ours), None for the plain start.
     drop_key: chance, in training, of a key to be dropped in every attention (of SMSTracker; ours in other methods).
     projection: a linear layer in front of the head, the identity at first, for decoupled training; see
@@ -61,11 +71,9 @@ class OSTrack(nn.Module):
         super().__init__()
         self.config = config
         c = config
-        if c.stem not in STEMS:
-            raise ValueError(f"stem is {c.stem!r}; expected one of {', '.join(STEMS)}.")
         self.template_grid, self.search_grid = c.template_size // c.stride, c.search_size // c.stride
         self.num_template, self.num_search = self.template_grid**2, self.search_grid**2
-        self.patch_embed = STEMS[c.stem](c.dim, c.stride)
+        self.patch_embed = make_stem(c.stem, c.dim, c.stride, self.template_grid)
         self.pos_template = nn.Parameter(torch.empty(1, self.num_template, c.dim))
         self.pos_search = nn.Parameter(torch.empty(1, self.num_search, c.dim))
         rates = [c.drop_path * i / max(1, c.depth - 1) for i in range(c.depth)]
@@ -88,7 +96,8 @@ class OSTrack(nn.Module):
 
     def embed(self, stem: nn.Module, template: Tensor, search: Tensor) -> Tensor:
         """Images (B, 3, h, w) of one modality -> tokens (B, Nz + Nx, D) with their positions."""
-        return torch.cat([stem(template) + self.pos_template, stem(search) + self.pos_search], 1)
+        z, x = embed_pair(stem, template, search)
+        return torch.cat([z + self.pos_template, x + self.pos_search], 1)
 
     def start_index(self, tokens: Tensor) -> Tensor:
         """Search positions before any elimination, (B, Nx)."""
@@ -162,3 +171,12 @@ TINY: dict[str, Any] = {
     "head_norm": "group",
     "score_prior": 0.01,
 }
+
+
+@register(OSTrack)
+def ostrack_laptop() -> OSTrackConfig:
+    """[ours] Small enough for a laptop's CPU, on the published crops, with a stem that has learned from real video."""
+    return OSTrackConfig(**LAPTOP)
+
+
+LAPTOP: dict[str, Any] = {**TINY, "template_size": 128, "search_size": 256, "depth": 4, "stem": "matching"}

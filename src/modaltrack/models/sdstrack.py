@@ -21,7 +21,7 @@ from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
 from modaltrack.models.parts.adapter import MLP_SCALE, AdapterPair
 from modaltrack.models.parts.elimination import eliminate, restore
 from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
-from modaltrack.models.parts.vit import STEMS, accumulate, init_linear, scaled, working_room
+from modaltrack.models.parts.vit import accumulate, init_linear, make_stem, scaled, working_room
 from modaltrack.models.prediction import Images, Prediction, Presence
 from modaltrack.models.registry import register
 
@@ -70,7 +70,7 @@ class SDSTrack(OSTrack):
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}.")
-        self.patch_embed_x = STEMS[c.stem](c.dim, c.stride)
+        self.patch_embed_x = make_stem(c.stem, c.dim, c.stride, self.template_grid)
         self.adapters = nn.ModuleList([AdapterPair(c.dim, c.adapter_ratio) for _ in self.blocks])
         self.fusions = nn.ModuleDict(
             {str(i): AdapterPair(c.dim, c.adapter_ratio, c.fuse_gate_init) for i in c.fusion_blocks}

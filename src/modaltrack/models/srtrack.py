@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from modaltrack.frame import Modality
 from modaltrack.models.ostrack import TINY, OSTrackConfig
 from modaltrack.models.parts.lora import LoraLinear
-from modaltrack.models.parts.vit import STEMS, Block, accumulate, init_linear, scaled, working_room
+from modaltrack.models.parts.vit import Block, accumulate, init_linear, make_stem, scaled, working_room
 from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
 from modaltrack.models.two_sensors import TwoSensorTracker
@@ -79,7 +79,7 @@ class SRTrack(TwoSensorTracker):
         if strange := [i for i in c.fusion_blocks if not 0 <= i < c.depth]:
             raise ValueError(f"fusion_blocks names the blocks {strange}; the model has the blocks 0 to {c.depth - 1}.")
         rates = [self.block(i).drop_path for i in range(c.depth)]
-        self.patch_embed_x = STEMS[c.stem](c.dim, c.stride)
+        self.patch_embed_x = make_stem(c.stem, c.dim, c.stride, self.template_grid)
         self.blocks_x = nn.ModuleList([Block(c.dim, c.heads, c.mlp_ratio, rate, c.drop_key) for rate in rates])
         self.norm_x = nn.LayerNorm(c.dim, eps=1e-6)
         self.cross_blocks = nn.ModuleList(

@@ -14,10 +14,10 @@ from modaltrack.models.parts.fusion_adapter import FusionAdapter
 from modaltrack.models.parts.mamba import Mamba
 from modaltrack.models.parts.order_fusion import OrderFusion
 from modaltrack.models.parts.score_mask import ScoreMaskFusion
-from modaltrack.models.parts.vit import STEMS, Attention, Mlp
+from modaltrack.models.parts.vit import Attention, ConvStem, Mlp, PatchStem
 
 # The large parts of the methods, called as modules.
-PARTS = (Attention, Mlp, Mamba, OrderFusion, ScoreMaskFusion, FusionAdapter, *STEMS.values())
+PARTS = (Attention, Mlp, Mamba, OrderFusion, ScoreMaskFusion, FusionAdapter, PatchStem, ConvStem)
 
 
 @contextmanager

@@ -86,26 +86,26 @@ class Backbone(nn.Module):
 
 
 class PixelCorrelation(nn.Module):
-    """Every template cell against every search cell: (B, C, 8, 8), (B, C, X, X) -> (B, 64, X - 1, X - 1)."""
+    """Every template cell against every search cell: (B, C, Z, Z), (B, C, X, X) -> (B, Z * Z, X - 1, X - 1)."""
 
-    def __init__(self) -> None:
+    def __init__(self, cells: int) -> None:
         super().__init__()
         self.template = nn.Conv2d(CHANNELS, CHANNELS, 1)
         self.search = nn.Conv2d(CHANNELS, CHANNELS, 1)
-        self.fc1, self.fc2 = nn.Conv2d(64, 64, 1), nn.Conv2d(64, 64, 1)
-        self.depthwise = nn.Conv2d(64, 64, 2, groups=64)
-        self.project = nn.Conv2d(64, 64, 1)
+        self.fc1, self.fc2 = nn.Conv2d(cells, cells, 1), nn.Conv2d(cells, cells, 1)
+        self.depthwise = nn.Conv2d(cells, cells, 2, groups=cells)
+        self.project = nn.Conv2d(cells, cells, 1)
 
     def forward(self, template: Tensor, search: Tensor) -> Tensor:
         z, x = self.template(template).flatten(2), self.search(search)
-        y = (z.transpose(1, 2) @ x.flatten(2)).unflatten(2, x.shape[2:])  # (B, 64, X, X)
+        y = (z.transpose(1, 2) @ x.flatten(2)).unflatten(2, x.shape[2:])  # (B, Z * Z, X, X)
         share = self.fc2(F.relu(self.fc1(y.mean((2, 3), keepdim=True)))).sigmoid()
         out: Tensor = self.project(F.relu6(self.depthwise(y * share)))
         return out
 
 
 class DepthwiseCorrelation(nn.Module):
-    """The template's middle as a filter, channel by channel: (B, C, 4, 4), (B, C, X, X) -> (B, C, X - 1, X - 1)."""
+    """The template's middle as a filter, channel by channel: (B, C, k, k), (B, C, X, X) -> (B, C, X - 1, X - 1)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,8 @@ class DepthwiseCorrelation(nn.Module):
         self.search = nn.Conv2d(CHANNELS, CHANNELS, 1)
 
     def forward(self, template: Tensor, search: Tensor) -> Tensor:
-        z, x = self.template(template), F.pad(self.search(search), (1, 1, 1, 1))
+        z, x = self.template(template), self.search(search)
+        x = F.pad(x, [z.shape[-1] // 2 - 1] * 4)
         # The products written out: a grouped convolution whose filters are the batch's own is slow to train through
         # and hard to export; 16 shifted products are neither.
         size = x.shape[-1] - z.shape[-1] + 1
@@ -139,14 +140,14 @@ class Tower(nn.Sequential):
 
 
 class Match(NamedTuple):
-    """What the head says of every place: all (B, ., 15, 15) for 16 search cells.
+    """What the head says of every place: all (B, ., X - 1, X - 1).
 
-    classes: 2 logits, nothing and target. distances: 4, in pixels of the crop, from the place to the left, top, right
-    and bottom of the box. class_features, box_features: 96 channels each, what the two were read from.
+    classes: 2 logits, nothing and target. log_distances: 4, logarithms of the pixels of the crop from the place to the
+    left, top, right and bottom of the box. class_features, box_features: 96 channels each, what the two were read from.
     """
 
     classes: Tensor
-    distances: Tensor
+    log_distances: Tensor
     class_features: Tensor
     box_features: Tensor
 
@@ -154,28 +155,29 @@ class Match(NamedTuple):
 class Branch(nn.Module):
     """One question to the pair: both correlations, joined, and a tower behind them."""
 
-    def __init__(self, depth: int, out: int) -> None:
+    def __init__(self, depth: int, out: int, cells: int) -> None:
         super().__init__()
-        self.pixels, self.channels = PixelCorrelation(), DepthwiseCorrelation()
-        self.join = nn.Conv2d(64 + CHANNELS, CHANNELS, 1)
+        self.pixels, self.channels = PixelCorrelation(cells), DepthwiseCorrelation()
+        self.join = nn.Conv2d(cells + CHANNELS, CHANNELS, 1)
         self.tower = Tower(depth)
         self.read = nn.Conv2d(CHANNELS, out, 1)
 
     def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        middle = template[:, :, 2:6, 2:6]
+        edge = template.shape[-1] // 4
+        middle = template[:, :, edge : 3 * edge, edge : 3 * edge]
         both = torch.cat([self.pixels(template, search), self.channels(middle, search)], 1)
         features = self.tower(self.join(both))
         return self.read(features), features
 
 
 class Head(nn.Module):
-    """Template and search features (B, 96, 8, 8), (B, 96, 16, 16) -> ``Match``."""
+    """Template and search features (B, 96, Z, Z), (B, 96, X, X) -> ``Match``; as published Z = 8, X = 16."""
 
-    def __init__(self) -> None:
+    def __init__(self, template_grid: int = 8) -> None:
         super().__init__()
-        self.classes, self.box = Branch(6, 2), Branch(6, 4)
+        self.classes, self.box = (Branch(6, out, template_grid**2) for out in (2, 4))
 
     def forward(self, template: Tensor, search: Tensor) -> Match:
         classes, class_features = self.classes(template, search)
-        distances, box_features = self.box(template, search)
-        return Match(classes, distances.exp(), class_features, box_features)
+        log_distances, box_features = self.box(template, search)
+        return Match(classes, log_distances, class_features, box_features)

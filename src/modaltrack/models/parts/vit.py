@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modaltrack.models.parts.drop_key import attend_dropping_keys
+from modaltrack.models.parts.matching_stem import MatchingStem
 
 
 class PatchStem(nn.Module):
@@ -57,7 +58,23 @@ class ConvStem(nn.Module):
         return self.proj(self.convs(image)).flatten(2).transpose(1, 2)  # (B, N, D)
 
 
-STEMS = {"patch": PatchStem, "conv": ConvStem}
+STEMS = ("patch", "conv", "matching")
+
+
+def make_stem(name: str, dim: int, patch: int, template_grid: int) -> nn.Module:
+    """A fresh stem by its name; template_grid: cells along a template's edge. ValueError for an unknown name."""
+    if name == "matching":
+        return MatchingStem(dim, patch, template_grid)
+    if name not in STEMS:
+        raise ValueError(f"stem is {name!r}; expected one of {', '.join(STEMS)}.")
+    return PatchStem(dim, patch) if name == "patch" else ConvStem(dim, patch)
+
+
+def embed_pair(stem: nn.Module, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+    """Images of one sensor -> template and search tokens; a stem that matches sees both at once."""
+    if isinstance(stem, MatchingStem):
+        return stem.pair(template, search)
+    return stem(template), stem(search)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -66,7 +83,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     In training on a CPU the plain products are used: for the few tokens of the tiny models the backward pass of torch's
     fused kernel takes three times as long (a third of a whole training step).
     """
-    if torch.is_grad_enabled() and q.device.type == "cpu" and k.shape[2] <= 256:
+    if torch.is_grad_enabled() and q.device.type == "cpu" and k.shape[2] <= 1024:
         logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, H, N, M)
         return logits.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v)
