@@ -17,6 +17,7 @@ CITED = re.compile(
     r"(docs/[\w/-]+\.(?:md|rst))((?:,?\s(?:and\s|to\s)?\d+(?:\.\d+)*(?=[\s.,;:)]|$))*)(?:,\s\"([^\"]+)\")?",
     re.MULTILINE,
 )
+CHAPTERS = "|".join(sorted(file.stem for file in (ROOT / "docs" / "methods").glob("*.md")))
 ELSEWHERE = {"docs/protocol.rst"}  # of votchallenge/trax
 # papers have equations and tables, not "specs": that is what notes outside the repository were called
 NOT_HERE = re.compile(r"\bspecs?[ /]\w+\.md|\bspecs?( section)? \d|\b(our|the) specifications?\b|\.\./shared/specs")
@@ -33,6 +34,7 @@ def broken(text: str) -> list[str]:
     wrong = NOT_HERE.search(text)
     found = [wrong[0]] if wrong else []
     joined = re.sub(r"\n[ #]*", " ", text)  # a citation may run over the end of a line
+    joined = re.sub(rf"(?<=[( ])({CHAPTERS})\.md(?= \d)", r"docs/methods/\1.md", joined)  # the short form of tables
     for document, numbers, quoted in CITED.findall(joined):
         if document in ELSEWHERE:
             continue
@@ -53,6 +55,7 @@ def test_what_is_cited_is_in_the_repository() -> None:
 def test_a_citation_that_leads_nowhere_is_found() -> None:
     assert broken("see docs/methods/sdstrack.md 2.3 and 4, docs/evaluation.md 9.1\n# to 10.") == []
     assert broken("docs/methods/sdstrack.md 2 and 77.") == ["docs/methods/sdstrack.md 77"]
+    assert broken("SR .432 over .389 (sdstrack.md 6.33)") == ["docs/methods/sdstrack.md 6.33"]
     assert broken("docs/methods/nothing.md 1") == ["docs/methods/nothing.md"]
     assert broken('docs/data.md, "Rules of walking", 2') == ["docs/data.md, 'Rules of walking'"]
     assert broken("(spec " + "1.6)") == ["spec 1"]

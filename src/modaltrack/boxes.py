@@ -103,7 +103,7 @@ def clip_box(boxes: Box, height: float, width: float, margin: float = 0.0) -> Bo
 
     The published rule (margin 10, docs/methods/ostrack.md 7): the left edge is pulled to 0..width - margin, the right
     edge to margin..width, and a box that is narrower than ``margin`` then grows to it. A margin larger than the image
-    counts as the image's size (ours).
+    counts as the image's size [ours].
     """
     xp, x, y, w, h = _parts(boxes)
     margin_x, margin_y = min(margin, width), min(margin, height)
@@ -115,8 +115,9 @@ def clip_box(boxes: Box, height: float, width: float, margin: float = 0.0) -> Bo
 def check_box(box: Box, height: float, width: float) -> NDArray[np.float64]:
     """The box a user gave, as float64 xywh (4,), or one clear ``ValueError`` about what is wrong with it.
 
-    Raises ValueError for: not four numbers, NaN or infinite numbers, a width or height that is not positive, a box
-    entirely outside the image of height x width pixels.
+    Raises:
+        ValueError: for: not four numbers, NaN or infinite numbers, a width or height that is not positive, a box
+            entirely outside the image of height x width pixels.
     """
     try:
         if hasattr(box, "detach"):

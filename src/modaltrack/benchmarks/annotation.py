@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Annotation files as people really have them, read without deciding anything: numbers stay as they were written."""
+"""Reads annotation files in the forms that data sets use; numbers stay as they were written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _TO_BLANKS = str.maketrans({",": " ", ";": " ", "\t": " "})
 
 
 def read_text(file: Path) -> str:
-    """The text of a small file. Raises ValueError, in one sentence, when it cannot be read or is no text."""
+    """The text of a small file.
+
+    Raises:
+        ValueError: in one sentence, when it cannot be read or is no text.
+    """
     try:
         return file.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -31,8 +35,13 @@ def read_rows(file: Path, corners: bool = False) -> Rows:
 
     Commas, semicolons, tabs or blanks; 4 numbers, or a polygon of 6 or more (its bounding box: min and max of the
     corners, docs/data.md, "Rules of reading", 2). nan, an empty line between others, or a single number (VOT's code for
-    "no region") give a row of nan. corners: the 4 numbers are x1 y1 x2 y2, and w = x2 - x1 (GTOT). Nothing is shifted
-    between 0- and 1-based. Raises ValueError naming the line that does not fit.
+    "no region") give a row of nan. Coordinates are not moved between 0- and 1-based.
+
+    Args:
+        corners: the 4 numbers are x1 y1 x2 y2, and w = x2 - x1 (GTOT).
+
+    Raises:
+        ValueError: naming the line that does not fit.
     """
     written = read_text(file).rstrip()
     lines = written.translate(_TO_BLANKS).splitlines()

@@ -17,8 +17,10 @@ def read_attributes(folder: Path, row: Row) -> dict[str, frozenset[str]]:
     """Sequence -> names of its attributes, as far as they lie in ``folder`` or beside it; empty where nothing does.
 
     Understood: a folder of <sequence>.txt with one 0/1 per attribute (LasHeR, VisEvent, COESOT), a folder of
-    <ATTRIBUTE>.txt with one 0/1 per sequence in list order (RGBT234), and GTOT's table ``sequencesAttr``. Raises
-    ValueError when a file does not fit the number of attributes or sequences.
+    <ATTRIBUTE>.txt with one 0/1 per sequence in list order (RGBT234), and GTOT's table ``sequencesAttr``.
+
+    Raises:
+        ValueError: when a file does not fit the number of attributes or sequences.
     """
     if not row.attributes:
         return {}

@@ -156,9 +156,10 @@ def check_benchmark(
 ) -> list[Finding]:
     """Check every clip of an opened benchmark, in its order.
 
-    memory: a file to which each finding is appended at once and from which clips that have not changed since are
-    taken (an earlier deep finding serves a shallow check, not the reverse); None keeps nothing. said: called after
-    every clip with its finding and whether it was remembered.
+    Args:
+        memory: a file to which each finding is appended at once and from which clips that have not changed since are
+            taken (an earlier deep finding serves a shallow check, not the reverse); None keeps nothing.
+        said: called after every clip with its finding and whether it was remembered.
     """
     if benchmark.row.reader == "coco":
         return [check_pictures(benchmark, deep, workers)]

@@ -38,7 +38,10 @@ class CocoObjects(Sequence[SequenceEntry]):
 def open_coco(root: Path, split: str, row: Row) -> CocoObjects:
     """Read ``annotations/instances_<split>.json``; images stand in ``images/<split>`` or ``<split>``.
 
-    The whole file is parsed at once (about 3 GiB of memory for train2017). Raises ValueError for what is missing.
+    The whole file is parsed at once (about 3 GiB of memory for train2017).
+
+    Raises:
+        ValueError: for what is missing.
     """
     file = root / "annotations" / f"instances_{split}.json"
     images = next((root / f for f in (f"images/{split}", split) if (root / f).is_dir()), None)

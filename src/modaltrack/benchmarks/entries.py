@@ -92,7 +92,11 @@ class LazyFrames(Sequence[Frame]):
 
 
 def truth_of(name: str, reading: Reading, layout: Layout, attributes: frozenset[str] = frozenset()) -> Truth:
-    """The scorer's truth of what was read. Raises ValueError where there is nothing to score with."""
+    """The scorer's truth of what was read.
+
+    Raises:
+        ValueError: where there is nothing to score with.
+    """
     if reading.rows is None:
         why = reading.problems[-1] if reading.problems else "there is no annotation"
         raise ValueError(f"{name} has no truth: {why}")
@@ -201,7 +205,11 @@ class SequenceEntry:
     def clip(
         self, modalities: Iterable[Modality | str] | None = None, encodings: Mapping[Modality, str] | None = None
     ) -> Clip:
-        """The clip, its frames decoded on demand, of all or the named sensors. ValueError where one has no images."""
+        """The clip, its frames decoded on demand, of all or the named sensors.
+
+        Raises:
+            ValueError: where one has no images.
+        """
         self._speak()
         frames = self.reading.frames
         wanted = tuple(frames) if modalities is None else tuple(Modality(m) for m in modalities)

@@ -29,18 +29,27 @@ Frames = dict[Modality, list[Path]]
 
 @dataclass(frozen=True)
 class Layout:
-    """What stands in the folder of one sequence. ``{name}`` in any path is the sequence's name.
+    """What stands in the folder of one sequence.
 
-    images: modality -> folders, the first that exists counts; "." is the folder itself. truth: annotation files, the
-    first that exists counts. truth_of: the same for benchmarks that annotate "visible" and "infrared" each. corners:
-    rows are x1 y1 x2 y2. absent_row: a box that means "absent". labels: (file, value that means absent); several are
-    joined by "or". optional: modalities whose folder may be missing. window: the file with the first and last frame
-    (from 1) that are annotated. starts_present: the benchmark's own truth begins at the first frame with a target.
-    every: one row per so many images, by file number; offsets: sequence -> number of the first annotated file.
-    vot: also read ``sequence``, ``anchor.value`` and ``*.tag``. first_only: a single row may be all that is public.
-    variant: picks another layout by what it sees in a folder. windows: sequence -> first and last file number that
-    the benchmark uses. targets: "<stem>.{target}.txt": a folder with several of them holds several sequences, named
-    <folder>-<target>.
+    ``{name}`` in any path is the sequence's name.
+
+    Attributes:
+        images: modality -> folders, the first that exists counts; "." is the folder itself.
+        truth: annotation files, the first that exists counts.
+        truth_of: the same for benchmarks that annotate "visible" and "infrared" each.
+        corners: rows are x1 y1 x2 y2.
+        absent_row: a box that means "absent".
+        labels: (file, value that means absent); several are joined by "or".
+        optional: modalities whose folder may be missing.
+        window: the file with the first and last frame (from 1) that are annotated.
+        starts_present: the benchmark's own truth begins at the first frame with a target.
+        every: one row per so many images, by file number.
+        offsets: sequence -> number of the first annotated file.
+        vot: also read ``sequence``, ``anchor.value`` and ``*.tag``.
+        first_only: a single row may be all that is public.
+        variant: picks another layout by what it sees in a folder.
+        windows: sequence -> first and last file number that the benchmark uses.
+        targets: "<stem>.{target}.txt": a folder with several of them holds several sequences, named <folder>-<target>.
     """
 
     images: Mapping[Modality, tuple[str, ...]]
@@ -65,9 +74,14 @@ class Layout:
 class Reading:
     """What was found in one sequence folder.
 
-    frames: modality -> images, all of one length. rows: (N, 4) as written, None where there is no usable annotation.
-    rows_of: modality name -> (N, 4). absent: (N,) by the labels. positions: (N,) the frame of each row where
-    annotation is sparse. problems: what is broken; notes: what was met and dealt with. One sentence each.
+    Attributes:
+        frames: modality -> images, all of one length.
+        rows: (N, 4) as written, None where there is no usable annotation.
+        rows_of: modality name -> (N, 4).
+        absent: (N,) by the labels.
+        positions: (N,) the frame of each row where annotation is sparse.
+        problems: what is broken.
+        notes: what was met and dealt with. One sentence each.
     """
 
     frames: Frames = field(default_factory=dict)
@@ -97,8 +111,9 @@ def first_of(folder: Path, names: tuple[str, ...], name: str) -> Path | None:
 def is_sequence(folder: Path, layout: Layout, inside: set[str] | None = None) -> bool:
     """Whether a folder is a sequence of that layout: it has one of its image folders or one of its annotation files.
 
-    inside: the names in it, where they have been listed already. An ``img`` alone is not enough where images stand in
-    the sequence folder itself (GOT-10k): there the annotation decides.
+    Args:
+        inside: the names in it, where they have been listed already. An ``img`` alone is not enough where images stand
+            in the sequence folder itself (GOT-10k): there the annotation decides.
     """
     wanted = [n for names in layout.images.values() for n in names if n != "."]
     wanted += list(layout.truth) + [n for names in layout.truth_of.values() for n in names]
@@ -166,7 +181,7 @@ def _read_frames(reading: Reading, folder: Path, name: str, layout: Layout) -> N
 
 
 def _align(frames: Frames) -> str:
-    """Make lists of different length equal: by file number where both sides tell it, else cut to the shorter."""
+    """Make lists of different length equal: by file number where both sides have one, else cut to the shorter."""
     first, *others = frames
     numbers = {m: [number_of(f) for f in files] for m, files in frames.items()}
     unique = all(len(set(n)) == len(n) for n in numbers.values())
@@ -280,8 +295,8 @@ def _fit(reading: Reading, folder: Path, name: str, layout: Layout) -> None:
         )
         _cut(reading, 0, min(frames, rows))
     if layout.starts_present:
-        nobody = without_area(reading.rows) if reading.absent is None else without_area(reading.rows) | reading.absent
-        start = int(np.argmin(nobody)) if not nobody.all() else 0
+        absent = without_area(reading.rows) if reading.absent is None else without_area(reading.rows) | reading.absent
+        start = int(np.argmin(absent)) if not absent.all() else 0
         if start:
             reading.notes.append(
                 f"The target is absent in the first {start} frames; the clip starts with the first present one, as the "
@@ -339,8 +354,8 @@ def _fit_sparse(reading: Reading, folder: Path, name: str, layout: Layout) -> No
     """One row per ``every`` images: row k belongs to the file with the number every * k + offset (VTUAV)."""
     assert reading.rows is not None
     numbers = np.array([number_of(f) for f in next(iter(reading.frames.values()))])
-    told = layout.offsets(folder, name) if layout.offsets is not None else None
-    offset = int(numbers[0]) if told is None or told < numbers[0] else told
+    published = layout.offsets(folder, name) if layout.offsets is not None else None
+    offset = int(numbers[0]) if published is None or published < numbers[0] else published
     if offset > numbers[0]:
         start = int(np.searchsorted(numbers, offset))
         reading.frames = {m: files[start:] for m, files in reading.frames.items()}

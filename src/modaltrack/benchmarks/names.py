@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what somebody types to a row of the table, and the official lists of sequences."""
+"""Finds the table's row for a name in any spelling, and the official lists of sequences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def _plain(name: str) -> str:
 def find(name: str) -> tuple[Row, str | None]:
     """The benchmark meant by a name in any spelling, and the split where the name ends in one (``VisEvent-172``).
 
-    Raises ValueError with the nearest names.
+    Raises:
+        ValueError: with the nearest names.
     """
     typed = _plain(name)
     for row in TABLE.values():
@@ -35,7 +36,11 @@ def find(name: str) -> tuple[Row, str | None]:
 
 
 def info(name: str) -> Row:
-    """The table's row of a benchmark in any spelling. Raises ValueError with the nearest name."""
+    """The table's row of a benchmark in any spelling.
+
+    Raises:
+        ValueError: with the nearest name.
+    """
     return find(name)[0]
 
 
@@ -45,7 +50,11 @@ def list_benchmarks() -> list[str]:
 
 
 def check_split(row: Row, split: str | None) -> str:
-    """The split itself, or the default one. Raises ValueError for a split that the benchmark does not have."""
+    """The split itself, or the default one.
+
+    Raises:
+        ValueError: for a split that the benchmark does not have.
+    """
     if split is None:
         return next(iter(row.splits))
     for known in row.splits:

@@ -27,8 +27,10 @@ def find_root(name: str, given: str | os.PathLike[str] | None = None) -> Path:
     """The folder of a benchmark.
 
     given, else the environment variable MODALTRACK_<NAME>, else MODALTRACK_DATA (a folder of benchmarks), else the
-    table [data] of ``config_file()``: a key with the benchmark's name, or ``root``. Raises ValueError in one sentence
-    when nothing is told, or what is told does not exist.
+    table [data] of ``config_file()``: a key with the benchmark's name, or ``root``.
+
+    Raises:
+        ValueError: in one sentence when no place is configured, or the configured one does not exist.
     """
     row, _ = find(name)
     if given is not None and str(given):
@@ -84,14 +86,14 @@ def folder_inside(base: Path, title: str) -> Path | None:
     return next((f for f in sorted(base.iterdir()) if f.is_dir() and _same(f.name, title)), None)
 
 
-def _existing(folder: Path, what: str, told: str) -> Path:
+def _existing(folder: Path, what: str, origin: str) -> Path:
     if not folder.exists():
-        raise ValueError(f"The folder {folder} of {what} ({told}) does not exist; correct the path.")
+        raise ValueError(f"The folder {folder} of {what} ({origin}) does not exist; correct the path.")
     if not folder.is_dir():
         kind = (
             "an archive: unpack it and give the folder"
             if folder.suffix in (".zip", ".rar", ".7z", ".gz", ".tar")
             else "a file: give the folder"
         )
-        raise ValueError(f"{folder} ({told}, for {what}) is {kind}.")
+        raise ValueError(f"{folder} ({origin}, for {what}) is {kind}.")
     return folder

@@ -23,8 +23,12 @@ __all__ = ["Benchmark", "BenchmarkWarning", "LazyFrames", "SequenceEntry", "open
 class Benchmark(Sequence[SequenceEntry]):
     """One split of one benchmark on disk: a sequence of ``SequenceEntry``, also by name.
 
-    name, title, split, root, modalities; listed: where the list of names is from; missing: names of that list which
-    are not on disk; doubled: names that lie there more than once.
+    name, title, split, root, modalities.
+
+    Args:
+        listed: where the list of names is from.
+        missing: names of that list which are not on disk.
+        doubled: names that lie there more than once.
     """
 
     def __init__(
@@ -64,10 +68,13 @@ def open_benchmark(
 ) -> Benchmark:
     """Open a split of a benchmark (``find_root`` says where it lies when ``root`` is None).
 
-    Warns (unless quiet) of sequences that the list names and the disk lacks. Raises ValueError when there is none.
+    Warns (unless quiet) of sequences that the list names and the disk lacks.
+
+    Raises:
+        ValueError: when there is none.
     """
-    row, told = find(name)
-    split = check_split(row, split or told)
+    row, named = find(name)
+    split = check_split(row, split or named)
     folder = find_root(row.name, root)
     if row.reader == "coco":
         return Benchmark(row, split, folder, open_coco(folder, split, row), f"instances_{split}.json")

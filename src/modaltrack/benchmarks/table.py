@@ -17,10 +17,17 @@ RGB, THERMAL, DEPTH, EVENT = Modality.RGB, Modality.THERMAL, Modality.DEPTH, Mod
 
 @dataclass(frozen=True)
 class Row:
-    """One benchmark. name: as typed. title: as printed, and as the folder is called. splits: split -> number of
-    sequences, the first is the default; a file lists/<name>_<split>.txt ships where the official list could be had.
-    on_disk: split -> list files that downloads bring along. frames: of the default split, per sensor. attributes:
-    challenge names in the order of the attribute files. absent: how its own program marks an absent target.
+    """One benchmark.
+
+    Attributes:
+        name: as typed.
+        title: as printed, and as the folder is called.
+        splits: split -> number of sequences, the first is the default; a file lists/<name>_<split>.txt ships where the
+            official list could be had.
+        on_disk: split -> list files that downloads bring along.
+        frames: of the default split, per sensor.
+        attributes: challenge names in the order of the attribute files. absent: how its own program marks an absent
+            target.
     """
 
     name: str

@@ -51,10 +51,12 @@ def read_truth_folder(name: str, folder: str | os.PathLike[str], split: str | No
     Understood: <sequence>/<annotation file> as in the data set; <sequence>.txt in the folder or in gt_rect/ and its
     kin, with absent/ and att/ beside; visible/<sequence>.txt with infrared/<sequence>.txt. Sequences that the list
     names and the folder lacks are warned of; where no list ships (or none of its names is there) all files count.
-    Raises ValueError when nothing fits.
+
+    Raises:
+        ValueError: when nothing fits.
     """
-    row, told = find(name)
-    split = check_split(row, split or told)
+    row, named = find(name)
+    split = check_split(row, split or named)
     place = Path(folder).expanduser()
     if not place.is_dir():
         what = "is a file and a folder was expected" if place.is_file() else "does not exist"
@@ -93,7 +95,7 @@ def read_truth_folder(name: str, folder: str | os.PathLike[str], split: str | No
 
 
 def _in_folders(place: Path, row: Row) -> Readers:
-    layout = replace(row.layout, images={})  # nobody misses the images here
+    layout = replace(row.layout, images={})  # images are not needed here
     found, _ = discover(place, layout)
     return {n: partial(read_sequence, folder, n, layout) for n, folder in found.items()}
 

@@ -15,7 +15,7 @@ FILES = ("init_frame.npy", "init_frame.txt")
 
 
 def first_annotated(folder: Path, name: str) -> int | None:
-    """The number of the image that VTUAV's row 0 belongs to, None where nothing is told (then it is the first image).
+    """The number of the image that VTUAV's row 0 belongs to, None where no file says so (then it is the first image).
 
     Looks for ``init_frame.npy`` (as the authors ship it) or ``init_frame.txt`` (``name number`` per line) in the
     sequence's folder and up to three folders above it.
@@ -29,9 +29,12 @@ def first_annotated(folder: Path, name: str) -> int | None:
 
 @lru_cache(maxsize=8)
 def read_offsets(file: Path) -> dict[str, int]:
-    """Name -> number. Only the strings and the integers of the pickle are looked at; no object is ever made.
+    """Name -> number.
 
-    Raises ValueError when the file is something else.
+    Only the strings and the integers of the pickle are looked at; no object is ever made.
+
+    Raises:
+        ValueError: when the file is something else.
     """
     if file.suffix == ".txt":
         pairs = [line.split() for line in read_names(file)]

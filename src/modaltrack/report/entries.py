@@ -20,8 +20,12 @@ PRECISION_RECALL = "precision over recall"
 
 @dataclass(frozen=True)
 class Entry:
-    """One tracker. results: what it wrote, {} where boxes are not to be drawn. speed: frames per second in the tracker
-    alone, None where no times were written. style: its number among the trackers, which is its colour.
+    """One tracker.
+
+    Attributes:
+        results: what it wrote, {} where boxes are not to be drawn.
+        speed: frames per second in the tracker alone, None where no times were written.
+        style: its number among the trackers, which is its colour.
     """
 
     name: str
@@ -33,7 +37,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Picture:
-    """One frame of a strip: uint8 RGB images (H, W, 3) by sensor, and where everybody thinks the target is."""
+    """One frame of a strip: uint8 RGB images (H, W, 3) by sensor, the true box and every tracker's box."""
 
     index: int
     images: Mapping[str, NDArray[np.uint8]]
@@ -43,7 +47,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Strip:
-    """One sequence that somebody fails on. overlaps: tracker -> (N,) IoU, nan where the target is absent."""
+    """One sequence on which a tracker fails.
+
+    Attributes:
+        overlaps: tracker -> (N,) IoU, nan where the target is absent.
+    """
 
     sequence: str
     why: str
@@ -62,7 +70,11 @@ def drawn_curves(report: Report) -> dict[str, tuple[NDArray[np.float64], NDArray
 
 
 def main_metric(report: Report) -> str:
-    """The score that trackers are ranked by; ValueError where there is none."""
+    """The score that trackers are ranked by.
+
+    Raises:
+        ValueError: where there is none.
+    """
     for name in (*PREFERRED, *report.scores):
         if name in report.scores:
             return name

@@ -31,8 +31,9 @@ def figures(
 ) -> dict[str, Drawing]:
     """Name -> drawing of all that can be drawn of these trackers.
 
-    metrics: the protocol's, to know which score is read off which curve. comparisons: tracker -> the best one against
-    it.
+    Args:
+        metrics: the protocol's, to know which score is read off which curve.
+        comparisons: tracker -> the best one against it.
     """
     made: dict[str, Drawing] = {}
     for name in sorted(drawn_curves(entries[0].report), key=lambda n: [*AXES, n].index(n)):
@@ -134,7 +135,7 @@ def shared_attributes(entries: Sequence[Entry]) -> list[str]:
 
 
 def radar_figure(entries: Sequence[Entry], metric: str, most: int = 6) -> Drawing:
-    """The main score by attribute, of the ``most`` best trackers: more lines could not be told apart."""
+    """The main score by attribute, of the ``most`` best trackers: more lines could not be distinguished."""
     names, drawn = shared_attributes(entries), ranked(entries, metric)[:most]
     values = np.array([[e.report.attributes[n].get(metric, 0.0) for n in names] for e in drawn])  # (E, A)
     ticks = nice_ticks(max(0.0, float(values.min()) - 0.1), float(values.max()), 4)
@@ -196,7 +197,7 @@ def speed_figure(entries: Sequence[Entry], metric: str) -> Drawing:
 
 
 def overlap_figure(strip: Strip, entries: Sequence[Entry]) -> Drawing:
-    """Everybody's overlap with the truth along one sequence."""
+    """The overlap of every tracker with the truth along one sequence."""
     length = max(len(v) for v in strip.overlaps.values())
     drawing = Drawing(520, 140, f"Overlap in {strip.sequence}")
     x_ticks = [t for t in nice_ticks(0, max(length - 1, 1), 6) if t <= max(length - 1, 1)]

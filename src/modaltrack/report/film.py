@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Film strips: small pictures of a sequence with everybody's box, as JPEG inside the page."""
+"""Film strips: small pictures of a sequence with the boxes of all trackers, as JPEG inside the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ QUALITY = 72
 
 
 def strip_html(strip: Strip, styles: Mapping[str, int]) -> str:
-    """The pictures of a strip side by side, one row per sensor. styles: tracker -> its colour's number."""
+    """The pictures of a strip side by side, one row per sensor.
+
+    Args:
+        styles: tracker -> its colour's number.
+    """
     figures = []
     for picture in strip.pictures:
         images = "".join(

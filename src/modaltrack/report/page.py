@@ -65,7 +65,11 @@ def page(
     strips: Sequence[Strip] = (),
     made: str = "",
 ) -> str:
-    """The whole document. made: one sentence on when and by what it was made."""
+    """The whole document.
+
+    Args:
+        made: one sentence on when and by what it was made.
+    """
     report = entries[0].report
     benchmark = report.benchmark or report.protocol
     names = " · ".join(e.name for e in entries) if len(entries) <= 4 else f"{len(entries)} trackers"

@@ -86,7 +86,11 @@ class Drawing:
         bold: bool = False,
         turn: float = 0,
     ) -> None:
-        """Text with its baseline at y; anchor: start, middle or end."""
+        """Text with its baseline at y.
+
+        Args:
+            anchor: start, middle or end.
+        """
         more = f' transform="rotate({turn:g} {x:.2f} {y:.2f})"' if turn else ""
         weight = ' font-weight="600"' if bold else ""
         self._parts.append(

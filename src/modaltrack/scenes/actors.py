@@ -3,7 +3,7 @@
 
 An actor is a set of rounded boxes ("parts") whose pose depends on a phase 0..1: a walker swings legs and arms, a bird
 beats its wings, a car turns its wheels. Every part has a colour, a temperature and a height above the actor's plane, so
-all four sensors see the same body. Kinds and numbers are ours.
+all four sensors see the same body. Kinds and numbers are not from a publication.
 """
 
 from __future__ import annotations

@@ -108,12 +108,18 @@ def clip(
     modalities: Sequence[Modality | str] = tuple(Modality),
     name: str | None = None,
 ) -> Clip:
-    """One clip of the synthetic world, the same for the same arguments.
+    """Make one clip of the synthetic world; the same arguments give the same clip.
 
-    length: frames, at 30 per second. size: height and width in pixels (at least 128). hard: three to five challenges
-    at once instead of at most one. Truth: boxes are the target's extent inside the image as if nothing hid it, ``nan``
-    where less than 10 % of it is in the image or it is hidden altogether; visible is the share of it that can be seen.
-    Raises ValueError for a size or length that is too small.
+    The true boxes are the target's extent inside the image as if nothing hid it, ``nan`` where less than 10 % of it is
+    in the image or it is hidden altogether; ``visible`` is the share of it that can be seen.
+
+    Args:
+        length: frames, at 30 per second.
+        size: height and width in pixels (at least 128).
+        hard: three to five challenges at once instead of at most one.
+
+    Raises:
+        ValueError: for a size or length that is too small.
     """
     height, width = size
     if length < 1 or min(size) < 128:
@@ -204,8 +210,11 @@ class Benchmark(Sequence[Clip]):
 def benchmark(seed: int = 0, split: str = "test", clips: int = 40, length: int = 60) -> Benchmark:
     """The synthetic benchmark: ``clips`` clips of 240x320, the first half easy, the second half hard.
 
-    split: "test" (never to be trained or tuned on) or "validation". Training pairs come from other seeds than both.
-    Raises ValueError for another split.
+    Args:
+        split: "test" (never to be trained or tuned on) or "validation". Training pairs come from other seeds than both.
+
+    Raises:
+        ValueError: for another split.
     """
     if split not in ("test", "validation"):
         raise ValueError(f"The benchmark has the splits 'test' and 'validation' and {split!r} was asked for.")

@@ -21,12 +21,23 @@ WINDOWS = {"small": (40, 1), "medium": (68, 0), "large": (116, 0)}  # name -> (w
 
 @dataclass(slots=True)
 class Layer:
-    """One actor per instant. All tensors have N rows.
+    """One actor per instant.
 
-    actor: index into the troupe. phase: 0..1. centre: (N, 2) pixels. scale: half side of the sprite square, pixels.
-    angle: radians. bend, ripple: non-rigid deformation. gain: (N, 3) colour factor. mix: 0..1, how far the colours go
-    to those of the background under it (camouflage). heat: offset of temperature; thermal_mix: crossover, 0..1.
-    inverse_depth: 1/m of the actor's plane. opacity: 0 hides the actor altogether.
+    All tensors have N rows.
+
+    Attributes:
+        actor: index into the troupe.
+        phase: 0..1.
+        centre: (N, 2) pixels.
+        scale: half side of the sprite square, pixels.
+        angle: radians.
+        bend, ripple: non-rigid deformation.
+        gain: (N, 3) colour factor.
+        mix: 0..1, how far the colours go to those of the background under it (camouflage).
+        heat: offset of temperature.
+        thermal_mix: crossover, 0..1.
+        inverse_depth: 1/m of the actor's plane.
+        opacity: 0 hides the actor altogether.
     """
 
     actor: Tensor
@@ -50,8 +61,11 @@ class Fields:
     """What the sensors read, and who is where.
 
     albedo (N, 3, H, W), heat (N, 1, H, W), inverse_depth (N, 1, H, W); owner (N, H, W) int16: topmost layer, -1 = none.
-    boxes: (N, K, 4) xyxy of what of each actor lies in the frame, as if nothing hid it. area: (N, K) pixels of the
-    whole actor, in the frame or not. seen: (N, K) its pixels in the frame that nothing hides.
+
+    Attributes:
+        boxes: (N, K, 4) xyxy of what of each actor lies in the frame, as if nothing hid it.
+        area: (N, K) pixels of the whole actor, in the frame or not.
+        seen: (N, K) its pixels in the frame that nothing hides.
     """
 
     values: Tensor
@@ -76,8 +90,11 @@ class Fields:
 def backdrop(canvas: Tensor, index: Tensor, camera: Tensor, height: int, width: int) -> Tensor:
     """What the camera sees of its canvas: (N, C, H, W).
 
-    canvas: (M, C, S, S). index: (N,) canvas of each instant. camera: (N, 4) centre x, y in canvas pixels, zoom (canvas
-    pixels per frame pixel) and roll in radians. Outside the canvas the picture is mirrored.
+    Args:
+        canvas: (M, C, S, S).
+        index: (N,) canvas of each instant.
+        camera: (N, 4) centre x, y in canvas pixels, zoom (canvas pixels per frame pixel) and roll in radians. Outside
+            the canvas the picture is mirrored.
     """
     size = canvas.shape[-1]
     device = canvas.device

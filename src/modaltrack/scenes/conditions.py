@@ -11,7 +11,11 @@ from modaltrack.scenes.texture import chance, uniform
 
 
 def random_weather(n: int, generator: torch.Generator, hard: float = 0.5) -> Weather:
-    """Weather of `n` scenes. hard: 0 (clear days, good sensors) to 1 (night, fog, noise, blur much more often)."""
+    """Weather of `n` scenes.
+
+    Args:
+        hard: 0 (clear days, good sensors) to 1 (night, fog, noise, blur much more often).
+    """
     night = chance((n,), 0.06 + 0.3 * hard, generator)
     foggy = chance((n,), 0.04 + 0.22 * hard, generator)
     glare = chance((n,), 0.03 + 0.12 * hard, generator)

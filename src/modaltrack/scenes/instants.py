@@ -23,8 +23,11 @@ from modaltrack.scenes.compose import Fields, Layer, backdrop, compose
 class Place:
     """The background of N instants; one canvas is many places: other channel order, contrast, and depth.
 
-    canvas: (N,) rows of the canvases. camera: (N, 4) as ``backdrop`` takes it. shuffle: (N, 3) order of the colours.
-    power, gain: (N,) of colour and of inverse depth.
+    Attributes:
+        canvas: (N,) rows of the canvases.
+        camera: (N, 4) as ``backdrop`` takes it.
+        shuffle: (N, 3) order of the colours.
+        power, gain: (N,) of colour and of inverse depth.
     """
 
     canvas: Tensor
@@ -51,7 +54,12 @@ class Place:
 
 @dataclass(slots=True)
 class Instants:
-    """N instants. at, before: the layers then and a moment earlier. shake: (N, 2) of the camera in that moment."""
+    """N instants.
+
+    Attributes:
+        at, before: the layers then and a moment earlier.
+        shake: (N, 2) of the camera in that moment.
+    """
 
     place: Place
     at: list[Layer]
@@ -87,7 +95,8 @@ class Instants:
     def between(self, share: Tensor, phase: Tensor) -> Instants:
         """One instant of each scene, ``share`` (S,) of the way from its first to its second; for scenes of two.
 
-        phase: (S, K) of the actors' gaits, which repeat too fast for a way in between to mean anything.
+        Args:
+            phase: (S, K) of the actors' gaits, which repeat too fast for a way in between to mean anything.
         """
 
         def mixed(values: Tensor) -> Tensor:

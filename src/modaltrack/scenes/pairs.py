@@ -29,7 +29,7 @@ SCALES = {"small": (8.0, 19.0), "medium": (15.0, 31.0), "large": (27.0, 54.0)}  
 ALL = (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT)
 # share of second templates that equal the first, as in a clip's first frame ([inferred], docs/methods/tpf.md 6)
 SAME_MEMORY = 0.1
-MEMORY_SHIFT, MEMORY_SCALE = 0.2, 0.1  # jitter of second templates, which stand around a predicted box (ours)
+MEMORY_SHIFT, MEMORY_SCALE = 0.2, 0.1  # jitter of second templates, which stand around a predicted box [ours]
 
 # Images (S, I, 3 * modalities, H, W) of I instants, boxes (S, I, K, 4) xyxy in the frame, seen shares (S, I, K)
 Seen = tuple[Tensor, Tensor, Tensor]
@@ -39,11 +39,14 @@ Seen = tuple[Tensor, Tensor, Tensor]
 class Pairs:
     """B training pairs.
 
-    template, search: modality -> (B, 3, h, w) float32 in 0..1, encoded, not normalised. box: (B, 4) xywh of the target
-    in 0..1 of the search crop. visible: (B,) share of the target that nothing hides, 0 where the search crop shows
-    another place altogether (box is then meaningless). present: modality -> (B,) bool. memory: a second template from
-    an instant between the two, like ``template``; None where it was not asked for. failed: what went wrong in single
-    samples that were replaced.
+    Attributes:
+        template, search: modality -> (B, 3, h, w) float32 in 0..1, encoded, not normalised.
+        box: (B, 4) xywh of the target in 0..1 of the search crop.
+        visible: (B,) share of the target that nothing hides, 0 where the search crop shows another place altogether
+            (box is then meaningless).
+        present: modality -> (B,) bool.
+        memory: a second template from an instant between the two, like ``template``; None where it was not asked for.
+        failed: what went wrong in single samples that were replaced.
     """
 
     template: Mapping[Modality, Tensor]
@@ -58,11 +61,15 @@ class Pairs:
 class PairSampler:
     """Endless training pairs, a function of (seed, step).
 
-    modalities: which sensors to render. device: where to render. stage_steps: how many steps share one cast of actors
-    and backgrounds before a new one is drawn. num_actors, num_canvases: size of that cast. misalignment: standard
-    deviation of the shift between RGB and the other sensors, as a share of the target's size. absent: share of pairs
-    whose search crop does not contain the target. templates: 2 renders a third instant for a second template; all
-    else is the same as with 1.
+    Args:
+        modalities: which sensors to render.
+        device: where to render.
+        stage_steps: how many steps share one cast of actors and backgrounds before a new one is drawn.
+        num_actors, num_canvases: size of that cast.
+        misalignment: standard deviation of the shift between RGB and the other sensors, as a share of the target's
+            size.
+        absent: share of pairs whose search crop does not contain the target.
+        templates: 2 renders a third instant for a second template; all else is the same as with 1.
     """
 
     def __init__(

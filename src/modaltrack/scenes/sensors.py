@@ -3,7 +3,7 @@
 
 All functions are batched over N, run on any device and return float32 (N, 3, H, W) in 0..1, encoded as
 ``modaltrack.sources.encodings`` encodes real files (thermal grey; depth clipped, min-max, JET in OpenCV's BGR order;
-events ON/OFF coloured on white). The noise models are simple and ours.
+events ON/OFF coloured on white). The noise models are simple and not from a publication.
 """
 
 from __future__ import annotations
@@ -24,11 +24,22 @@ RANGE_M = 10.0  # what a structured-light or time-of-flight camera reaches
 class Weather:
     """How N instants are lit and what the air and the sensors do to them; every tensor has N rows.
 
-    light: overall factor; slope: (N, 2) illumination gradient; cast: (N, 3) colour of the light; fog: extinction 1/m;
-    noise: standard deviation of RGB noise; blur: sigma in pixels; monochrome 0/1; gamma.
-    thermal_noise, thermal_blur, thermal_invert 0/1, thermal_gain: contrast of the automatic gain.
-    depth_noise: at 1 m² scale; holes: share of edge pixels without reading.
-    event_threshold: log-intensity step; event_noise: share of pixels that fire by themselves.
+    Attributes:
+        light: overall factor.
+        slope: (N, 2) illumination gradient.
+        cast: (N, 3) colour of the light.
+        fog: extinction 1/m.
+        noise: standard deviation of RGB noise.
+        blur: sigma in pixels.
+        monochrome: 1 for a grey RGB camera, else 0.
+        gamma: exponent of the RGB camera.
+        thermal_noise, thermal_blur: as for RGB.
+        thermal_invert: 1 for black = hot, else 0.
+        thermal_gain: contrast of the automatic gain.
+        depth_noise: at 1 m² scale.
+        holes: share of edge pixels without reading.
+        event_threshold: log-intensity step.
+        event_noise: share of pixels that fire by themselves.
     """
 
     light: Tensor

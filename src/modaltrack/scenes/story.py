@@ -69,7 +69,11 @@ class Script:
 
 
 def _smooth(rng: np.random.Generator, frames: int, width: int, memory: float) -> NDArray[np.float64]:
-    """(frames, width) Ornstein-Uhlenbeck paths of unit variance; memory: correlation from frame to frame."""
+    """(frames, width) Ornstein-Uhlenbeck paths of unit variance.
+
+    Args:
+        memory: correlation from frame to frame.
+    """
     out = np.empty((frames, width))
     out[0] = rng.standard_normal(width)
     for t in range(1, frames):
@@ -148,7 +152,7 @@ def write_script(seed: int, length: int, height: int, width: int, hard: bool) ->
         near = np.arange(k_count) > target
         gap = np.linalg.norm(world - world[:, target : target + 1], axis=2)  # (T, K)
         hides = near & (gap.min(0) < 0.5 * (scale + scale[target]))
-        there[:, hides] = 0.0  # nobody passes in front of the target in clips without occlusion
+        there[:, hides] = 0.0  # no actor passes in front of the target in clips without occlusion
     grow = _smooth(rng, frames, k_count, 0.98) * 0.05
     if "scale variation" in what:
         ramp = rng.choice([-1, 1]) * rng.uniform(0.5, 0.9) * np.linspace(-0.5, 0.5, frames)

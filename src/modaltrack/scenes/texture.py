@@ -4,7 +4,8 @@
 A *canvas* is a wide picture of a place without its actors. It holds five fields that all sensors read:
 albedo (3, 0..1), temperature (1, 0..1) and inverse depth (1, in 1/m). Leaves (rectangles, ellipses, their shading,
 stripes and window grids) are drawn in every size from half the canvas down to a few pixels, which gives the edges,
-occlusions and 1/f spectrum of photographs (the dead-leaves model); the palettes, horizons and densities are ours.
+occlusions and 1/f spectrum of photographs (the dead-leaves model); the palettes, horizons and densities are chosen
+here.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def _paint_leaves(
 ) -> None:
     """Draw at most one leaf per grid cell onto `fields` (N, 5, S, S), in place; right and lower cells lie on top.
 
-    warp: (N, 2, S, S) smooth displacement in units of the cell, which turns ellipses into bushes and stones.
+    Args:
+        warp: (N, 2, S, S) smooth displacement in units of the cell, which turns ellipses into bushes and stones.
     """
     n, _, size, _ = fields.shape
     g = size // cell + 2
@@ -118,7 +120,8 @@ def _paint_bands(fields: Tensor, palette: Tensor, generator: torch.Generator) ->
 def canvases(n: int, generator: torch.Generator, size: int = CANVAS_SIZE) -> Tensor:
     """Paint `n` backgrounds.
 
-    Returns (n, 5, size, size) float32: albedo R, G, B in 0..1, temperature in 0..1, inverse depth in 1/m (0.02..2).
+    Returns:
+        (n, 5, size, size) float32: albedo R, G, B in 0..1, temperature in 0..1, inverse depth in 1/m (0.02..2).
     """
     saturation = uniform((n, 1, 1), 0.0, 1.0, generator) ** 2 * 0.5
     tone = (uniform((n, 1, 1), 0.08, 0.6, generator) + 0.22 * torch.randn(n, 6, 1, generator=generator)).clamp(

@@ -2,8 +2,9 @@
 """Clips whose sensors fail: frames dropped at random or in bursts, blocks of black, a sensor that is out of place.
 
 What is tried follows SDSTrack's robustness tests (docs/methods/sdstrack.md 6.2), which leave shares and sizes open:
-those are ours, and so are bursts and misalignment. Everything is a function of the clip's name and the frame's number,
-so every model sees the same failures. The first frame is whole, but for a misalignment, which is there from the start.
+those are chosen here, and so are bursts and misalignment. Everything is a function of the clip's name and the frame's
+number, so every model sees the same failures. The first frame is whole, but for a misalignment, which is there from the
+start.
 """
 
 from __future__ import annotations
@@ -63,7 +64,11 @@ def _random(*key: object) -> np.random.Generator:
 
 
 def is_missing(clip: str, number: int, who: str, how: str) -> bool:
-    """Whether a sensor ("rgb" or "x") has no image in this frame; how: "dropped" or "in bursts"."""
+    """Whether a sensor ("rgb" or "x") has no image in this frame.
+
+    Args:
+        how: "dropped" or "in bursts".
+    """
     if how == "dropped":
         return bool(_random(clip, number, who, how).random() < DROPPED)
     if how == "in bursts":

@@ -20,9 +20,13 @@ SHOWS, NOT, OPPOSITE, TOO_FEW = "shows", "does not show", "opposite", "too few r
 
 @dataclass(frozen=True)
 class Effect:
-    """What became of a claim. first, second: means, 0..1. differences: one for each seed that both runs have.
+    """What became of a claim.
 
-    interval: 95 %, from draws of seeds and clips together; with one seed, of clips alone. sd: over seeds, nan with one.
+    Attributes:
+        first, second: means, 0..1.
+        differences: one for each seed that both runs have.
+        interval: 95 %, from draws of seeds and clips together; with one seed, of clips alone.
+        sd: over seeds, nan with one.
     """
 
     claim: Claim
@@ -58,7 +62,11 @@ def values(data: Mapping[str, object] | None, measure: str) -> NDArray[np.float6
 
 
 def gaps(data: Mapping[str, object] | None, depth: str = "last") -> NDArray[np.float64] | None:
-    """MMD² of every draw and second sensor, each sensor run alone; depth: of the file, or "last"."""
+    """MMD² of every draw and second sensor, each sensor run alone.
+
+    Args:
+        depth: of the file, or "last".
+    """
     found = (data or {}).get("gap")
     if not isinstance(found, Mapping) or not found:
         return None

@@ -18,8 +18,10 @@ from modaltrack.study.plan import Run
 class Settings:
     """What is the same for all runs of a study.
 
-    steps, batch: the budget of a run. rate: factor on every run's learning rate, for few steps from a finished base.
-    clips, frames: of the test half of ``scenes.benchmark``, half easy, half hard.
+    Attributes:
+        steps, batch: the budget of a run.
+        rate: factor on every run's learning rate, for few steps from a finished base.
+        clips, frames: of the test half of ``scenes.benchmark``, half easy, half hard.
     """
 
     steps: int = 1500
@@ -37,7 +39,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the files of a study are. path: its folder."""
+    """Where the files of a study are.
+
+    Attributes:
+        path: its folder.
+    """
 
     path: Path
 
@@ -68,7 +74,11 @@ def seeds_of(run: Run, seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a file, or None where there is no file. ValueError where it cannot be read."""
+    """The object in a file, or None where there is no file.
+
+    Raises:
+        ValueError: where it cannot be read.
+    """
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -85,9 +95,13 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def open_folder(path: Path, **wanted: float | None) -> tuple[Place, Settings]:
-    """The study in that folder; begun there if there is none yet. wanted: fields of ``Settings``, None = as it is.
+    """The study in that folder; begun there if there is none yet.
 
-    Raises ValueError when the folder holds a study with other settings: its numbers could not be compared.
+    Args:
+        wanted: fields of ``Settings``, None = as it is.
+
+    Raises:
+        ValueError: when the folder holds a study with other settings: its numbers could not be compared.
     """
     prepare_folder(path)
     given = {name: value for name, value in wanted.items() if value is not None}

@@ -2,7 +2,7 @@
 """Track the study's clips with a finished run, under every condition, once; the numbers go beside its card.
 
 The tracker believes every peak, as the authors' do: thresholds would have to be calibrated for each model, and what
-they hide or hold is not what the runs differ in. Only the smallest box is ours (2 pixels instead of 10).
+they hide or hold is not what the runs differ in. Only the smallest box differs (2 pixels instead of 10).
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ GAP_DRAWS, GAP_FRAMES, GAP_TOKENS = 3, 80, 800
 
 @dataclass(frozen=True)
 class Condition:
-    """What a tracker is given. sensors: what it sees; failure: "" or one of ``plan.CORRUPTIONS``, or ``FIRST_TEMPLATE``
-    for a tracker whose second template stays the first.
+    """What a tracker is given.
+
+    Attributes:
+        sensors: what it sees.
+        failure: "" or one of ``plan.CORRUPTIONS``, or ``FIRST_TEMPLATE`` for a tracker whose second template stays the
+            first.
     """
 
     sensors: tuple[str, ...]
@@ -130,7 +134,11 @@ def evaluate_missing(
 def evaluate(
     weights: Path, clips: Sequence[Clip], device: str = "auto", threads: int = 1, gaps: bool = False
 ) -> dict[str, Any]:
-    """What is measured of a weight file. gaps: the modality gap by depth as well."""
+    """What is measured of a weight file.
+
+    Args:
+        gaps: the modality gap by depth as well.
+    """
     import torch
 
     from modaltrack.models import load_model

@@ -32,7 +32,10 @@ WRAP = (
 def write_study(place: Place, settings: Settings) -> list[Path]:
     """Write the tables and figures of what is in the folder; -> the files.
 
-    ``reasons.json`` in the folder, claim id -> text, overrules the plan's. ValueError for ids that no claim has.
+    ``reasons.json`` in the folder, claim id -> text, overrules the plan's.
+
+    Raises:
+        ValueError: for ids that no claim has.
     """
     measured, other = load(place, settings)
     reasons: dict[str, Any] = read_json(place.path / "reasons.json") or {}
@@ -65,7 +68,7 @@ def write_study(place: Place, settings: Settings) -> list[Path]:
 
 def _intro(settings: Settings, other: list[str]) -> str:
     rate = "" if settings.rate == 1 else f", at {settings.rate:g} of the recipe's learning rate"
-    told = (
+    intro = (
         f"Every run had {settings.steps:,} steps of {settings.batch} samples of rendered scenes{rate}, from the same "
         f"base (ostrack-tiny), and was tracked on {settings.clips} clips of {settings.frames} frames of the test half "
         "of scenes.benchmark, half easy, half hard. The tracker believes every peak (the authors' rule), so that no "
@@ -73,5 +76,5 @@ def _intro(settings: Settings, other: list[str]) -> str:
         "and the other way round."
     )
     if other:
-        told += f" Left out, measured on other clips: {', '.join(other)}."
-    return told
+        intro += f" Left out, measured on other clips: {', '.join(other)}."
+    return intro

@@ -24,11 +24,18 @@ CORRUPTIONS = (*FAILURES, "blocks black", *(f"x moved {pixels} px" for pixels in
 class Run:
     """One training run, once per seed.
 
-    id: name of its folder. recipe: of ``modaltrack train``. shows: what it is for, in a few words. fields: changed
-    fields of the recipe. options: changed settings of the model. train: replaces the recipe's parameter groups.
-    freeze: a pattern of parameters that do not learn, ahead of the recipe's groups. start: the run whose weights it
-    starts from, of the same seed. share: of the budget's steps. measured: False for a first stage. weights: shipped
-    weights that are measured as they are; such a run trains nothing and has one seed.
+    Attributes:
+        id: name of its folder.
+        recipe: of ``modaltrack train``.
+        shows: what it is for, in a few words.
+        fields: changed fields of the recipe.
+        options: changed settings of the model.
+        train: replaces the recipe's parameter groups.
+        freeze: a pattern of parameters that do not learn, ahead of the recipe's groups.
+        start: the run whose weights it starts from, of the same seed.
+        share: of the budget's steps.
+        measured: False for a first stage.
+        weights: shipped weights that are measured as they are; such a run trains nothing and has one seed.
     """
 
     id: str
@@ -160,9 +167,11 @@ GAP = "modality gap"
 class Claim:
     """A sentence of a paper and what it comes down to here: ``first`` minus ``second`` should be above zero.
 
-    first, second: (run, measure). For the modality gap both name the same run, and the effect is the gap behind the
-    last block minus that behind the patch embedding. published: the effect that was published, and where.
-    reason: the most likely cause should the claim not show; reasons.json in the study's folder overrules it.
+    Attributes:
+        first, second: (run, measure). For the modality gap both name the same run, and the effect is the gap behind the
+            last block minus that behind the patch embedding.
+        published: the effect that was published, and where.
+        reason: the most likely cause should the claim not show; reasons.json in the study's folder overrules it.
     """
 
     id: str
@@ -338,7 +347,11 @@ MAIN = (BASE, "ostrack-longer", *METHODS)
 
 
 def run_of(name: str) -> Run:
-    """The row of that id. Raises ValueError with the list of ids when there is none."""
+    """The row of that id.
+
+    Raises:
+        ValueError: with the list of ids when there is none.
+    """
     for run in RUNS:
         if run.id == name:
             return run

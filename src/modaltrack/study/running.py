@@ -24,8 +24,11 @@ class NotAvailableError(ValueError):
 class Machine:
     """What a run is computed with; none of it decides the result, but for rounding.
 
-    device: auto, cpu, cuda. threads: of torch. workers: processes that render ahead, 0 = the trainer renders.
-    cache: folder that keeps rendered batches for the other runs; None = none is kept.
+    Attributes:
+        device: auto, cpu, cuda.
+        threads: of torch.
+        workers: processes that render ahead, 0 = the trainer renders.
+        cache: folder that keeps rendered batches for the other runs; None = none is kept.
     """
 
     device: str = "auto"
@@ -35,7 +38,11 @@ class Machine:
 
 
 def recipe_of(run: Run, place: Place, settings: Settings, seed: int, workers: int = 0) -> Recipe:
-    """The recipe of a run with the study's budget. Raises NotAvailableError for what does not exist (yet)."""
+    """The recipe of a run with the study's budget.
+
+    Raises:
+        NotAvailableError: for what does not exist (yet).
+    """
     from modaltrack.models.registry import config_of
     from modaltrack.training.recipes import get_recipe
 
@@ -70,7 +77,10 @@ def train_missing(
     """Train what has no finished card, all runs of the first seed before the second; -> state of each by its folder.
 
     What another process is training is left to it. A run that fails is written down and the others go on; it is tried
-    again at the next call. train: stands in for ``training.train``.
+    again at the next call.
+
+    Args:
+        train: stands in for ``training.train``.
     """
     states: dict[str, str] = {}
     progress = True

@@ -19,7 +19,11 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Table:
-    """A title, what has to be known to read it, names of columns, rows of cells. words: which columns are text."""
+    """A title, what has to be known to read it, names of columns, rows of cells.
+
+    Attributes:
+        words: which columns are text.
+    """
 
     title: str
     note: str
@@ -158,12 +162,12 @@ def runs_table(place: Place, measured: Measured, seeds: Sequence[int]) -> Table:
         shown = seeds[:1] if run.weights else seeds
         cards = [card for seed in shown if (card := place.card(run, seed)) is not None]
         states = [_state(place, measured, run, seed) for seed in shown]
-        told = states[0] if len(set(states)) == 1 else "; ".join(f"seed {n}: {s}" for n, s in zip(shown, states))
+        state = states[0] if len(set(states)) == 1 else "; ".join(f"seed {n}: {s}" for n, s in zip(shown, states))
         rows.append(
             (
                 run.id,
                 run.shows,
-                told,
+                state,
                 _range([card["steps"] for card in cards]),
                 _range([card["hours"] for card in cards], "{:.2f}"),
                 _range([card["trained_parameters"] / 1e6 for card in cards], "{:.2f}"),

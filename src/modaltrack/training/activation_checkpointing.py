@@ -24,8 +24,10 @@ PARTS = (Attention, Mlp, Mamba, OrderFusion, ScoreMaskFusion, FusionAdapter, Pat
 def checkpointed(model: nn.Module, again_under: Callable[[], AbstractContextManager[Any]]) -> Iterator[None]:
     """Within, the forward pass of ``model`` keeps of attentions, MLPs and their like only what goes in.
 
-    again_under: makes the context in which the backward pass computes them again; it has to be that of the forward pass
-    (autocast, kind of attention). Random numbers are drawn again as they were. The backward pass may come later.
+    Args:
+        again_under: makes the context in which the backward pass computes them again; it has to be that of the forward
+            pass (autocast, kind of attention). Random numbers are drawn again as they were. The backward pass may come
+            later.
     """
     parts = list(_outermost(model))
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a model learns: the recipe's groups, or one of the usual baselines, the same for every method (ours).
+"""What of a model learns: the recipe's groups, or one of the usual baselines, the same for every method [ours].
 
 full: every parameter at the recipe's rate. head: the head alone. adapters: what the method adds to the RGB tracker it
 grew from, copies included. lora: low-rank changes of every attention's qkv and projection, and nothing else (as in
@@ -71,7 +71,8 @@ def additions(model: nn.Module) -> list[str]:
 def as_adapted(recipe: Recipe, model: nn.Module) -> Recipe:
     """The recipe whose ``trainable`` is what learns under its adaptation in the adapted ``model``.
 
-    ValueError where nothing would: a single-stream model has no additions.
+    Raises:
+        ValueError: where nothing would: a single-stream model has no additions.
     """
     if recipe.adaptation == "recipe":
         return recipe

@@ -32,17 +32,22 @@ Images = Mapping[Modality, Tensor]
 class Augmentation:
     """How pairs are cut and changed; the defaults are the published numbers.
 
-    Source: docs/methods/ostrack.md 8.
+    Attributes:
+        centre_jitter, scale_jitter: of the search crop: the centre moves by U(-0.5, 0.5) x centre_jitter x the root of
+            the jittered area per axis, each side is multiplied by exp(scale_jitter x N(0, 1)); 4.5 and 0.5 go with
+            search factor 5.
+        greyscale: probability that all RGB images of a sample lose their colour.
+        flip: that the whole sample is mirrored.
+        crop_flip: that a crop is mirrored by itself, template and search apart: a quirk of the published loaders; 0
+            takes it out.
+        brightness: every crop's images are multiplied by one draw of U(1 - brightness, 1 + brightness).
+        misalign_pixels, misalign_share: [ours] standard deviation of a shift of the second sensor against RGB, in
+        pixels
+            of the image and as a share of the target's size (root of its area); 0 by default.
+        corrupt: [ours] probability that one sensor of the search crop is spoilt (noise, blur, darkness, a blank block,
+            all blank); 0 by default. A missing sensor is the recipe's ``modality_dropout``.
 
-    centre_jitter, scale_jitter: of the search crop: the centre moves by U(-0.5, 0.5) x centre_jitter x the root of the
-    jittered area per axis, each side is multiplied by exp(scale_jitter x N(0, 1)); 4.5 and 0.5 go with search factor 5.
-    greyscale: probability that all RGB images of a sample lose their colour. flip: that the whole sample is mirrored.
-    crop_flip: that a crop is mirrored by itself, template and search apart: a quirk of the published loaders; 0 takes
-    it out. brightness: every crop's images are multiplied by one draw of U(1 - brightness, 1 + brightness).
-    Ours, off by default: misalign_pixels, misalign_share: standard deviation of a shift of the second sensor against
-    RGB, in pixels of the image and as a share of the target's size (root of its area). corrupt: probability that one
-    sensor of the search crop is spoilt (noise, blur, darkness, a blank block, all blank).
-    A missing sensor is no matter of images: it is the recipe's ``modality_dropout``.
+    Source: docs/methods/ostrack.md 8.
     """
 
     centre_jitter: float = 3.0
@@ -63,7 +68,11 @@ class Augmentation:
                 raise ValueError(f"The augmentation {field.name} is {value}: give {limit}.")
 
     def changed(self, changes: Mapping[str, float]) -> Augmentation:
-        """With other values. ValueError with the list of names for one that does not exist."""
+        """With other values.
+
+        Raises:
+            ValueError: with the list of names for one that does not exist.
+        """
         known = [field.name for field in fields(self)]
         unknown = sorted(set(changes) - set(known))
         if unknown:
@@ -76,7 +85,12 @@ UNCHANGED = Augmentation(**{field.name: 0.0 for field in fields(Augmentation)})
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One target in one frame, cut out. crops: sensor -> (size, size, 3) uint8. box: (4,) xywh, 0..1 of the crop."""
+    """One target in one frame, cut out.
+
+    Attributes:
+        crops: sensor -> (size, size, 3) uint8.
+        box: (4,) xywh, 0..1 of the crop.
+    """
 
     crops: dict[Modality, NDArray[np.uint8]]
     box: NDArray[np.float64]
@@ -128,7 +142,11 @@ class AugmentedScenes:
 
 
 def augment(pairs: Pairs, how: Augmentation, randoms: Sequence[np.random.Generator]) -> Pairs:
-    """Colours, mirrors, brightness and spoilt sensors; images float 0..1. randoms: a generator for every sample."""
+    """Colours, mirrors, brightness and spoilt sensors; images float 0..1.
+
+    Args:
+        randoms: a generator for every sample.
+    """
     draws = torch.from_numpy(np.stack([random.random(DRAWS) for random in randoms])).float()  # (B, DRAWS)
     draws = draws.to(pairs.box.device)
     grey, both, own_template, own_search, own_memory = (draws[:, k] for k in range(5))
@@ -172,7 +190,11 @@ def _rows(values: Tensor) -> Tensor:
 
 
 def spoil(image: Tensor, kind: str, draws: Tensor) -> Tensor:
-    """An image (3, h, w), 0..1, as a failing sensor gives it. draws: (5,) in 0..1; how strong, where, which noise."""
+    """An image (3, h, w), 0..1, as a failing sensor gives it.
+
+    Args:
+        draws: (5,) in 0..1; how strong, where, which noise.
+    """
     strength = float(draws[0])
     height, width = image.shape[-2:]
     if kind == "noise":

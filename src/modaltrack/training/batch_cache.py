@@ -61,8 +61,10 @@ def _named(build: Any) -> str:
 class CachedSource:
     """``source`` with a memory on disk: the same batches, to the bit.
 
-    folder: shared by any number of runs. limit_gb: size that the whole folder may reach; beyond it batches are made as
-    without a cache, and a warning says so once.
+    Attributes:
+        folder: shared by any number of runs.
+        limit_gb: size that the whole folder may reach; beyond it batches are made as without a cache, and a warning
+            says so once.
     """
 
     source: BatchSource
@@ -90,7 +92,11 @@ class CachedSource:
         return batches
 
     def prepare(self) -> None:
-        """Make the folder. ValueError when that is not possible."""
+        """Make the folder.
+
+        Raises:
+            ValueError: when that is not possible.
+        """
         assert self.home
 
     @property

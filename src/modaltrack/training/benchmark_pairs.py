@@ -46,8 +46,11 @@ class BadSample(ValueError):
 class Footage:
     """What sampling has to know of a sequence, kept small: training sets have a thousand of them and more.
 
-    files: sensor -> (folder, file names). boxes: (N, 4) float64, nan = absent. visible: (V,) numbers of the frames in
-    which a template or a search may be. size: (height, width) of its images, once one has been read.
+    Attributes:
+        files: sensor -> (folder, file names).
+        boxes: (N, 4) float64, nan = absent.
+        visible: (V,) numbers of the frames in which a template or a search may be.
+        size: (height, width) of its images, once one has been read.
     """
 
     name: str
@@ -131,8 +134,10 @@ class DataSet:
 def open_data(recipe: Recipe) -> list[DataSet]:
     """The data sets of a recipe, each in its training split unless its name ends in another (``vtuav-train-lt``).
 
-    data_root is the folder of a data set, or one that holds folders named like the data sets. ValueError where one is
-    not found, has no training split, or where a sensor of the recipe is in none of them.
+    data_root is the folder of a data set, or one that holds folders named like the data sets.
+
+    Raises:
+        ValueError: where one is not found, has no training split, or where a sensor of the recipe is in none of them.
     """
     opened = []
     for name, weight in recipe.data.items():
@@ -192,7 +197,11 @@ class BenchmarkPairs:
     templates: int = 1
 
     def sample(self, batch: int, step: int, modalities: Sequence[str]) -> Pairs:
-        """``batch`` pairs of these sensors; step: any number, equal numbers give equal pairs."""
+        """``batch`` pairs of these sensors.
+
+        Args:
+            step: any number, equal numbers give equal pairs.
+        """
         sensors = tuple(Modality(m) for m in modalities)
         failed: list[str] = []
         randoms, samples = [], []

@@ -39,9 +39,12 @@ def save_checkpoint(
     rest: dict[str, Any],
     more: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write model, average and optimiser as tensors and ``rest`` (JSON data: step, elapsed, recipe ...) atomically.
+    """Write model, average and optimiser as tensors and ``rest`` (JSON data: step, elapsed, recipe ...)
 
-    more: further tensors, by names with a prefix of their own.
+    atomically.
+
+    Args:
+        more: further tensors, by names with a prefix of their own.
     """
     tensors: dict[str, torch.Tensor] = dict(more or {})
     for prefix, module in (("model", model), ("average", average)):
@@ -56,7 +59,11 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU. Raises ValueError when the file is not one."""
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        ValueError: when the file is not one.
+    """
     with safe_open(str(path), framework="pt") as file:
         metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:

@@ -64,8 +64,8 @@ def markdown() -> str:
     rows = ["| recipe | what | starts from | steps x batch | to expect |", "| --- | --- | --- | --- | --- |"]
     for name in sorted(RECIPES):
         recipe, doc = get_recipe(name), RECIPES[name].__doc__ or ""
-        told = re.search(r"(?:^|\n)\s*Expect: (.*?)\n\s*Hardware", doc, re.DOTALL)
-        expect = " ".join(told[1].split()) if told else "its card, or below"
+        stated = re.search(r"(?:^|\n)\s*Expect: (.*?)\n\s*Hardware", doc, re.DOTALL)
+        expect = " ".join(stated[1].split()) if stated else "its card, or below"
         start = f"`{recipe.start_from}`" if recipe.start_from else "random weights"
         rows.append(f"| `{name}` | {_first_line(name)} | {start} | {recipe.steps:,} x {recipe.batch} | {expect} |")
     return "\n".join(rows)
@@ -76,7 +76,11 @@ def _first_line(name: str) -> str:
 
 
 def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
-    """Options from the words after the command. ValueError for an unknown recipe; tyro exits (2) on unknown fields."""
+    """Options from the words after the command.
+
+    Raises:
+        ValueError: for an unknown recipe; tyro exits (2) on unknown fields.
+    """
     import tyro
 
     given = get_recipe(argv[0])
@@ -121,11 +125,11 @@ def _fitted(options: Options, gigabytes: float) -> Recipe:
 
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    recipe, told = fit(
+    recipe, message = fit(
         options.recipe, gigabytes, pick_device(options.device).type, int(os.environ.get("WORLD_SIZE", 1))
     )
     if os.environ.get("RANK", "0") == "0":
-        print(told, file=sys.stderr)
+        print(message, file=sys.stderr)
     return recipe
 
 

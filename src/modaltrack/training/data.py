@@ -54,7 +54,11 @@ def scenes_sampler(
     changes: Mapping[str, float] | None = None,
     **options: Any,
 ) -> Sampler:
-    """The sampler of the synthetic scenes. changes: augmentations on top; none of the published ones is on."""
+    """The sampler of the synthetic scenes.
+
+    Args:
+        changes: augmentations on top; none of the published ones is on.
+    """
     from modaltrack.scenes.pairs import PairSampler
     from modaltrack.training.augment import UNCHANGED, AugmentedScenes
 
@@ -97,18 +101,24 @@ def sampler_builder(recipe: Recipe, template_factor: float = 2.0, search_factor:
     if not recipe.data:
         return partial(scenes_sampler, changes=recipe.augment, **options)
     names = ("modalities", "input_mix", "data", "data_root", "augment")  # the rest is none of a sampler's business
-    told = Recipe(name="", model="", **{name: getattr(recipe, name) for name in names})
-    return partial(data_sampler, recipe=told, **options)
+    chosen = Recipe(name="", model="", **{name: getattr(recipe, name) for name in names})
+    return partial(data_sampler, recipe=chosen, **options)
 
 
 @dataclass(slots=True)
 class Batch:
-    """Samples of one part of a step. Images are uint8, as a camera's are: what the trained model will see.
+    """Samples of one part of a step.
 
-    template, search: sensor -> (B, 3, h, w) uint8. box: (B, 4) float32 xywh, 0..1 of the search crop. visible: (B,).
-    present: sensor -> (B,) bool, or None for a single-stream batch. memory: the second template, like ``template``;
-    None where the recipe has one template. failed: what went wrong in draws that were replaced, one by one draw.
-    replaced: the same for single samples.
+    Images are uint8, as a camera's are: what the trained model will see.
+
+    Attributes:
+        template, search: sensor -> (B, 3, h, w) uint8.
+        box: (B, 4) float32 xywh, 0..1 of the search crop.
+        visible: (B,).
+        present: sensor -> (B,) bool, or None for a single-stream batch.
+        memory: the second template, like ``template``; None where the recipe has one template.
+        failed: what went wrong in draws that were replaced, one by one draw.
+        replaced: the same for single samples.
     """
 
     template: dict[str, torch.Tensor]
@@ -195,7 +205,7 @@ class BatchSource:
         for attempt in range(self.recipe.max_bad_batches + 1):
             try:
                 batch = self._draw(step, shard, index + attempt * REPLACEMENT)
-            except Exception as error:  # noqa: BLE001 - any failure of a sampler costs one batch, is told and counted
+            except Exception as error:  # noqa: BLE001 - any failure of a sampler costs one batch, is reported and counted
                 failed.append(f"step {step}, shard {shard}: {type(error).__name__}: {error}")
                 continue
             batch.failed = failed
@@ -301,7 +311,7 @@ def to_plain(batches: Sequence[Batch]) -> tuple[Arrays, Messages]:
 def from_plain(arrays: Mapping[str, NDArray[Any]], messages: Messages) -> list[Batch]:
     """The inverse of ``to_plain``."""
     batches = []
-    for i, told in enumerate(messages):
+    for i, message in enumerate(messages):
         named: dict[str, dict[str, torch.Tensor]] = {}
         for key, array in arrays.items():
             part, name, *sensor = key.split(".")
@@ -309,6 +319,6 @@ def from_plain(arrays: Mapping[str, NDArray[Any]], messages: Messages) -> list[B
                 named.setdefault(name, {})[sensor[0] if sensor else ""] = torch.from_numpy(array)
         box, visible = named["box"][""], named["visible"][""]
         batch = Batch(named["template"], named["search"], box, visible, named.get("present"), named.get("memory"))
-        batch.failed, batch.replaced = told["failed"], told["replaced"]
+        batch.failed, batch.replaced = message["failed"], message["replaced"]
         batches.append(batch)
     return batches

@@ -78,14 +78,24 @@ def train(
 ) -> dict[str, Any]:
     """Train a recipe into a folder and return its run card (also ``card.json``).
 
-    device: "auto", "cpu", "cuda", ... resume: "auto" goes on where a checkpoint is, "never" begins anew over it,
-    "must" needs one. threads: torch threads (None = leave). steps: replaces the recipe's.
-    batch_cache: folder of up to batch_cache_gb that keeps rendered batches for other runs with the same samples;
-    the bits are the same with and without. make_sampler: None = the one for the recipe's data.
-    A run stopped by SIGINT or SIGTERM saves, and its card says ``"finished": false``; a resumed run on CPU with the
-    same number of threads computes the same bits as an unbroken one (without ``time_budget_s``).
-    Raises ValueError for what the user can correct; RuntimeError when three losses in a row are not finite or too
-    many batches cannot be drawn. Ours: the published code restarts on any exception and ends well.
+    A run stopped by SIGINT or SIGTERM saves its state, and its card says ``"finished": false``. A resumed run on CPU
+    with the same number of threads computes the same bits as an unbroken one (without ``time_budget_s``).
+
+    Args:
+        recipe: what to train.
+        out_dir: the run's folder.
+        device: "auto", "cpu", "cuda", ...
+        resume: "auto" goes on where a checkpoint is, "never" begins anew over it, "must" needs one.
+        threads: torch threads (None = leave).
+        steps: replaces the recipe's.
+        batch_cache: folder of up to batch_cache_gb that keeps rendered batches for other runs with the same samples;
+            the bits are the same with and without.
+        make_sampler: None = the one for the recipe's data.
+
+    Raises:
+        ValueError: for what the user can correct.
+        RuntimeError: when three losses in a row are not finite or too many batches cannot be drawn. (The published
+            programs restart on any exception and report success.)
     """
     if steps is not None:
         recipe = replace(recipe, steps=steps)
@@ -147,9 +157,9 @@ class _Run:
         before = {**Recipe(self.recipe.name, self.recipe.model).to_dict(), **saved.rest["recipe"]}  # newer fields
         changed = sorted(k for k in now if k not in HARMLESS and before[k] != now[k])
         if set(changed) - {"steps", "time_budget_s"}:
-            told = ", ".join(f"{k} {before[k]} -> {now[k]}" for k in changed)
+            changes = ", ".join(f"{k} {before[k]} -> {now[k]}" for k in changed)
             raise ValueError(
-                f"{self.out_dir} holds a run with other settings ({told}): give it the same ones, another folder, "
+                f"{self.out_dir} holds a run with other settings ({changes}): give it the same ones, another folder, "
                 "or resume='never' to overwrite it."
             )
         if changed:
@@ -304,9 +314,9 @@ class _Run:
             "elapsed": round(totals.elapsed, 2),
         }
         log.write(**line)
-        told = " ".join(f"{k} {v:.4f}" for k, v in losses.items() if v is not None)
+        shown = " ".join(f"{k} {v:.4f}" for k, v in losses.items() if v is not None)
         shares = " ".join(f"{k} {v:.0%}" for k, v in split.items())
-        display.note(totals.step, f"{told} lr {lr:.2e} {speed:.1f} samples/s ({shares})")
+        display.note(totals.step, f"{shown} lr {lr:.2e} {speed:.1f} samples/s ({shares})")
 
     def _validate(self, log: Log, display: Display) -> None:
         if not self.ranks.is_first:
@@ -317,8 +327,8 @@ class _Run:
         self._tick()
         self.totals.validations.append({"step": self.totals.step, **numbers})
         log.write(step=self.totals.step, validation=numbers, elapsed=round(self.totals.elapsed, 2))
-        told = " ".join(f"{k} {v:.3f}" for k, v in numbers.items())
-        display.say(f"validation at step {self.totals.step}: {told}")
+        shown = " ".join(f"{k} {v:.3f}" for k, v in numbers.items())
+        display.say(f"validation at step {self.totals.step}: {shown}")
 
     def _save(self, finished: bool) -> dict[str, Any]:
         rest = {"recipe": self.recipe.to_dict(), "totals": vars(self.totals), "start": self.start_report}

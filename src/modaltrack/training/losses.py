@@ -20,9 +20,12 @@ def box_losses(
 ) -> dict[str, Tensor]:
     """Scalars ``giou``, ``l1``, ``focal`` and ``total`` = 2 giou + 5 l1 + focal, float32.
 
-    target_xywh (B, 4) in 0..1 of the search crop. visible (B,), ours: a sample with 0 has no target: its box terms are
-    off and its heat map is all zero; values between weigh the box terms. box_at: "peak" reads the predicted box at the
-    highest score (published), "target" where the target's centre is (ours; teaches the box before the peak is found).
+    target_xywh (B, 4) in 0..1 of the search crop. visible (B,) [ours]: a sample with 0 has no target: its box terms are
+    off and its heat map is all zero; values between weigh the box terms.
+
+    Args:
+        box_at: "peak" reads the predicted box at the highest score (published), "target" where the target's centre is
+            ([ours]; teaches the box before the peak is found).
     """
     if tuple(target_xywh.shape) != (prediction.boxes.shape[0], 4):
         raise ValueError(
@@ -69,7 +72,7 @@ def heat_map(target_xywh: Tensor, grid: int) -> Tensor:
     """Gaussians (B, 1, grid, grid) with value 1 at the rounded centres of boxes (B, 4) in 0..1.
 
     sigma = (2 r + 1) / 6 and zero farther than r cells along an axis, r the radius of ``gaussian_radius`` cut to whole
-    cells. A centre in the outermost half cell belongs to the last cell (ours).
+    cells. A centre in the outermost half cell belongs to the last cell [ours].
     """
     box = target_xywh.float() * grid
     centre = centre_cell(target_xywh, grid)  # (B, 2) x, y

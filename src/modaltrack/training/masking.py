@@ -51,10 +51,12 @@ def aligned_distillation_loss(
 ) -> Tensor:
     """The same, as the paper words it: clean tokens teach masked ones, place by place; [ours].
 
-    Source: docs/methods/sdstrack.md 2.2.
+    Args:
+        places: the search positions (S, n) of the last n clean and masked tokens of every stage. The tokens before
+            them, the template's, stand where they are; of the search tokens those count that elimination has left in
+            both passes.
 
-    places: the search positions (S, n) of the last n clean and masked tokens of every stage. The tokens before them,
-    the template's, stand where they are; of the search tokens those count that elimination has left in both passes.
+    Source: docs/methods/sdstrack.md 2.2.
     """
     means = []
     for (clean, masked), kept in zip(stages, places):
@@ -122,5 +124,5 @@ class Masked:
             distillation = aligned_distillation_loss(stages, places, model.num_search)
         parts = (terms["total"], masked_terms["total"], distillation)
         total = sum((w * part for w, part in zip(weights, parts)), torch.zeros_like(distillation))
-        told = {f"masked_{name}": masked_terms[name] for name in Tracking.terms[1:]}
-        return {**terms, **told, "distillation": distillation, "total": total}
+        named = {f"masked_{name}": masked_terms[name] for name in Tracking.terms[1:]}
+        return {**terms, **named, "distillation": distillation, "total": total}

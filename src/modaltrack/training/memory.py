@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--memory GB``: into how many parts a step has to be cut, and whether with activation checkpointing, to fit (ours).
+"""``--memory GB``: into how many parts a step has to be cut, and whether with activation checkpointing, to fit [ours].
 
 The estimate for a part of n samples, in bytes:
 
@@ -41,7 +41,12 @@ STATES = {"none": 0, "published": 2, "ranked": 2, "two-significance": 3}  # furt
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Bytes that a step of n samples takes: ``bytes(n)``; fixed: without any sample, each: per sample."""
+    """Bytes that a step of n samples takes: ``bytes(n)``.
+
+    Attributes:
+        fixed: bytes without any sample.
+        each: bytes per sample.
+    """
 
     fixed: float
     each: float
@@ -58,8 +63,12 @@ class Estimate:
 def fit(recipe: Recipe, gigabytes: float, device: str = "cpu", world: int = 1) -> tuple[Recipe, str]:
     """The recipe with ``accumulation`` and ``activation_checkpointing`` such that a step fits, and a sentence on it.
 
-    gigabytes: of 1e9 bytes, for each process; world: processes. Checkpointing is taken only where fewer than 8 samples
-    fit without it. ValueError where not even one sample fits.
+    Args:
+        gigabytes: of 1e9 bytes, for each process.
+        world: processes. Checkpointing is taken only where fewer than 8 samples fit without it.
+
+    Raises:
+        ValueError: where not even one sample fits.
     """
     share, place = recipe.batch // world, torch.device(device)
     limit, chosen = gigabytes * GB, None
@@ -80,9 +89,9 @@ def fit(recipe: Recipe, gigabytes: float, device: str = "cpu", world: int = 1) -
         )
     made, needs = chosen
     size = share // made.accumulation
-    told = " with activations computed again" if made.activation_checkpointing else ""
+    also = " with activations computed again" if made.activation_checkpointing else ""
     return made, (
-        f"A step of {share} samples runs in {made.accumulation} part(s) of {size}{told}: about "
+        f"A step of {share} samples runs in {made.accumulation} part(s) of {size}{also}: about "
         f"{needs.bytes(size) / GB:.1f} of {gigabytes:g} GB."
     )
 

@@ -55,9 +55,11 @@ def mmd_by_depth(
     Comparisons: ``alone``, RGB against the second sensor, each run through the model by itself (a model that knows RGB
     alone is shown the second sensor under its name); ``together``, the two streams of a model that has two, run on
     both; ``fused with rgb`` and ``fused with SECOND`` for a model that fuses images, whose one image has no other.
-    pairs: templates and search crops of both sensors, any number of samples at a time. tokens: drawn at random from
-    each side, of all samples alike; search tokens only, in pixels patches of the model's stride. What a method adds
-    after its last block's own output is not in the last depth.
+
+    Args:
+        pairs: templates and search crops of both sensors, any number of samples at a time.
+        tokens: drawn at random from each side, of all samples alike; search tokens only, in pixels patches of the
+            model's stride. What a method adds after its last block's own output is not in the last depth.
     """
     model.eval()
     generator = torch.Generator().manual_seed(seed)

@@ -23,8 +23,10 @@ Images = dict[str, Tensor]  # sensor -> (B, 3, h, w), normalised
 class Objective(Protocol):
     """What a run minimises.
 
-    terms: names of what a call returns, "total" first; they go to the log. extra: a module that learns with the model
-    and is saved with the run but is no part of the shipped weights; None where there is none.
+    Attributes:
+        terms: names of what a call returns, "total" first; they go to the log.
+        extra: a module that learns with the model and is saved with the run but is no part of the shipped weights; None
+            where there is none.
     """
 
     terms: tuple[str, ...]
@@ -33,7 +35,11 @@ class Objective(Protocol):
     def __call__(
         self, model: Any, batch: Batch, template: Images, search: Images, keep_rate: float | None
     ) -> dict[str, Tensor]:
-        """Scalars by the names in ``terms``. keep_rate: of candidate elimination; None = the model's own."""
+        """Scalars by the names in ``terms``.
+
+        Args:
+            keep_rate: of candidate elimination; None = the model's own.
+        """
         ...
 
 
@@ -48,7 +54,11 @@ OBJECTIVES: dict[str, str] = {
 
 
 def build_objective(recipe: Recipe, model: nn.Module) -> Objective:
-    """The recipe's objective. ValueError with the list of names when there is none of that name."""
+    """The recipe's objective.
+
+    Raises:
+        ValueError: with the list of names when there is none of that name.
+    """
     if recipe.objective not in OBJECTIVES:
         raise ValueError(
             f"There is no objective called {recipe.objective!r}: choose among {', '.join(sorted(OBJECTIVES))}."

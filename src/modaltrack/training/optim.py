@@ -19,9 +19,13 @@ EXTRA = "extra."  # what the names of an objective's own parameters begin with, 
 def build_optimizer(model: nn.Module, recipe: Recipe, extra: nn.Module | None = None) -> torch.optim.AdamW:
     """Freeze what the recipe freezes and return AdamW over the rest, one group per (recipe group, decays or not).
 
-    Each group carries ``lr_scale``; names of its parameters are in ``names``. extra: a module of the objective's that
-    learns at the recipe's rate, if it learns at all. Raises ValueError when a pattern of the recipe matches no
-    parameter, or nothing of the model is left to train.
+    Each group carries ``lr_scale``; names of its parameters are in ``names``.
+
+    Args:
+        extra: a module of the objective's that learns at the recipe's rate, if it learns at all.
+
+    Raises:
+        ValueError: when a pattern of the recipe matches no parameter, or nothing of the model is left to train.
     """
     found: dict[int, list[tuple[str, nn.Parameter]]] = {i: [] for i in range(len(recipe.trainable))}
     matched: set[int] = set()

@@ -27,7 +27,10 @@ def measure_prior(
 ) -> list[Tensor]:
     """Mean squared gradients of the RGB tracker inside a model that has just been started, for the model's ``names``.
 
-    ``recipe.prior_batches`` batches of RGB pairs, evaluation mode, the tracking loss. ValueError if there are none.
+    ``recipe.prior_batches`` batches of RGB pairs, evaluation mode, the tracking loss.
+
+    Raises:
+        ValueError: if there are none.
     """
     base = rgb_tracker(model).to(device).eval()
     alone = replace(

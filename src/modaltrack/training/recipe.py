@@ -16,7 +16,9 @@ IMAGES = ("rgb", "thermal", "depth", "event")
 class Group:
     """Parameters whose full name starts with a match of ``pattern`` (a regular expression; the first group wins).
 
-    lr: multiplier of the recipe's learning rate, 0 = frozen. weight_decay: None = the recipe's.
+    Attributes:
+        lr: multiplier of the recipe's learning rate, 0 = frozen.
+        weight_decay: None = the recipe's.
     """
 
     pattern: str
@@ -46,7 +48,7 @@ class Recipe:
     modalities: tuple[str, ...] = ()
     """Second sensors, one drawn per step and paired with RGB; empty = a single-stream run on RGB."""
     input_mix: dict[str, float] = field(default_factory=dict)
-    """Single-stream runs only (ours): share of samples whose image comes from this sensor, fed as if it were RGB."""
+    """Single-stream runs only [ours]: share of samples whose image comes from this sensor, fed as if it were RGB."""
     trainable: tuple[Group, ...] = (Group(""),)
     """Parameter groups; what no group matches is frozen."""
     adaptation: Literal["recipe", "full", "head", "lora", "adapters"] = "recipe"
@@ -106,7 +108,7 @@ class Recipe:
     """Significance-regularised tuning (SRTrack) of all trained parameters; see ``significance``."""
     significance_every: int = 1
     """Steps between two rankings of the significances, which are most of their cost; the last shares hold in between.
-    Published: 1; with 4 the whole costs a few percent of a step (ours)."""
+    Published: 1; with 4 the whole costs a few percent of a step [ours]."""
     prior_batches: int = 0
     """Batches of RGB pairs that the prior of two-significance is measured on before the first step."""
     templates: int = 1
@@ -117,7 +119,7 @@ class Recipe:
     eval_batchnorm: bool = False
     """Keep every batch norm in evaluation mode (the published SDSTrack and its relatives do)."""
     box_at: Literal["target", "peak"] = "target"
-    """Cell that the box losses read: the true centre (ours) or the peak of the predicted map (published)."""
+    """Cell that the box losses read: the true centre [ours] or the peak of the predicted map (published)."""
     giou: float = 2.0
     """Weight of the GIoU loss."""
     l1: float = 5.0
@@ -175,7 +177,11 @@ class Recipe:
             raise ValueError("Recipe needs lr > 0, weight_decay >= 0 and clip >= 0.")
 
     def settings(self, **defaults: float | str) -> dict[str, float | str]:
-        """The objective's options over their defaults. ValueError for one that is unknown or of another type."""
+        """The objective's options over their defaults.
+
+        Raises:
+            ValueError: for one that is unknown or of another type.
+        """
         for key, value in self.objective_options.items():
             if key not in defaults:
                 raise ValueError(f"The objective {self.objective} has no option {key!r}: it has {', '.join(defaults)}.")
@@ -207,7 +213,11 @@ def register(name: str) -> Callable[[Callable[[], Recipe]], Callable[[], Recipe]
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises ValueError with the closest names when there is none."""
+    """The recipe of that name.
+
+    Raises:
+        ValueError: with the closest names when there is none.
+    """
     if name not in RECIPES:
         close = difflib.get_close_matches(name, sorted(RECIPES), n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}? " if close else ""

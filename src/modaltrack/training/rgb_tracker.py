@@ -17,10 +17,13 @@ POSITIONS = {"pos_template": "temporal_template", "pos_search": "temporal_search
 
 
 def read_rgb_tracker(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Tensors of an OSTrack, a DropTrack or an MAE's ViT under our names, and the SHA-256 of the file.
+    """Tensors of an OSTrack, a DropTrack or an MAE's ViT under this package's names, and the SHA-256 of the file.
 
     A DropTrack has ``temporal_template`` and ``temporal_search`` besides; an MAE one table of positions for both, and
-    no head. ValueError, in one sentence, for tensors of anything else.
+    no head.
+
+    Raises:
+        ValueError: in one sentence, for tensors of anything else.
     """
     state, checkpoint = read_state_dict(path)
     if "blocks.0.attn.qkv.weight" in state:  # an MAE: no tracker around its backbone
@@ -29,11 +32,11 @@ def read_rgb_tracker(path: Path) -> tuple[dict[str, Tensor], str]:
         state |= {"backbone.pos_embed_z": table, "backbone.pos_embed_x": table}
     found, strange = {}, []
     for name, tensor in state.items():
-        ours = our_name("ostrack", name)
-        if ours is None and "temporal_pos_embed" in name:
-            ours = our_name("srtrack", name)
-        if ours is not None:
-            found[ours] = tensor
+        own = our_name("ostrack", name)
+        if own is None and "temporal_pos_embed" in name:
+            own = our_name("srtrack", name)
+        if own is not None:
+            found[own] = tensor
         elif name not in UNUSED:
             strange.append(name)
     if strange or "pos_template" not in found:

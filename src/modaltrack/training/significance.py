@@ -29,12 +29,16 @@ SCALE = 1e8  # the published factor on squared gradients; it keeps the smallest 
 class SignificanceBlend:
     """Takes the place of ``optimizer.step()``; it remembers the last squared gradient of every parameter.
 
-    mode: "published" hands out M by the published indexing, which permutes the shares almost at random (a defect of the
-    release, needed to repeat it to the digit); "ranked" gives the largest share, so the smallest step, to the most
-    significant element, which is what the release evidently meant; "two-significance" (ours) ranks a mixture of
-    ``prior`` (one tensor >= 0 per parameter, see ``prior_significance``; all zero: none) and the significance in the
-    gradients. every (ours): steps between two rankings, which are most of the cost; the last shares hold in between.
-    ValueError for an unknown mode, shares outside 0 <= low <= high <= 1, or a prior that does not fit.
+    Args:
+        mode: "published" hands out M by the published indexing, which permutes the shares almost at random (a defect of
+            the release, needed to repeat it to the digit); "ranked" gives the largest share, so the smallest step, to
+            the most significant element, which is what the release evidently meant; "two-significance" [ours] ranks a
+            mixture of ``prior`` (one tensor >= 0 per parameter, see ``prior_significance``; all zero: none) and the
+            significance in the gradients.
+        every: [ours] steps between two rankings, which are most of the cost; the last shares hold in between.
+
+    Raises:
+        ValueError: for an unknown mode, shares outside 0 <= low <= high <= 1, or a prior that does not fit.
     """
 
     def __init__(
@@ -68,9 +72,13 @@ class SignificanceBlend:
     def step(self, optimizer: torch.optim.Optimizer, kappa: float = 0.0, number: int = 0) -> None:
         """One step of ``optimizer`` on the gradients that are there (clipped, as published), then the blend.
 
-        kappa: weight 0..1 of the prior in "two-significance"; 0 makes it "ranked". number: of this step, from 0; read
-        where ``every`` is not 1. A parameter without a gradient is left as the optimiser leaves it.
-        ValueError if kappa is out of range or has no prior to weigh.
+        Args:
+            kappa: weight 0..1 of the prior in "two-significance"; 0 makes it "ranked".
+            number: of this step, from 0; read where ``every`` is not 1. A parameter without a gradient is left as the
+                optimiser leaves it.
+
+        Raises:
+            ValueError: if kappa is out of range or has no prior to weigh.
         """
         if not 0 <= kappa <= 1 or (kappa and self.mode != "two-significance"):
             raise ValueError(f"kappa is {kappa}; expected 0..1 in the mode two-significance, and 0 in the others.")
@@ -116,7 +124,11 @@ class SignificanceBlend:
         return {name: [None if t is None else t.clone() for t in tensors] for name, tensors in kept.items()}
 
     def load_state_dict(self, state: Mapping[str, Sequence[Tensor | None]]) -> None:
-        """Go on from ``state_dict``; ValueError if it is of other parameters."""
+        """Go on from ``state_dict``.
+
+        Raises:
+            ValueError: if it is of other parameters.
+        """
         for tensors in state.values():
             found = [mine.shape if t is None else t.shape for t, mine in zip(tensors, self._last)]
             if len(tensors) != len(self._last) or found != [mine.shape for mine in self._last]:
@@ -166,10 +178,14 @@ def rank(values: Tensor) -> Tensor:
 
 
 def prior_significance(losses: Iterable[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Mean squared gradient of each parameter over ``losses``: the diagonal of the empirical Fisher matrix (ours).
+    """Mean squared gradient of each parameter over ``losses``: the diagonal of the empirical Fisher matrix [ours].
 
-    losses: scalars, one per batch of the data that the RGB tracker was trained on, best given as a generator, so that
-    one graph exists at a time. The weights do not change. ValueError if there is no loss.
+    Args:
+        losses: scalars, one per batch of the data that the RGB tracker was trained on, best given as a generator, so
+            that one graph exists at a time. The weights do not change.
+
+    Raises:
+        ValueError: if there is no loss.
     """
     sums, count = [torch.zeros_like(p, dtype=torch.float32) for p in parameters], 0
     for loss in losses:

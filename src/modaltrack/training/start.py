@@ -31,11 +31,15 @@ def start_weights(
 ) -> dict[str, Any]:
     """Copy weights into the model by name and say what was copied and what keeps its fresh values.
 
-    start_from: a training folder (its running average is taken), a name or path that ``models.load_model`` knows, or
-    an authors' checkpoint (.pth, .tar) of an RGB tracker, whose positions are fitted to the model's size. sha256: what
-    the file's has to be. positions_from: an authors' checkpoint of which only the positions are taken.
-    Raises ValueError when a file is missing or another one, or a tensor of the source has no place or another shape in
-    the model. ``copied`` counts the model's tensors, those that ``copies_of_base`` names among them.
+    Args:
+        start_from: a training folder (its running average is taken), a name or path that ``models.load_model`` knows,
+            or an authors' checkpoint (.pth, .tar) of an RGB tracker, whose positions are fitted to the model's size.
+        sha256: what the file's has to be.
+        positions_from: an authors' checkpoint of which only the positions are taken.
+
+    Raises:
+        ValueError: when a file is missing or another one, or a tensor of the source has no place or another shape in
+            the model.
     """
     from modaltrack import models
 
@@ -58,7 +62,11 @@ def start_weights(
 def _tensors(
     model: nn.Module, start_from: str, sha256: str | None, only: tuple[str, ...] | None = None
 ) -> dict[str, Tensor]:
-    """The tensors of ``start_weights``' source, by our names; only: nothing but these, and nothing added to them."""
+    """The tensors of ``start_weights``' source, by this package's names.
+
+    Args:
+        only: nothing but these, and nothing added to them.
+    """
     from modaltrack import models
 
     path = Path(start_from)
@@ -91,9 +99,15 @@ def export(
 ) -> Path:
     """Write a run's averaged weights and their card as one file that ``models.load_model`` reads; returns its path.
 
-    path: default ``out_dir/NAME.safetensors``. thresholds: from ``calibrate``. measured: numbers with their conditions.
-    model: what the weights are read into; default: the recipe's model. base: shipped weights that the file may lean on
-    for what was frozen (see ``models.save_model``). Raises ValueError when there is no checkpoint.
+    Args:
+        path: default ``out_dir/NAME.safetensors``.
+        thresholds: from ``calibrate``.
+        measured: numbers with their conditions.
+        model: what the weights are read into; default: the recipe's model.
+        base: shipped weights that the file may lean on for what was frozen (see ``models.save_model``).
+
+    Raises:
+        ValueError: when there is no checkpoint.
     """
     import json
 

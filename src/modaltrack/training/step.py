@@ -49,10 +49,13 @@ class Stepper:
         self.synchronise = False
 
     def __call__(self, parts: list[Batch], number: int, elapsed: float) -> Tensor:
-        """Take step ``number`` (from 0), ``elapsed`` seconds into the run; parts: this process's share of the batch.
+        """Take step ``number`` (from 0), ``elapsed`` seconds into the run.
 
         Returns, on the CPU, the losses in the order of ``objective.terms`` and the gradient's norm before clipping.
         Where one of them is not finite nothing has changed.
+
+        Args:
+            parts: this process's share of the batch.
         """
         recipe, objective = self.recipe, self.objective
         torch.manual_seed((recipe.seed * 1_000_003 + number) * 4099 + self.ranks.rank)

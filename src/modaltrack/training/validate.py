@@ -23,8 +23,9 @@ PAIR_STEP = 1 << 50  # validation pairs are drawn far beyond any training step a
 class View(Sequence[Frame]):
     """The frames of a clip as some of its sensors see them; images are taken from the clip when they are read.
 
-    sensors: what is shown; the others count as missing. as_rgb: show the one sensor under the name of RGB, the only
-    name a single-stream model knows.
+    Attributes:
+        sensors: what is shown; the others count as missing.
+        as_rgb: show the one sensor under the name of RGB, the only name a single-stream model knows.
     """
 
     frames: Sequence[Frame]
@@ -50,9 +51,10 @@ def validate_pairs(
 ) -> dict[str, float]:
     """Mean IoU (0..1) of single searches, the box read at the peak of the windowed response as tracking does.
 
-    modalities: the sensors to render. With RGB and a second one: keys ``rgb``, the second's name
-    (each alone) and ``both``; with one: its name, the image being fed as RGB where the model knows no other name.
-    Samples with a target that is less than a tenth visible do not count.
+    Args:
+        modalities: the sensors to render. With RGB and a second one: keys ``rgb``, the second's name (each alone) and
+            ``both``; with one: its name, the image being fed as RGB where the model knows no other name. Samples with a
+            target that is less than a tenth visible do not count.
     """
     from modaltrack import boxes
     from modaltrack.vision import decode, hann_window, normalise
@@ -128,7 +130,7 @@ def validate_tracking(
 def calibrate(
     model: nn.Module, clips: Sequence[Clip], modalities: Sequence[tuple[str, ...]] = (("rgb",),)
 ) -> dict[str, float]:
-    """Thresholds ``tracking`` and ``lost`` of the windowed score from frames whose truth is known (ours).
+    """Thresholds ``tracking`` and ``lost`` of the windowed score from frames whose truth is known [ours].
 
     tracking: the lowest score such that, of the frames that score at least it, 90 % have IoU >= 0.5.
     lost: the highest score such that, of the frames that score below it, 90 % have IoU < 0.2 (an absent target has

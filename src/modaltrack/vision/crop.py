@@ -25,10 +25,17 @@ def crop_side(box: ArrayLike, factor: float) -> int:
 def crop(image: NDArray[np.uint8], box: ArrayLike, factor: float, size: int) -> tuple[NDArray[np.uint8], float]:
     """Cut a square around an xywh box out of an image and resize it: the published crop.
 
-    image: uint8 (H, W, C). Answers the crop, uint8 (size, size, C), black outside the image, and the resize factor
-    size / side. Source: docs/methods/ostrack.md 7. The published padding counts one column (row) too many at the right
-    (bottom): as soon as the crop reaches the image's end, the image's last column (row) turns black as well. Matched on
-    purpose. Raises ValueError for a box without a positive, finite area.
+    Args:
+        image: uint8 (H, W, C).
+
+    Returns:
+        The crop, uint8 (size, size, C), black outside the image, and the resize factor size / side.
+
+    Raises:
+        ValueError: for a box without a positive, finite area.
+
+    Source: docs/methods/ostrack.md 7. The published padding counts one column (row) too many at the right (bottom): as
+    soon as the crop reaches the image's end, the image's last column (row) turns black as well. Matched on purpose.
     """
     x, y, w, h = (float(value) for value in np.asarray(box, dtype=np.float64))
     if not math.isfinite(x + y + w * h) or w <= 0 or h <= 0:
@@ -68,8 +75,12 @@ def crop_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``crop`` for a batch on any device: (B, C, H, W), xywh boxes (B, 4) -> crops (B, C, size, size), factors (B,).
 
-    images: float or uint8; crops are float in the same range of values (uint8 in, float32 0..255 out). Within 2 grey
-    levels of ``crop``. Raises ValueError for boxes without a positive, finite area.
+    Args:
+        images: float or uint8; crops are float in the same range of values (uint8 in, float32 0..255 out). Within 2
+            grey levels of ``crop``.
+
+    Raises:
+        ValueError: for boxes without a positive, finite area.
     """
     boxes = boxes.to(device=images.device, dtype=torch.float64)  # sides and corners are integers: no float32 rounding
     if not bool((boxes.isfinite().all(1) & (boxes[:, 2:] > 0).all(1)).all()):
@@ -116,9 +127,11 @@ def box_to_crop(box: Any, crop_box: Any, resize_factor: Any, size: int) -> Any:
 def box_from_crop(predicted: Any, crop_box: Any, resize_factor: Any, size: int) -> Any:
     """cxcywh boxes (..., 4) in 0..1 of the crop cut around ``crop_box`` -> xywh (..., 4) in image pixels.
 
-    crop_box: the xywh box (..., 4) the crop was cut around; resize_factor: (...), as ``crop`` answered it. The authors
-    add the crop's origin before it was rounded to whole pixels (docs/methods/ostrack.md 7); here it is the rounded
-    one, where the pixels really came from: up to half a pixel apart, which matters for targets of 8 pixels (ours).
+    Args:
+        crop_box: the xywh box (..., 4) the crop was cut around.
+        resize_factor: (...), as ``crop`` answered it. The authors add the crop's origin before it was rounded to whole
+            pixels (docs/methods/ostrack.md 7); here it is the rounded one, where the pixels really came from: up to
+            half a pixel apart, which matters for targets of 8 pixels [ours].
     """
     xp, left, top, side = _origin(crop_box, resize_factor, size)
     predicted = predicted if xp is torch else np.asarray(predicted, dtype=np.float64)

@@ -104,8 +104,8 @@ def _guided_filter(guide: Tensor, image: Tensor, radius: int, eps: float) -> Ten
 def saliency(y: Tensor, other: Tensor) -> Tensor:
     """A mean weighted by how much goes on around a pixel: the smoothed gradients of each."""
     taps = gaussian(11, 2.0)
-    ours, theirs = (smooth(slope(image), taps) + 1e-3 for image in (y, other))
-    return (ours * y + theirs * other) / (ours + theirs)
+    of_y, of_other = (smooth(slope(image), taps) + 1e-3 for image in (y, other))
+    return (of_y * y + of_other * other) / (of_y + of_other)
 
 
 BUILTIN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

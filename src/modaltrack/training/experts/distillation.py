@@ -143,7 +143,11 @@ def judging(model: nn.Module) -> Iterator[None]:
 
 
 def _judge(source: str, model: Any) -> nn.Module:
-    """The frozen tracker of a run's folder, a shipped name or a file. ValueError where it cannot take the crops."""
+    """The frozen tracker of a run's folder, a shipped name or a file.
+
+    Raises:
+        ValueError: where it cannot take the crops.
+    """
     from modaltrack import models
     from modaltrack.training.checkpoint import load_checkpoint
     from modaltrack.training.start import CHECKPOINT
@@ -155,9 +159,9 @@ def _judge(source: str, model: Any) -> nn.Module:
         judge.load_state_dict(saved.part("average"))
     else:
         judge = models.load_model(source, device="cpu")
-    theirs, ours = ((m.config.template_size, m.config.search_size) for m in (judge, model))
-    if theirs != ours:
+    judged, trained = ((m.config.template_size, m.config.search_size) for m in (judge, model))
+    if judged != trained:
         raise ValueError(
-            f"The judge {source} reads crops of {theirs} pixels, the model of {ours}: give one of its size."
+            f"The judge {source} reads crops of {judged} pixels, the model of {trained}: give one of its size."
         )
     return judge.to(next(model.parameters()).device).eval().requires_grad_(False)

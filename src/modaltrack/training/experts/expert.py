@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Experts by name: those that come along, and networks of the user's own, which nobody else's licence lets us ship."""
+"""Experts by name: those that ship with the package, and the user's own networks, which licences keep out of it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ DEFAULT = ("maximum", "pyramid", "guided")
 class Expert:
     """A frozen fusion with a name: ``expert(rgb, other)``, images (B, 3, H, W) in 0..1 -> (B, 3, H, W) in 0..1.
 
-    fuse: a function or a network. An answer of one channel counts as brightness and gets RGB's colour; values beyond
-    0..1 are cut. A network is put into evaluation mode, frozen, and moved to where its images are.
+    Args:
+        fuse: a function or a network. An answer of one channel counts as brightness and gets RGB's colour; values
+            beyond 0..1 are cut. A network is put into evaluation mode, frozen, and moved to where its images are.
     """
 
     def __init__(self, name: str, fuse: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -51,7 +52,10 @@ def build_experts(names: str) -> list[Expert]:
 
     A name of ``BUILTIN``, or MODULE:FUNCTION with an importable module or the path of a .py file. The function is
     called once, with the text behind ``@`` if there is one, and returns the fusion: a function of (rgb, other) or a
-    network. The file is run, so it has to be one that you trust. ValueError for what cannot be found.
+    network. The file is run, so it has to be one that you trust.
+
+    Raises:
+        ValueError: for what cannot be found.
     """
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if not wanted or len(set(wanted)) < len(wanted):

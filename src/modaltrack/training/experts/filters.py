@@ -26,8 +26,9 @@ def gaussian(size: int, sigma: float) -> list[float]:
 def band(taps: Sequence[float], length: int, device: torch.device, inside: bool = False) -> Tensor:
     """The matrix (L', L) that filters a row of ``length`` pixels.
 
-    inside: only where all taps lie in the row, L' = length - taps + 1. Otherwise L' = length, and at the borders the
-    taps that lie inside count, their sum made 1.
+    Args:
+        inside: only where all taps lie in the row, L' = length - taps + 1. Otherwise L' = length, and at the borders
+            the taps that lie inside count, their sum made 1.
     """
     reach = len(taps) // 2
     at = torch.arange(length)

@@ -25,7 +25,7 @@ DOC = """SDSTrack on {data} as in {source}: adapters, fusion and X's stem.
 From the code: the final norm learns at a tenth of the rate, all else is frozen; AdamW without warm-up at a constant
 rate, decay on everything, candidate elimination from epoch 4 to 20, a second, masked pass. {differs} The authors'
 lists leave out some training sequences (LasHeR 881 of 979, DepthTrack 146); this takes the official training split.
-Their LasHeR reader sometimes took a wrong frame; ours does not.
+The authors' LasHeR reader sometimes took a wrong frame; the reader here does not.
 Starts from {start}; no hash of it is known to us.
 Expect: {expect} (paper, Tables 1-3). A reproduction of the released RGB-E weights measured VisEvent SR .583.
 Hardware: 4 x RTX 3090 Ti, 16 samples each (paper). Time: not stated.

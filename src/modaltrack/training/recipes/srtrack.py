@@ -62,7 +62,7 @@ def _groups(rates: tuple[float, ...]) -> tuple[Group, ...]:
 def _enter(network: str, label: str, sets: tuple[str, ...], epochs: int, drop: int, listed: bool) -> None:
     options, augment, batch, start, positions = NETWORKS[network]
     rates = (LISTED_FE108 if label == "fe108" else LISTED) if listed else RELEASED
-    told = "rates the code overwrites" if listed else "rates as released, 1e-6"
+    which = "rates the code overwrites" if listed else "rates as released, 1e-6"
     other = "as released: NAME without -listed" if listed else "that the code lists and overwrites: NAME-listed"
     made = label in ("visevent", "fe108")
     enter(
@@ -70,7 +70,7 @@ def _enter(network: str, label: str, sets: tuple[str, ...], epochs: int, drop: i
         DOC.format(
             network={"": "", "384-": " 384", "dropmae-": " DropMAE"}[network],
             data=" + ".join(TITLES[name] for name in sets),
-            rates=told,
+            rates=which,
             significance="its literal indexing; --significance ranked is the evident intention",
             differs=f"Rates {other}; which made the paper's numbers is not known.",
             beside=" No configuration for this set exists: it is COESOT's with the set's name changed." if made else "",

@@ -14,7 +14,7 @@ from modaltrack.training.recipes.starts import DROPTRACK_384
 
 STAGE: dict[str, Any] = {"model": "tpf-base", "modalities": ("thermal",), "augment": PAIRS}
 ENDING = """
-A DESIGN OF OURS THAT FITS THE PAPER: every number is inferred from the same group's other trackers.
+A DESIGN THAT FITS THE PAPER'S OUTLINE, NOT A REPRODUCTION: numbers are inferred from the same group's other trackers.
 Expect: the paper reports LasHeR PR .751, NPR .713, SR .595 for its own system; not "the TPF numbers" from this.
 Hardware: not stated. Time: not stated.
 """
@@ -24,7 +24,7 @@ for _name, _data in (("lasher", "lasher"), ("vtuav", "vtuav-train-st")):
         f"tpf-base-judge-{_name}",
         f"""TPF on {TITLES[_name]}, stage 0: the judge learns on the plain average of both images.
 
-The adapter stays as it starts, which is the average; head 1e-4, the rest a tenth, the drop after epoch 10 is ours.
+The adapter stays as it starts, which is the average; head 1e-4, the rest a tenth, a drop after epoch 10 [ours].
 Starts from {DROPTRACK_384}, positions resized and frame vectors added; no hash of it is known to us.{ENDING}""",
         epochs=15,
         epoch_samples=60_000,
