@@ -76,12 +76,22 @@ class Thing:
 
 
 @dataclass(slots=True)
+class Shown:
+    """An object in a crop: xywh box in its pixels, class, alpha (size, size) 0..255 or None, whether mirrored."""
+
+    box: Box
+    kind: str
+    alpha: Image | None = None
+    mirrored: bool = False
+
+
+@dataclass(slots=True)
 class Canvas:
-    """A crop in the making: images (size, size, 3) by sensor; objects in it as (alpha (size, size), class, box)."""
+    """A crop in the making: images (size, size, 3) by sensor, and what is shown in it, the target first."""
 
     images: dict[Modality, Image]
     size: int
-    objects: list[tuple[Image, str, Box]] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
 
     def paste(self, thing: Thing, way: Map) -> Image:
         """Put a thing in under a map; returns its alpha, 0..255."""
@@ -92,7 +102,7 @@ class Canvas:
                 new = warp(thing.images[modality], way, self.size)
                 mixed = (new * weight + image * (255 - weight) + 127) // 255
                 self.images[modality] = mixed.astype(np.uint8)
-        self.objects.append((alpha, thing.kind, map_box(thing.box, way)))
+        self.shown.append(Shown(map_box(thing.box, way), thing.kind, alpha, bool(np.linalg.det(way[:, :2]) < 0)))
         return alpha
 
 
@@ -126,19 +136,11 @@ def open_canvas(
     made = {m: warp(image, way, size) for m, image in images.items()}
     outside = covered(next(iter(images.values())).shape, way, size)
     if outside is not None and beyond is not None:
+        place = inside_view(beyond, size, random)
         for m, image in made.items():
             if m in beyond:
-                other = anywhere(beyond[m], size, np.random.default_rng(int(random.integers(1 << 31))))
-                image[~outside] = other[~outside]
+                image[~outside] = warp(beyond[m], place, size)[~outside]
     return Canvas(made, size)
-
-
-def anywhere(image: Image, size: int, random: np.random.Generator) -> Image:
-    """A crop (size, size, 3) of some place of a picture, the whole of it inside."""
-    height, width = image.shape[:2]
-    side = min(height, width) * random.uniform(0.5, 0.98)
-    centre = [random.uniform(side / 2, extent - side / 2) for extent in (width, height)]
-    return warp(image, view(centre, side, size, flip=random.random() < 0.5), size)
 
 
 def template_view(thing: Thing, size: int, factor: float, how: Composition, random: np.random.Generator) -> Map:
@@ -195,3 +197,11 @@ def place_beside(
         if not apart or overlap_share(target, box) < 0.2:
             return way, box
     return None
+
+
+def inside_view(images: Mapping[Modality, Image], size: int, random: np.random.Generator) -> Map:
+    """A view of some place of a picture, the whole of it inside."""
+    height, width = next(iter(images.values())).shape[:2]
+    side = min(height, width) * float(random.uniform(0.5, 0.98))
+    centre = [float(random.uniform(side / 2, extent - side / 2)) for extent in (width, height)]
+    return view(centre, side, size)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,74 +16,65 @@ from modaltrack.scenes.pairs import Pairs
 from modaltrack.training.pictures.compose import (
     Canvas,
     Composition,
+    Shown,
     Thing,
+    inside_view,
     open_canvas,
     place_beside,
     search_view,
     template_view,
 )
 from modaltrack.training.pictures.degrade import degrade, draw_light, relight
-from modaltrack.training.pictures.geometry import Map, map_box, overlap_share
-from modaltrack.training.pictures.image_files import read_encoded
-from modaltrack.training.pictures.masks import masks_of, read_labels
-from modaltrack.training.pictures.records import Contents, LabelledClip, LabelledPicture
+from modaltrack.training.pictures.geometry import Map, covered, map_box, overlap_share, warp
+from modaltrack.training.pictures.library import Library, usable, usable_frames
+from modaltrack.training.pictures.records import Contents, LabelledPicture
 
 Image = NDArray[np.uint8]
-SMALLEST = 10.0  # pixels: the square root of a box's area below which there is nothing to learn from
-MOST_SLENDER = 8.0  # largest ratio of a box's sides
-
-
-@dataclass
-class Library:
-    """Decoded pictures, kept: a few thousand of a few hundred pixels fit into memory.
-
-    limit: bytes of decoded images that are kept; beyond it images are decoded anew each time.
-    """
-
-    limit: int = 3 << 30
-    images: dict[tuple[str, str], Image] = field(default_factory=dict)
-    masks: dict[str, list[Image | None]] = field(default_factory=dict)
-    used: int = 0
-
-    def image(self, path: str, modality: Modality, depth_scale: float) -> Image:
-        key = (path, str(modality))
-        if key not in self.images:
-            from pathlib import Path
-
-            image = read_encoded(Path(path), modality, depth_scale)
-            if self.used + image.nbytes > self.limit:
-                return image
-            self.images[key] = image
-            self.used += image.nbytes
-        return self.images[key]
-
-    def things(self, picture: LabelledPicture, modalities: Sequence[Modality]) -> list[Thing]:
-        """All objects of a picture, with the sensors that it has of those asked for."""
-        images = {m: self.image(str(f), m, picture.depth_scale) for m, f in picture.files.items() if m in modalities}
-        if picture.name not in self.masks:
-            masks: list[Image | None] = [None] * len(picture.boxes)
-            if picture.mask is not None:
-                found = masks_of(read_labels(picture.mask), picture.boxes)
-                masks = [None if m is None else m.astype(np.uint8) * 255 for m in found]
-            self.masks[picture.name] = masks
-        return [
-            Thing(images, box, mask, kind)
-            for box, mask, kind in zip(picture.boxes, self.masks[picture.name], picture.classes)
-        ]
+Images = dict[Modality, Image]
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How often a pair comes from where; what is not there is not drawn. Normalised.
+    """How often a pair comes from where, as weights; what is not there is not drawn.
 
-    pictures: stills with boxes. clips: two frames of a real clip. aligned: stills seen by two sensors.
-    other_sensors: stills of a sensor that is not RGB (a thermal still shown as grey).
+    Attributes:
+        pictures: Stills with boxes.
+        clips: Two frames of a real clip.
+        other_sensors: Stills of a sensor that is not RGB.
+        aligned: Stills seen by RGB and another sensor.
     """
 
     pictures: float = 0.62
     clips: float = 0.3
     other_sensors: float = 0.05
     aligned: float = 0.03
+
+
+@dataclass(slots=True)
+class Pair:
+    """template, search: sensor -> uint8 (h, w, 3); box: (4,) xywh in 0..1 of the search crop; visible: 0 to 1."""
+
+    template: Images
+    search: Images
+    box: NDArray[np.float64]
+    visible: float
+
+
+@dataclass(slots=True)
+class Draft:
+    """A pair before light and sensors: both crops, the target first in what they show.
+
+    Attributes:
+        moment_ago: The search crop in the frame before, where it is of a real clip and nothing was put into it.
+        visible: Share of the target that nothing hides; 0 where the search crop shows something else.
+        real: Whether all images are what sensors saw, so that none has to be simulated.
+    """
+
+    template: Canvas
+    search: Canvas
+    moment_ago: Image | None
+    visible: float
+    real: bool = False
 
 
 class PicturePairs:
@@ -96,6 +87,9 @@ class PicturePairs:
         seed: With the step, decides everything.
         how: What happens to a pair.
         shares: How often a pair comes from where.
+
+    Raises:
+        ValueError: There is nothing usable.
     """
 
     def __init__(
@@ -118,122 +112,110 @@ class PicturePairs:
         self.aligned = [p for p in self.stills if len(p.files) > 1]
         self.clips = [c for c in contents.clips if Modality.RGB in c.files and len(usable_frames(c)) > 1]
         shares = shares or Shares()
-        sources = {
-            "pictures": shares.pictures if self.stills else 0.0,
-            "clips": shares.clips if self.clips else 0.0,
-            "other_sensors": shares.other_sensors if self.others else 0.0,
-            "aligned": shares.aligned if self.aligned else 0.0,
-        }
-        if not sum(sources.values()):
-            raise ValueError(f"{contents.folder} holds no picture and no clip with a usable box to train on.")
-        self.sources, weights = list(sources), np.array(list(sources.values()))
-        self.weights = weights / weights.sum()
+        pools = {"pictures": self.stills, "clips": self.clips, "other_sensors": self.others, "aligned": self.aligned}
+        weights = {name: getattr(shares, name) if pool else 0.0 for name, pool in pools.items()}
+        if not sum(weights.values()) or not self.stills:
+            raise ValueError(f"{contents.folder} holds no RGB picture with a usable box to train on.")
+        self.sources = list(weights)
+        self.chances = np.array(list(weights.values())) / sum(weights.values())
         self.by_kind: dict[str, list[int]] = {}
         for i, picture in enumerate(self.stills):
             for kind in set(picture.classes):
                 self.by_kind.setdefault(kind, []).append(i)
-        clip_weights = np.array([min(len(usable_frames(c)), 60) ** 0.5 for c in self.clips] or [1.0])
-        self.clip_weights = clip_weights / clip_weights.sum()
+        lengths = np.array([min(len(usable_frames(c)), 60) ** 0.5 for c in self.clips] or [1.0])
+        self.clip_chances = lengths / lengths.sum()
 
     def sample(self, batch: int, step: int, modalities: Sequence[str] = ("rgb",)) -> Pairs:
         """``batch`` pairs; images as the trackers see them, float32 in 0..1."""
-        made = [self.one(np.random.default_rng((self.seed, step, i))) for i in range(batch)]
-
-        def stack(images: list[Image]) -> torch.Tensor:
-            return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)
-
-        return Pairs(
-            {Modality.RGB: stack([pair.template for pair in made])},
-            {Modality.RGB: stack([pair.search for pair in made])},
-            torch.tensor(np.array([pair.box for pair in made]), dtype=torch.float32),
-            torch.tensor([pair.visible for pair in made], dtype=torch.float32),
-            {Modality.RGB: torch.ones(batch, dtype=torch.bool)},
-        )
+        return stacked([self.one(np.random.default_rng((self.seed, step, i))) for i in range(batch)], modalities)
 
     def one(self, random: np.random.Generator) -> Pair:
         """One pair."""
         for _ in range(20):
-            source = self.sources[int(random.choice(len(self.sources), p=self.weights))]
-            drawn = self._clip(random) if source == "clips" else self._still(random, source)
-            if drawn is not None:
-                return drawn
+            source = self.sources[int(random.choice(len(self.sources), p=self.chances))]
+            draft = self.of_clip(random) if source == "clips" else self.of_still(random, source)
+            if draft is not None:
+                return self.finish(random, draft)
         raise ValueError("Twenty draws in a row gave no usable target: the boxes are too small or too slender.")
 
-    def _still(self, random: np.random.Generator, source: str) -> Pair | None:
+    def finish(self, random: np.random.Generator, draft: Draft) -> Pair:
+        """The pair as the sensors see it."""
+        how = self.how.degradation
+        light = draw_light(random, how)
+        a = degrade(relight(draft.template.images[Modality.RGB], light), random, how)
+        b = degrade(relight(draft.search.images[Modality.RGB], light.near(random, how)), random, how)
+        return Pair({Modality.RGB: a}, {Modality.RGB: b}, draft.search.shown[0].box / self.search_size, draft.visible)
+
+    def of_still(self, random: np.random.Generator, source: str) -> Draft | None:
+        """A pair from one picture; of another sensor its image stands under the name of RGB."""
         pool = {"pictures": self.stills, "other_sensors": self.others, "aligned": self.aligned}[source]
         picture = pool[int(random.integers(len(pool)))]
-        modality = Modality.RGB
-        if source != "pictures":
-            others = [m for m in picture.files if m != Modality.RGB]
-            modality = others[int(random.integers(len(others)))]
-        things = [t for t in self._things(picture, modality) if usable(t)]
+        others = [m for m in picture.files if m != Modality.RGB]
+        sensor = Modality.RGB if source == "pictures" else others[int(random.integers(len(others)))]
+        things = self._things(picture, sensor)
         if not things:
             return None
         thing = things[int(random.integers(len(things)))]
-        return self._pair(random, thing, thing, still=True)
+        return self.draft(random, thing, thing)
 
-    def _clip(self, random: np.random.Generator) -> Pair | None:
-        clip = self.clips[int(random.choice(len(self.clips), p=self.clip_weights))]
+    def of_clip(self, random: np.random.Generator) -> Draft | None:
+        """A pair from two frames of a clip."""
+        clip = self.clips[int(random.choice(len(self.clips), p=self.clip_chances))]
         frames = usable_frames(clip)
         first = int(frames[random.integers(len(frames))])
         near = frames[np.abs(frames - first) <= self.how.gap]
         second = int(near[random.integers(len(near))])
         files = clip.files[Modality.RGB]
-        template, search = (
-            Thing({Modality.RGB: self.library.image(str(files[i]), Modality.RGB, 1.0)}, clip.boxes[i])
-            for i in (first, second)
-        )
+        template, search = (Thing({Modality.RGB: self.library.image(files[i])}, clip.boxes[i]) for i in (first, second))
         if not (usable(template) and usable(search)):
             return None
-        return self._pair(random, template, search, still=False)
+        before = self.library.image(files[second - 1]) if second else None
+        return self.draft(random, template, search, still=False, before=before)
 
-    def _things(self, picture: LabelledPicture, modality: Modality) -> list[Thing]:
-        """The objects of a picture as one sensor sees them, under the name of RGB."""
-        return [
-            Thing({Modality.RGB: t.images[modality]}, t.box, t.mask, t.kind)
-            for t in self.library.things(picture, (modality,))
-        ]
-
-    def _other(self, random: np.random.Generator, like: str = "") -> Thing | None:
-        """Some other object, of the same class if there is one and the dice say so."""
-        rows = self.by_kind.get(like, []) if like and random.random() < 0.5 else []
-        row = rows[int(random.integers(len(rows)))] if rows else int(random.integers(len(self.stills)))
-        things = [t for t in self._things(self.stills[row], Modality.RGB) if usable(t)]
-        same = [t for t in things if t.kind == like] or things
-        return same[int(random.integers(len(same)))] if same else None
-
-    def _backdrop(self, random: np.random.Generator) -> Mapping[Modality, Image]:
-        picture = self.stills[int(random.integers(len(self.stills)))]
-        return {Modality.RGB: self.library.image(str(picture.files[Modality.RGB]), Modality.RGB, 1.0)}
-
-    def _pair(self, random: np.random.Generator, first: Thing, second: Thing, still: bool) -> Pair:
+    def draft(
+        self,
+        random: np.random.Generator,
+        first: Thing,
+        second: Thing,
+        still: bool = True,
+        before: Image | None = None,
+    ) -> Draft:
+        """A template of the first thing and a search crop with the second; before: the picture a moment earlier."""
         how = self.how
         way = template_view(first, self.template_size, self.template_factor, how, random)
         beyond = self._backdrop(random) if random.random() < how.fill_template else None
         template = open_canvas(first.images, way, self.template_size, beyond, random)
-        if random.random() < how.absent and self.stills:
-            search, box, visible = self._without(random, first)
-        else:
-            search, box, visible = self._with(random, second, still)
-        light = draw_light(random, how.degradation)
-        a = degrade(relight(template.images[Modality.RGB], light), random, how.degradation)
-        b = degrade(relight(search.images[Modality.RGB], light.near(random, how.degradation)), random, how.degradation)
-        return Pair(a, b, box / self.search_size, visible)
+        template.shown.append(shown(first, way, self.template_size))
+        if random.random() >= how.absent:
+            return Draft(template, *self._with(random, second, still, before))
+        other = self._other(random, first.kind)
+        while other is None:
+            other = self._other(random)
+        search, _, _ = self._with(random, other, True, None)
+        return Draft(template, search, None, 0.0)
 
     def _with(
-        self, random: np.random.Generator, thing: Thing, still: bool
-    ) -> tuple[Canvas, NDArray[np.float64], float]:
-        """A search crop with the target in it, and what else is put there: crop, box in pixels, visible share."""
+        self, random: np.random.Generator, thing: Thing, still: bool, before: Image | None
+    ) -> tuple[Canvas, Image | None, float]:
+        """A search crop with a thing in it and what else is put there; ``moment_ago`` and ``visible`` of ``Draft``."""
         how, size = self.how, self.search_size
         way = search_view(thing, size, self.search_factor, how, random, still)
-        target = target_box(thing, way)
+        moment_ago: Image | None = None
         if still and random.random() < how.transplant:
             backdrop = self._backdrop(random)
-            canvas = open_canvas(backdrop, whole_view(backdrop, size, random), size, None, random)
+            canvas = open_canvas(backdrop, inside_view(backdrop, size, random), size, None, random)
             canvas.paste(thing, way)
+            canvas.shown[0].box = target_box(thing, way)
         else:
             beyond = self._backdrop(random) if random.random() < how.fill_search else None
             canvas = open_canvas(thing.images, way, size, beyond, random)
+            canvas.shown.append(shown(thing, way, size))
+            if before is not None:
+                moment_ago = warp(before, way, size)
+                outside = covered(before.shape, way, size)
+                if outside is not None:
+                    moment_ago[~outside] = canvas.images[Modality.RGB][~outside]
+        target = canvas.shown[0].box
         if random.random() < how.neighbours:
             for _ in range(int(random.integers(1, 3))):
                 self._put(random, canvas, target, self._other(random, thing.kind))
@@ -245,7 +227,7 @@ class PicturePairs:
             if placed is not None and overlap_share(target, placed[1]) < 0.6:
                 canvas.paste(other, placed[0])
                 visible = 1 - 0.75 * overlap_share(target, placed[1])
-        return canvas, target, visible
+        return canvas, moment_ago if len(canvas.shown) == 1 else None, visible
 
     def _put(
         self, random: np.random.Generator, canvas: Canvas, target: NDArray[np.float64], thing: Thing | None
@@ -253,37 +235,32 @@ class PicturePairs:
         if thing is not None and (placed := place_beside(target, canvas.size, thing, random)) is not None:
             canvas.paste(thing, placed[0])
 
-    def _without(self, random: np.random.Generator, first: Thing) -> tuple[Canvas, NDArray[np.float64], float]:
-        """A search crop around something else, of the same class where there is one; visible 0."""
-        other = self._other(random, first.kind)
-        while other is None:
-            other = self._other(random)
-        canvas, box, _ = self._with(random, other, True)
-        return canvas, box, 0.0
+    def _things(self, picture: LabelledPicture, sensor: Modality) -> list[Thing]:
+        """The objects of a picture as one sensor sees them, under the name of RGB."""
+        seen = self.library.things(picture, (sensor,))
+        return [Thing({Modality.RGB: t.images[sensor]}, t.box, t.mask, t.kind) for t in seen]
+
+    def _other(self, random: np.random.Generator, like: str = "") -> Thing | None:
+        """Some other object, every second time of the same class if there is one."""
+        rows = self.by_kind.get(like, []) if like and random.random() < 0.5 else []
+        row = rows[int(random.integers(len(rows)))] if rows else int(random.integers(len(self.stills)))
+        things = self._things(self.stills[row], Modality.RGB)
+        same = [t for t in things if t.kind == like] or things
+        return same[int(random.integers(len(same)))] if same else None
+
+    def _backdrop(self, random: np.random.Generator) -> Images:
+        picture = self.stills[int(random.integers(len(self.stills)))]
+        return {Modality.RGB: self.library.image(picture.files[Modality.RGB])}
 
 
-@dataclass(slots=True)
-class Pair:
-    """template, search: uint8 (h, w, 3); box: (4,) xywh in 0..1 of the search crop; visible: 0 (absent) to 1."""
-
-    template: Image
-    search: Image
-    box: NDArray[np.float64]
-    visible: float
-
-
-def whole_view(images: Mapping[Modality, Image], size: int, random: np.random.Generator) -> Map:
-    """A place inside a picture."""
-    from modaltrack.training.pictures.geometry import view
-
-    height, width = next(iter(images.values())).shape[:2]
-    side = min(height, width) * float(random.uniform(0.5, 0.98))
-    centre = [float(random.uniform(side / 2, extent - side / 2)) for extent in (width, height)]
-    return view(centre, side, size)
+def shown(thing: Thing, way: Map, size: int) -> Shown:
+    """A thing as it stands in a crop."""
+    alpha = None if thing.mask is None else warp(thing.mask, way, size)
+    return Shown(target_box(thing, way), thing.kind, alpha, bool(np.linalg.det(way[:, :2]) < 0))
 
 
 def target_box(thing: Thing, way: Map) -> NDArray[np.float64]:
-    """The target's box in the crop: around its mapped mask where there is one, else around the ellipse in its box."""
+    """The target's box in the crop: around its mapped mask where that is turned, else around the ellipse in its box."""
     if thing.mask is not None and abs(way[0, 1]) + abs(way[1, 0]) > 0.2 * abs(way[0, 0] + way[1, 1]):
         points = cv2.findNonZero(thing.mask)
         if points is not None:
@@ -293,15 +270,19 @@ def target_box(thing: Thing, way: Map) -> NDArray[np.float64]:
     return map_box(thing.box, way)
 
 
-def usable(thing: Thing) -> bool:
-    """Whether a thing is large and compact enough to be followed."""
-    w, h = thing.box[2:]
-    return bool(thing.size >= SMALLEST and max(w, h) <= MOST_SLENDER * min(w, h))
+def stacked(made: Sequence[Pair], modalities: Sequence[str]) -> Pairs:
+    """Pairs as tensors; a sensor that a pair lacks is black and marked missing."""
+    sensors = [Modality(m) for m in modalities]
 
+    def stack(images: list[Images], m: Modality) -> torch.Tensor:
+        black = np.zeros_like(next(iter(images[0].values())))
+        array = np.stack([of_pair.get(m, black) for of_pair in images])
+        return torch.from_numpy(array).permute(0, 3, 1, 2).float().div_(255)
 
-def usable_frames(clip: LabelledClip) -> NDArray[np.int64]:
-    """Indices of the frames whose box is known and usable."""
-    w, h = clip.boxes[:, 2], clip.boxes[:, 3]
-    with np.errstate(invalid="ignore"):
-        good = (np.sqrt(w * h) >= SMALLEST) & (np.maximum(w, h) <= MOST_SLENDER * np.minimum(w, h))
-    return np.flatnonzero(good)
+    return Pairs(
+        {m: stack([pair.template for pair in made], m) for m in sensors},
+        {m: stack([pair.search for pair in made], m) for m in sensors},
+        torch.tensor(np.array([pair.box for pair in made]), dtype=torch.float32),
+        torch.tensor([pair.visible for pair in made], dtype=torch.float32),
+        {m: torch.tensor([m in pair.search for pair in made]) for m in sensors},
+    )
