@@ -45,12 +45,14 @@ class Frame:
     time: seconds since the start of the clip, ``nan`` where nothing is known of it.
     index: position in the clip, from 0.
     missing: modalities that the source was opened with and that have no image in this instant.
+    captured: modality -> seconds on this machine's monotonic clock at which its image came in; empty for recordings.
     """
 
     images: Mapping[Modality, NDArray[np.uint8]]
     time: float = float("nan")
     index: int = 0
     missing: frozenset[Modality] = frozenset()
+    captured: Mapping[Modality, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,34 @@ class State:
     initial_size: NDArray[np.float64]
     index: int = 0
     memory: TemplateMemory | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One instant of one clip with B targets, as a session hands it to its observers.
+
+    clip: its name. index: from 0, row of the result. boxes: (B, 4) float64 xywh. scores: (B,), nan where there is none.
+    status: (B,) values of ``Status``, empty where the tracker gives none. seconds: of the tracker alone. finished: when
+    the boxes were known, on the machine's monotonic clock. before, state: what the engine remembered before and after,
+    of all targets in the batch; this clip's begin at ``place``.
+    """
+
+    clip: str
+    index: int
+    frame: Frame
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    status: NDArray[np.int64]
+    seconds: float
+    finished: float
+    before: Any = None
+    state: Any = None
+    place: int = 0
+
+    @property
+    def latency(self) -> float:
+        """Seconds from the arrival of the newest image to the boxes; nan for recordings."""
+        return self.finished - max(self.frame.captured.values(), default=float("nan"))
 
 
 def _unknown() -> NDArray[np.float64]:

@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from modaltrack.frame import Clip, Frame, Modality, Result, State, Status
+from modaltrack.frame import Clip, Frame, Result, Row, State, Status
+from modaltrack.tracking.engine import ModelEngine
 from modaltrack.tracking.inputs import FrameLike, as_frame
 from modaltrack.tracking.policy import Policy
-from modaltrack.tracking.step import select, start, step
+from modaltrack.tracking.session import Job, Opened, Session
+from modaltrack.tracking.step import start, step
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,7 @@ class Tracker:
 
     def init(self, frame: FrameLike, box: ArrayLike) -> TrackedBox:
         """Begin with the target in the xywh box; ValueError for a bad frame or box."""
-        if np.ndim(np.asarray(box, dtype=object)) != 1:
-            raise ValueError(
-                "A Tracker follows one target; give one box x, y, width, height (several: use start, step)."
-            )
+        _one_box(box, "A Tracker follows one target; give one box x, y, width, height (several: use start, step).")
         self.state = start(self.model, frame, box)
         return self._answer(self.state)
 
@@ -61,54 +59,6 @@ class Tracker:
         return TrackedBox(state.box[0].copy(), float(state.score[0]), Status(state.status[0]))
 
 
-class _Rows:
-    """Collects what a ``Result`` needs, a few numbers a frame; images and states are let go."""
-
-    def __init__(self) -> None:
-        self.boxes: list[NDArray[np.float64]] = []
-        self.scores: list[float] = []
-        self.status: list[int] = []
-        self.times: list[float] = []
-        self.sensors: list[frozenset[Modality]] = []
-        self.known: set[Modality] = set()
-        self.seconds = 0.0
-
-    def add(self, frame: Frame, state: State, row: int, seconds: float) -> None:
-        self.boxes.append(state.box[row].copy())
-        self.scores.append(float(state.score[row]))
-        self.status.append(int(state.status[row]))
-        self.times.append(float(frame.time))
-        self.sensors.append(frozenset(Modality(m) for m in frame.images))
-        self.known |= self.sensors[-1] | {Modality(m) for m in frame.missing}
-        self.seconds += seconds
-
-    def result(self, model: Any, policy: Policy, **info: Any) -> Result:
-        card = getattr(model, "card", None) or {}
-        return Result(
-            str(info.get("clip") or ""),
-            boxes=np.array(self.boxes, np.float64).reshape(-1, 4),
-            scores=np.array(self.scores, np.float64),
-            status=np.array(self.status, np.int64),
-            times=np.array(self.times, np.float64),
-            present={m: np.array([m in s for s in self.sensors], np.bool_) for m in Modality if m in self.known},
-            info={"model": card.get("name"), "policy": asdict(policy), "tracker_seconds": self.seconds, **info},
-        )
-
-
-def _steps(
-    model: Any, frames: Iterable[FrameLike], box: ArrayLike, policy: Policy
-) -> Iterator[tuple[Frame, State, float]]:
-    """Frame, state and the seconds of the tracker alone; holds one frame and one state at a time."""
-    state: State | None = None
-    for index, given in enumerate(frames):
-        frame = as_frame(given, index)
-        began = time.perf_counter()
-        state = start(model, frame, box) if state is None else step(model, state, frame, policy)
-        yield frame, state, time.perf_counter() - began
-    if state is None:
-        raise ValueError("The clip has no frames; check that its source is not empty.")
-
-
 def follow(
     model: Any, frames: Iterable[FrameLike], box: ArrayLike, policy: Policy | None = None
 ) -> Iterator[tuple[Frame, State]]:
@@ -116,14 +66,9 @@ def follow(
 
     box: (4,) xywh pixels, or (B, 4) for B targets in the same frames. ValueError for bad frames and boxes.
     """
-    for frame, state, _ in _steps(model, frames, box, policy or Policy.of(model)):
-        yield frame, state
-
-
-def _first_box(clip: Clip) -> NDArray[np.float64]:
-    if clip.boxes is None or not len(clip.boxes) or not np.isfinite(clip.boxes[0]).all():
-        raise ValueError(f"The clip {clip.name!r} has no box for its first frame; give one: x, y, width and height.")
-    return clip.boxes[0]
+    job = Job("", lambda: Opened(frames, box))
+    for row in Session(ModelEngine(model, policy), [job], record=False):
+        yield row.frame, row.state
 
 
 def track(
@@ -139,20 +84,16 @@ def track(
     the number of frames done. Memory does not grow with the clip, except for a few numbers a frame. Answers a
     ``Result`` whose row 0 is the given box; ``info`` has the seconds spent in the tracker, reading frames not counted.
     """
-    name = frames.name if isinstance(frames, Clip) else None
+    name = frames.name if isinstance(frames, Clip) else ""
     if isinstance(frames, Clip):
         box = _first_box(frames) if box is None else box
         frames = frames.frames
     if box is None:
         raise ValueError("There is no box to start from; give x, y, width and height in pixels of the first frame.")
-    if np.ndim(np.asarray(box, dtype=object)) != 1:
-        raise ValueError("track() follows one target; give one box x, y, width, height (several: use follow()).")
-    policy, rows = policy or Policy.of(model), _Rows()
-    for frame, state, seconds in _steps(model, frames, box, policy):
-        rows.add(frame, state, 0, seconds)
-        if progress:
-            progress(len(rows.boxes))
-    return rows.result(model, policy, clip=name)
+    _one_box(box, "track() follows one target; give one box x, y, width, height (several: use follow()).")
+    opened = Opened(frames, box)
+    ((result,),) = _session(model, policy, [Job(name, lambda: opened)], progress).run()
+    return result
 
 
 def track_many(
@@ -171,25 +112,29 @@ def track_many(
         raise ValueError(f"There are {len(boxes)} boxes for {len(clips)} clips; give one box for each clip.")
     if empty := [clip.name for clip in clips if not len(clip.frames)]:
         raise ValueError(f"The clip {empty[0]!r} has no frames; leave it out.")
-    if not clips:
-        return []
-    policy = policy or Policy.of(model)
-    first = np.array([_first_box(c) for c in clips] if boxes is None else boxes, np.float64)
-    rows = [_Rows() for _ in clips]
-    active = list(range(len(clips)))
-    state: State | None = None
-    index = done = 0
-    while active:
-        frames = [as_frame(clips[i].frames[index], index) for i in active]
-        began = time.perf_counter()
-        state = start(model, frames, first) if state is None else step(model, state, frames, policy)
-        seconds = (time.perf_counter() - began) / len(active)
-        for row, i in enumerate(active):
-            rows[i].add(frames[row], state, row, seconds)
-        index, done = index + 1, done + len(active)
-        if progress:
-            progress(done)
-        staying = [row for row, i in enumerate(active) if index < len(clips[i].frames)]
-        if len(staying) < len(active):
-            active, state = [active[row] for row in staying], select(state, staying)
-    return [r.result(model, policy, clip=clip.name) for r, clip in zip(rows, clips)]
+    first = [_first_box(clip) for clip in clips] if boxes is None else boxes
+    opened = [Opened(clip.frames, box) for clip, box in zip(clips, first)]
+    jobs = [Job(clip.name, lambda one=one: one) for clip, one in zip(clips, opened)]  # type: ignore[misc]
+    return [result for (result,) in _session(model, policy, jobs, progress).run()]
+
+
+def _session(model: Any, policy: Policy | None, jobs: Sequence[Job], progress: Callable[[int], None] | None) -> Session:
+    engine = ModelEngine(model, policy)
+
+    def report(row: Row) -> None:
+        if progress is not None:
+            progress(session.clock.frames)
+
+    session = Session(engine, jobs, [report], info=engine.info)
+    return session
+
+
+def _one_box(box: ArrayLike, otherwise: str) -> None:
+    if np.ndim(np.asarray(box, dtype=object)) != 1:
+        raise ValueError(otherwise)
+
+
+def _first_box(clip: Clip) -> NDArray[np.float64]:
+    if clip.boxes is None or not len(clip.boxes) or not np.isfinite(clip.boxes[0]).all():
+        raise ValueError(f"The clip {clip.name!r} has no box for its first frame; give one: x, y, width and height.")
+    return clip.boxes[0]
