@@ -122,10 +122,10 @@ def test_a_box_can_be_drawn_where_there_is_a_window(
 
 
 def test_a_live_source_ends_well_with_the_first_ctrl_c() -> None:
-    from modaltrack.commands.following import stop_signal
+    from modaltrack.commands.stopping import stop_signal
 
     before = signal.getsignal(signal.SIGINT)
-    with stop_signal(live=True) as stopped:
+    with stop_signal() as stopped:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.01)
         assert stopped.is_set()
@@ -134,21 +134,44 @@ def test_a_live_source_ends_well_with_the_first_ctrl_c() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_ctrl_c_in_a_file_removes_what_is_half_written(
+def interrupt_step(monkeypatch: pytest.MonkeyPatch, number: int, signals: int) -> None:
+    """Ctrl-C while the given step of the tracker runs, so many times."""
+    from modaltrack.tracking import ModelEngine
+
+    step, count = ModelEngine.step, []
+
+    def interrupted(self: ModelEngine, *given: object) -> object:
+        count.append(1)
+        for _ in range(signals if len(count) == number else 0):
+            signal.raise_signal(signal.SIGINT)
+        return step(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ModelEngine, "step", interrupted)
+
+
+def test_ctrl_c_in_a_file_keeps_what_is_done_and_says_that_it_is_not_all(
+    cameras: Path,
+    random_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    interrupt_step(monkeypatch, 3, signals=1)
+    words = ["track", "--rgb", str(cameras / "rgb"), "--box", BOX, "--model", str(random_weights)]
+    assert cli.main([*words, "--out", str(tmp_path)]) == 130
+    assert "warning: Stopped after 4 of 6 frames; what was done is kept" in capsys.readouterr().err
+    assert {p.name for p in tmp_path.iterdir()} == {"boxes.txt", "result.json", "video.mp4"}
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert document["complete"] is False
+    assert len(document["frames"]) == len(read_boxes(tmp_path / "boxes.txt")) == 4
+    with av.open(str(tmp_path / "video.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 4
+
+
+def test_the_second_ctrl_c_leaves_nothing_half_written(
     cameras: Path, random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modaltrack.commands import following
-
-    steps = following.Follower.step
-    count = []
-
-    def interrupted(self: following.Follower, frame: object) -> object:
-        count.append(1)
-        if len(count) == 4:
-            raise KeyboardInterrupt
-        return steps(self, frame)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(following.Follower, "step", interrupted)
+    interrupt_step(monkeypatch, 3, signals=2)
     words = ["track", "--rgb", str(cameras / "rgb"), "--box", BOX, "--model", str(random_weights)]
     assert cli.main([*words, "--out", str(tmp_path / "out")]) == 130
     assert list((tmp_path / "out").iterdir()) == []

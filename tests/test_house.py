@@ -15,7 +15,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 PLAIN = {"frame", "boxes", "box_text", "files"}
 TENSORS = PLAIN | {"vision"}
-LIBRARY = TENSORS | {"sources", "models", "tracking", "scenes", "scoring"}
+LIBRARY = TENSORS | {"sources", "models", "session", "tracking", "scenes", "scoring"}
 # room -> the rooms it may import, beside itself; a dotted name allows one file of a room only
 MAY_IMPORT = {
     "frame": set(),
@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "sinks": PLAIN,
     "scenes": TENSORS | {"sources.encodings"},
     "models": TENSORS | {"sources"},
-    "tracking": TENSORS | {"sources", "models"},
+    "session": PLAIN | {"sources"},
+    "tracking": TENSORS | {"sources", "models", "session"},
     "training": LIBRARY | {"benchmarks"},
     "evaluation": LIBRARY | {"results", "sinks", "benchmarks"},
     "report": PLAIN | {"scoring", "sinks"},
@@ -41,6 +42,7 @@ MAY_IMPORT = {
 }
 NO_TORCH = PLAIN | {
     "sources",
+    "session",
     "scoring",
     "results",
     "benchmarks",

@@ -105,17 +105,18 @@ def _write_clip(clip: Clip, pair: tuple[Any, ...], folder: Path) -> dict[Any, st
 
 def _end_to_end(model: Any, clip: Clip, files: dict[Any, str]) -> float:
     """Seconds per frame from the files to the box, without drawing."""
-    from modaltrack.commands.following import Follower
+    from modaltrack.session import Job, Opened, Session
     from modaltrack.sources import open_clip
+    from modaltrack.tracking import ModelEngine
 
     assert clip.boxes is not None
-    follower = Follower(model, clip.boxes[:1])
+    opened = Opened(open_clip(files), clip.boxes[0])
+    session = Session(ModelEngine(model), [Job("bench", lambda: opened)])
     began = time.perf_counter()
-    for count, frame in enumerate(open_clip(files)):
-        follower.step(frame)
-        if count == 2:  # the first frames warm caches and kernels up
+    for row in session:
+        if row.index == 2:  # the first frames warm caches and kernels up
             began = time.perf_counter()
-    return (time.perf_counter() - began) / (follower.speed.frames - 3)
+    return (time.perf_counter() - began) / (session.clock.frames - 3)
 
 
 def _decoding(files: dict[Any, str]) -> float:

@@ -53,10 +53,12 @@ def run(options: Options) -> int:
         import torch
 
         from modaltrack import scenes
-        from modaltrack.commands.following import Follower, follow_frames, versions, write_outputs
+        from modaltrack.commands.outputs import versions, write_outputs
         from modaltrack.frame import Modality
         from modaltrack.models import load_model
-        from modaltrack.tracking import track_many
+        from modaltrack.session import Job, Opened, Session
+        from modaltrack.sinks import AnnotatedVideo
+        from modaltrack.tracking import ModelEngine, track_many
 
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)  # operators this small wait for one another on busy cores
@@ -73,17 +75,12 @@ def run(options: Options) -> int:
         sets = sensor_sets(tuple(m for m in Modality if m in model.config.modalities))
         everything = sets[-1]
         bar.update(task, description="tracking with every sensor", completed=0, total=len(frames))
-        follower = Follower(model, clip.boxes[:1])
-        (result,) = follow_frames(
-            follower,
-            with_sensors(clip, everything).frames,
-            modalities=everything,
-            video=folder / "video.mp4",
-            fps=clip.fps,
-            truth=clip.boxes,
-            note=" + ".join(everything),
-            report=lambda speed: bar.advance(task),
-        )
+        opened = Opened(with_sensors(clip, everything).frames, clip.boxes[0])
+        engine, note = ModelEngine(model), " + ".join(everything)
+        with AnnotatedVideo(folder / "video.mp4", everything, clip.fps, clip.boxes, note) as video:
+            observers = [video.row, lambda row: bar.advance(task)]
+            session = Session(engine, [Job(clip.name, lambda: opened)], observers, info=engine.info)
+            ((result,),) = session.run()
         bar.update(task, description="and with fewer", completed=0, total=len(frames) * (len(sets) - 1))
         others = track_many(
             model, [with_sensors(clip, s) for s in sets[:-1]], progress=lambda done: bar.update(task, completed=done)
@@ -94,7 +91,7 @@ def run(options: Options) -> int:
         "card": model.card,
         "clip": {"name": clip.name, "seed": options.seed, "attributes": sorted(clip.attributes)},
         "scores": [{"sensors": s, "success": auc, "precision_20px": precision} for s, (auc, precision) in scored],
-        "speed": follower.speed.facts(),
+        "speed": session.clock.facts(),
         "versions": versions(),
     }
     files = [folder / "video.mp4", *write_outputs(folder, [result], facts)]
@@ -106,7 +103,7 @@ def run(options: Options) -> int:
     for sensors, (auc, precision) in scored:
         rows.add_row(" + ".join(sensors), f"{auc:.3f}", f"{precision:.3f}")
     console.print(rows)
-    rate = follower.speed.facts()["frames_per_second_tracker"]
+    rate = session.clock.rate or 0.0
     console.print(
         f"{rate:.1f} frames/s in the tracker with {len(everything)} sensors on {next(model.parameters()).device}; "
         f"{time.perf_counter() - began:.0f} s in all, rendering and first imports included"

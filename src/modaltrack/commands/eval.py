@@ -61,7 +61,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Evaluate; -> 0, or 1 when a sequence broke."""
-    from modaltrack.commands.following import versions
+    from modaltrack.commands.outputs import versions
     from modaltrack.commands.terminal import out, progress
     from modaltrack.evaluation import BenchmarkSpec, evaluate, load_engine, load_tasks
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from modaltrack import vision
 from modaltrack.boxes import cxcywh_to_xywh, xywh_to_cxcywh
-from modaltrack.frame import Frame, Modality, State, Status
+from modaltrack.frame import Frame, Modality, Row, State, Status
 from modaltrack.sinks import VideoWriter
 from modaltrack.sinks.picture import COLOURS, rectangle
 from modaltrack.tracking import Policy
@@ -36,6 +36,10 @@ class FusedVideo:
         self._video = VideoWriter(path, fps)
         self._model = model
         self._policy = Policy.of(model)
+
+    def row(self, row: Row) -> None:
+        """Append the picture of a session's row, as one of its observers."""
+        self.write(row.frame, row.before or row.state, row.state)
 
     def write(self, frame: Frame, before: State, after: State) -> None:
         """Append one frame's picture. before, after: the state that it was searched from, and the one it led to."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from modaltrack.commands.following import Speed
-    from modaltrack.frame import Frame, Modality, Result
+    from modaltrack.frame import Frame, Modality, Result, Row
+    from modaltrack.session import Clock, Session
+    from modaltrack.sources.clip import ClipReader
 
 Source = Annotated[str | None, arg(metavar="PATH|URL|INDEX")]
 
@@ -66,16 +68,68 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Track and write the files; -> 0."""
-    import numpy as np
-
-    from modaltrack.boxes import check_box
-    from modaltrack.commands.box_input import parse_box
-    from modaltrack.commands.following import Follower, follow_frames, versions, write_outputs
-    from modaltrack.commands.terminal import out, progress
+    """Track and write the files; -> 0, or 130 where a recording was stopped before its end."""
+    from modaltrack.commands.outputs import versions, write_outputs
+    from modaltrack.commands.terminal import out
     from modaltrack.files import prepare_folder
+    from modaltrack.models import load_model
+    from modaltrack.sources import open_clip
+
+    asked = check(options)
+    folder = prepare_folder(options.out)
+    model = load_model(options.model, device=options.device)
+    clip = open_clip(
+        asked.specs,
+        align=options.align,
+        depth_scale=options.depth_scale,
+        encodings=choose_encodings(model.card, asked.specs, asked.encodings),
+        fps=options.fps,
+    )
+    results, session = follow(options, asked, model, clip, folder)
+    live = is_live(clip)
+    complete = live or not session.stopped
+    facts = {
+        "model": model.card.get("name", options.model),
+        "card": model.card,
+        "device": str(next(model.parameters()).device),
+        "sources": {m: without_password(spec) for m, spec in asked.specs.items()},
+        "complete": complete,
+        "speed": session.clock.facts(),
+        "versions": versions(),
+    }
+    files = [folder / "fused.mp4"] if options.show == "fused" else []
+    files += [folder / "video.mp4"] if options.video else []
+    files += write_outputs(folder, results, facts)
+    console = out()
+    console.print(summary(results, session.clock))
+    if asked.truth is not None:
+        console.print(scores(results[0], asked.truth))
+    console.print("Wrote " + ", ".join(str(f) for f in files))
+    if not complete:
+        of = f" of {clip.length}" if clip.length else ""
+        warnings.warn(
+            f"Stopped after {session.clock.frames}{of} frames; what was done is kept, and result.json says that it is "
+            "not complete.",
+            stacklevel=2,
+        )
+    return 0 if complete else 130
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of a run, read and checked. boxes: none where the user is asked for one."""
+
+    specs: dict[Modality, str]
+    boxes: list[NDArray[np.float64]]
+    encodings: dict[Modality, str]
+    truth: NDArray[np.float64] | None
+
+
+def check(options: Options) -> Asked:
+    """What can be known to be wrong before anything is opened is a ValueError here."""
+    from modaltrack.commands.box_input import parse_box
     from modaltrack.frame import Modality
-    from modaltrack.sources import open_clip, read_boxes
+    from modaltrack.sources import read_boxes
 
     given = {m: getattr(options, m.value) for m in Modality}
     specs: dict[Modality, str] = {m: spec for m, spec in given.items() if spec is not None}
@@ -88,65 +142,57 @@ def run(options: Options) -> int:
     truth = read_boxes(options.truth) if options.truth else None
     if truth is not None and len(boxes) > 1:
         raise ValueError(f"--truth is of one target and {len(boxes)} boxes were given; pass one --box with it.")
-    folder = prepare_folder(options.out)
+    return Asked(specs, boxes, encodings, truth)
 
-    from modaltrack.models import load_model
 
-    model = load_model(options.model, device=options.device)
-    clip = open_clip(
-        specs,
-        align=options.align,
-        depth_scale=options.depth_scale,
-        encodings=choose_encodings(model.card, specs, encodings),
-        fps=options.fps,
-    )
-    first, frames = peek(iter(clip))
-    if not boxes:
-        boxes = [ask(first, folder)]
-    height, width = next(iter(first.images.values())).shape[:2]
-    start = np.stack([check_box(box, height, width) for box in boxes])
-    follower = Follower(model, start)
-    lengths = [n for n in (clip.length, options.max_frames) if n]
-    total = min(lengths) if lengths else None
-    live = any(source.live for source in clip.sources.values())
-    with progress() as bar:
-        task = bar.add_task("tracking (Ctrl-C ends)" if live else "tracking", total=total, facts="")
+def follow(options: Options, asked: Asked, model: Any, clip: ClipReader, folder: Path) -> tuple[list[Result], Session]:
+    """Run the session with its observers: progress, and the videos that were asked for."""
+    import numpy as np
 
-        def report(speed: Speed) -> None:
-            rate = speed.frames / speed.total
-            bar.update(task, completed=speed.frames, facts=f"{rate:.1f} frames/s")
+    from modaltrack.boxes import check_box
+    from modaltrack.commands.fused_view import FusedVideo
+    from modaltrack.commands.stopping import stop_signal
+    from modaltrack.commands.terminal import progress
+    from modaltrack.session import Job, Opened, Session
+    from modaltrack.sinks import AnnotatedVideo
+    from modaltrack.tracking import ModelEngine
 
-        results = follow_frames(
-            follower,
-            frames,
-            modalities=tuple(specs),
-            video=folder / "video.mp4" if options.video else None,
-            fused=folder / "fused.mp4" if options.show == "fused" else None,
-            fps=clip.fps,
-            truth=truth,
-            live=live,
-            max_frames=options.max_frames,
-            report=report,
+    with ExitStack() as stack:
+        first, frames = peek(stack.enter_context(closing(clip.frames())))
+        height, width = next(iter(first.images.values())).shape[:2]
+        boxes = np.stack([check_box(box, height, width) for box in asked.boxes or [ask(first, folder)]])
+        stop = stack.enter_context(stop_signal())
+        bar = stack.enter_context(progress())
+        lengths = [n for n in (clip.length, options.max_frames) if n]
+        title = "tracking (Ctrl-C ends)" if is_live(clip) else "tracking"
+        task = bar.add_task(title, total=min(lengths, default=None), facts="")
+        observers: list[Callable[[Row], None]] = []
+        if options.video:
+            video = AnnotatedVideo(folder / "video.mp4", tuple(asked.specs), clip.fps, asked.truth)
+            observers.append(stack.enter_context(video).row)
+        if options.show == "fused":
+            observers.append(stack.enter_context(FusedVideo(folder / "fused.mp4", model, clip.fps)).row)
+
+        def report(row: Row) -> None:
+            clock = session.clock
+            rate = f"{clock.frames / clock.total:.1f} frames/s" if clock.total else ""
+            bar.update(task, completed=clock.frames, facts=rate)
+
+        engine, opened = ModelEngine(model), Opened(frames, boxes)
+        job = Job("", lambda: opened)
+        session = Session(
+            engine, [job], [*observers, report], stop=stop, max_frames=options.max_frames, info=engine.info
         )
-    facts = {
-        "model": model.card.get("name", options.model),
-        "card": model.card,
-        "device": str(next(model.parameters()).device),
-        "sources": {m: without_password(spec) for m, spec in specs.items()},
-        "speed": follower.speed.facts(),
-        "versions": versions(),
-    }
-    files = write_outputs(folder, results, facts)
-    if options.video:
-        files.insert(0, folder / "video.mp4")
-    if options.show == "fused":
-        files.insert(0, folder / "fused.mp4")
-    console = out()
-    console.print(summary(results, follower.speed))
-    if truth is not None:
-        console.print(scores(results[0], truth))
-    console.print("Wrote " + ", ".join(str(f) for f in files))
-    return 0
+        found = session.run()
+        if not found:  # stopped before the first row
+            raise KeyboardInterrupt
+        (results,) = found
+    return results, session
+
+
+def is_live(clip: ClipReader) -> bool:
+    """Whether a source of the clip is a camera or a stream, which ends when the user says so."""
+    return any(source.live for source in clip.sources.values())
 
 
 def parse_encodings(texts: list[str]) -> dict[Modality, str]:
@@ -197,7 +243,7 @@ def without_password(spec: str) -> str:
     return re.sub(r"(://)[^/@]*@", r"\1", spec)
 
 
-def summary(results: list[Result], speed: Speed) -> str:
+def summary(results: list[Result], clock: Clock) -> str:
     """What happened, in two lines."""
     from modaltrack.frame import Status
 
@@ -205,9 +251,8 @@ def summary(results: list[Result], speed: Speed) -> str:
     for number, result in enumerate(results, start=1):
         counts = ", ".join(f"{int((result.status == s).sum())} {s.name.lower()}" for s in Status)
         lines.append((f"target {number}: " if len(results) > 1 else "") + f"{len(result.status)} frames: {counts}")
-    facts = speed.facts()
-    rate, whole = facts["frames_per_second_tracker"], facts["frames_per_second_end_to_end"]
-    lines.append(f"{rate or 0:.1f} frames/s in the tracker, {whole or 0:.1f} with reading, drawing and encoding")
+    whole = clock.frames / clock.total if clock.total else 0.0
+    lines.append(f"{clock.rate or 0:.1f} frames/s in the tracker, {whole:.1f} with reading, drawing and encoding")
     return "\n".join(lines)
 
 

@@ -5,10 +5,10 @@ Nothing here imports torch by itself: somebody else's tracker can be run without
 """
 
 from modaltrack.evaluation.adapters import TrackerSpec, load_engine
-from modaltrack.evaluation.lockstep import Failure, Job, Timing, Track, run_group
 from modaltrack.evaluation.run import Outcome, evaluate
 from modaltrack.evaluation.store import ResultFolder
 from modaltrack.evaluation.tasks import BenchmarkSpec, load_tasks
+from modaltrack.session import Failure, Job
 
 __all__ = [
     "BenchmarkSpec",
@@ -16,11 +16,8 @@ __all__ = [
     "Job",
     "Outcome",
     "ResultFolder",
-    "Timing",
-    "Track",
     "TrackerSpec",
     "evaluate",
     "load_engine",
     "load_tasks",
-    "run_group",
 ]

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from modaltrack.frame import Frame, Modality
 
 if TYPE_CHECKING:
-    from modaltrack.evaluation.lockstep import Engine
+    from modaltrack.session import Answer, Engine
 
 IMAGES = ("mapping", "rgb", "bgr", "stacked")
 
@@ -55,39 +55,10 @@ def load_engine(spec: TrackerSpec) -> Engine:
         raise ValueError("Give either a model of this package (--model) or somebody else's tracker (--tracker).")
     if spec.model:
         from modaltrack.models import load_model
+        from modaltrack.tracking.engine import ModelEngine
 
         return ModelEngine(load_model(spec.model, device=spec.device))
     return ForeignEngine(find_factory(spec.tracker), spec.images)
-
-
-class ModelEngine:
-    """A model of this package; states are those of ``modaltrack.tracking``."""
-
-    batches = True
-
-    def __init__(self, model: Any) -> None:
-        from modaltrack.tracking import Policy
-
-        self.model, self.policy = model, Policy.of(model)
-        self.card: dict[str, Any] = getattr(model, "card", None) or {}
-
-    def start(self, frames: Sequence[Frame], boxes: NDArray[np.float64]) -> Any:
-        from modaltrack.tracking import start
-
-        return start(self.model, list(frames), boxes)
-
-    def step(self, state: Any, frames: Sequence[Frame]) -> Any:
-        from modaltrack.tracking import step
-
-        return step(self.model, state, list(frames), self.policy)
-
-    def select(self, state: Any, rows: Sequence[int]) -> Any:
-        from modaltrack.tracking import select
-
-        return select(state, rows)
-
-    def read(self, state: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return state.box, state.score
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +84,9 @@ class ForeignEngine:
         if hasattr(factory, "check"):  # optional: what can be known to be wrong before the first sequence
             factory.check()
 
-    def start(self, frames: Sequence[Frame], boxes: NDArray[np.float64]) -> _Foreign:
-        (frame,), (box,) = frames, boxes
+    def start(self, frames: Sequence[Frame], boxes: Sequence[ArrayLike]) -> _Foreign:
+        (frame,), (given,) = frames, boxes
+        box = np.asarray(given, np.float64)
         image, tracker = arranged(frame, self.images), self._factory()
         if image is None:
             raise ValueError(
@@ -143,8 +115,8 @@ class ForeignEngine:
         assert list(rows) == [0], "one sequence at a time"
         return state
 
-    def read(self, state: _Foreign) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return state.box[None], np.array([state.score])
+    def read(self, state: _Foreign) -> Answer:
+        return state.box[None], np.array([state.score]), np.empty(0, np.int64)
 
 
 def arranged(frame: Frame, images: str) -> Any:

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modaltrack.evaluation.adapters import TrackerSpec, load_engine
-from modaltrack.evaluation.lockstep import Engine, Failure, Timing, Track, run_group
 from modaltrack.evaluation.tasks import BenchmarkSpec, Task, load_tasks
+from modaltrack.frame import Result
+from modaltrack.session import Clock, Engine, Failure, Job, Session
 
+AHEAD = 4  # frames decoded in advance for each clip
 DEATHS = 3  # workers that may die on a sequence that runs alone before it is recorded as broken
 
 
@@ -23,10 +25,10 @@ DEATHS = 3  # workers that may die on a sequence that runs alone before it is re
 class Sink:
     """What an executor reports to: each sequence is in exactly one of ``done`` and ``failed``, once."""
 
-    done: Callable[[Track], None]
+    done: Callable[[Result], None]
     failed: Callable[[Failure], None]
     progress: Callable[[int], None]
-    timing: Timing = field(default_factory=Timing)
+    clock: Clock = field(default_factory=Clock)
 
 
 def groups_of(tasks: Sequence[Task], batch: int) -> Iterator[list[Task]]:
@@ -40,8 +42,22 @@ def run_local(
 ) -> None:
     """Run the groups one after the other in this process."""
     for group in groups_of(tasks, batch):
-        jobs = [task.job(benchmark) for task in group]
-        sink.timing.add(run_group(engine, jobs, sink.done, sink.failed, sink.progress, workers))
+        run_group(engine, [task.job(benchmark) for task in group], sink, workers)
+
+
+def run_group(engine: Engine, jobs: Sequence[Job], sink: Sink, workers: int = 4) -> None:
+    """Run the jobs in lock-step; each is in ``sink.done`` when its frames end, or in ``sink.failed`` when it breaks."""
+    session = Session(
+        engine,
+        jobs,
+        [lambda row: sink.progress(1)],
+        done=lambda results: sink.done(results[0]),
+        failed=sink.failed,
+        ahead=AHEAD,
+        workers=workers,
+    )
+    session.run()
+    sink.clock.add(session.clock)
 
 
 class GroupWorker:
@@ -51,15 +67,16 @@ class GroupWorker:
         self._engine, self._benchmark, self._workers = load_engine(tracker), benchmark, workers
         self._tasks = {task.name: task for task in load_tasks(benchmark)}
 
-    def run(self, names: Sequence[str]) -> tuple[list[Track], list[Failure], Timing]:
+    def run(self, names: Sequence[str]) -> tuple[list[Result], list[Failure], Clock]:
         """Run a group; -> what came of each of its sequences."""
-        done: list[Track] = []
+        done: list[Result] = []
         failed: list[Failure] = []
         jobs = [self._tasks[name].job(self._benchmark) for name in names if name in self._tasks]
         lost = [n for n in names if n not in self._tasks]
         failed += [Failure(n, -1, f"The sequence {n} is not in this machine's copy of the data.") for n in lost]
-        timing = run_group(self._engine, jobs, done.append, failed.append, workers=self._workers)
-        return done, failed, timing
+        sink = Sink(done.append, failed.append, lambda frames: None)
+        run_group(self._engine, jobs, sink, self._workers)
+        return done, failed, sink.clock
 
 
 def run_ray(
@@ -116,7 +133,7 @@ class _Pool:
             (reference,), _ = self._ray.wait(list(busy), num_returns=1)
             actor, group = busy.pop(reference)
             try:
-                done, failed, timing = self._ray.get(reference)
+                done, failed, clock = self._ray.get(reference)
             except self._ray.exceptions.RayActorError as error:
                 if isinstance(getattr(error, "cause", None), ValueError):  # it never came up: bad weights, no data
                     raise ValueError(str(error.cause)) from error
@@ -128,16 +145,16 @@ class _Pool:
             idle.append(actor)
             for outcome in (*done, *failed):
                 self._settle(outcome)
-            self._sink.timing.add(timing)
-            self._sink.progress(timing.frames)
+            self._sink.clock.add(clock)
+            self._sink.progress(clock.frames)
         for actor in idle:
             self._ray.kill(actor)
 
-    def _settle(self, outcome: Track | Failure) -> None:
+    def _settle(self, outcome: Result | Failure) -> None:
         if outcome.name in self._settled:
             return
         self._settled.add(outcome.name)
-        if isinstance(outcome, Track):
+        if isinstance(outcome, Result):
             self._sink.done(outcome)
         else:
             self._sink.failed(outcome)

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 from modaltrack.evaluation.adapters import TrackerSpec, load_engine
 from modaltrack.evaluation.executors import Sink, run_local, run_ray
-from modaltrack.evaluation.lockstep import Engine, Failure, Track
 from modaltrack.evaluation.store import ResultFolder
 from modaltrack.evaluation.tasks import BenchmarkSpec, Task
+from modaltrack.frame import Result
+from modaltrack.session import Clock, Engine, Failure
 
 
 @dataclass
@@ -62,7 +63,7 @@ def evaluate(
         if batch > 1 and tracker.tracker:
             batch = 1  # it has a state of its own, one sequence at a time
         book.write()
-        sink = Sink(book.done, book.failed, progress or (lambda frames: None), book.timing)
+        sink = Sink(book.done, book.failed, progress or (lambda frames: None), book.clock)
         try:
             if executor == "ray":
                 run_ray(tracker, benchmark, left, batch, workers, sink, address, ray_workers)
@@ -117,19 +118,19 @@ class _Book:
     """Writes results as they come and keeps run.json in step with them."""
 
     def __init__(self, folder: ResultFolder, outcome: Outcome, total: int, versions: dict[str, str]) -> None:
-        from modaltrack.evaluation.lockstep import Timing
-
         self._folder, self._outcome, self._total, self._versions = folder, outcome, total, versions
         earlier = folder.read_run() or {}
         self._sessions: list[dict[str, Any]] = list(earlier.get("sessions") or [])
-        self.timing, self._frames, self._tracker = Timing(), 0, 0.0
+        self.clock, self._frames, self._tracker, self._first = Clock(), 0, 0.0, 0.0
         self._began = time.perf_counter()
 
-    def done(self, track: Track) -> None:
-        self._folder.write(track)
-        self._outcome.done.append(track.name)
-        self._frames += len(track.boxes)
-        self._tracker += sum(track.seconds)
+    def done(self, result: Result) -> None:
+        self._folder.write(result)
+        self._outcome.done.append(result.name)
+        first = result.first + 1
+        self._frames += len(result.boxes) - result.first
+        self._first += float(result.seconds[:first].sum())
+        self._tracker += float(result.seconds[first:].sum())
         self.write()
 
     def failed(self, failure: Failure) -> None:
@@ -142,7 +143,8 @@ class _Book:
             "sequences": len(self._outcome.done),
             "frames": self._frames,
             "seconds_tracker": self._tracker,
-            "seconds_waiting_for_frames": self.timing.waiting,
+            "seconds_first_frames": self._first,
+            "seconds_waiting_for_frames": self.clock.waiting,
             "seconds_end_to_end": time.perf_counter() - self._began,
         }
 
@@ -152,11 +154,14 @@ class _Book:
         frames, tracker, total = (
             sum(s[key] for s in sessions) for key in ("frames", "seconds_tracker", "seconds_end_to_end")
         )
+        # sessions of earlier versions counted the first frames, which only cut templates, into both
+        steps = frames - sum(s["sequences"] for s in sessions if "seconds_first_frames" in s)
         return {
             "frames": frames,
-            "frames_per_second_tracker": frames / tracker if tracker else None,
+            "frames_per_second_tracker": steps / tracker if tracker else None,
             "frames_per_second_end_to_end": frames / total if total else None,
-            "note": "tracker = crop, network and box, without decoding; end to end = files to files, loading excluded",
+            "note": "tracker = crop, network and box, without first frames and decoding; end to end = files to files, "
+            "loading excluded",
         }
 
     def write(self) -> None:

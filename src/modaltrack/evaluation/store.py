@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from modaltrack.evaluation.lockstep import Track
 from modaltrack.files import locked, prepare_folder, write_file
+from modaltrack.frame import Result
 from modaltrack.sinks.result_file import write_json
 
 FORMAT = "modaltrack-run/1"
@@ -89,16 +89,15 @@ class ResultFolder:
             if (file := self.path / f"{name}.txt").is_file()
         }
 
-    def write(self, track: Track) -> None:
-        """Write one sequence, nothing rounded; the boxes come last. Skipped images get rows of nan."""
-        check_name(track.name, "sequence")
-        before, scores = track.skipped, np.array(track.confidence)
-        _write(self.path / f"{track.name}_time.txt", [0.0] * before + track.seconds)
-        if np.isfinite(scores[1:]).all():
-            scores[:1] = np.nan_to_num(scores[:1], nan=1.0)  # the box that was given
-            _write(self.path / f"{track.name}_confidence.txt", [float("nan")] * before + scores.tolist())
-        boxes = np.concatenate([np.full((before, 4), np.nan), np.array(track.boxes)])
-        _write(self.path / f"{track.name}.txt", boxes.tolist())
+    def write(self, result: Result) -> None:
+        """Write one sequence, nothing rounded; the boxes come last."""
+        check_name(result.name, "sequence")
+        scores, first = result.scores.copy(), result.first
+        _write(self.path / f"{result.name}_time.txt", result.seconds.tolist())
+        if np.isfinite(scores[first + 1 :]).all():
+            scores[first : first + 1] = np.nan_to_num(scores[first : first + 1], nan=1.0)  # the box that was given
+            _write(self.path / f"{result.name}_confidence.txt", scores.tolist())
+        _write(self.path / f"{result.name}.txt", result.boxes.tolist())
 
     def write_manifest(self, names: Sequence[str]) -> None:
         """Write manifest.json with the checksums of these sequences' files, for whoever gets them."""

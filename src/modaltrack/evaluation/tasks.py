@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from modaltrack.evaluation.lockstep import Job, Opened
 from modaltrack.evaluation.scene_truth import keep_truth, kept_truth
 from modaltrack.frame import Frame, Modality
 from modaltrack.scoring.records import Protocol, Switches, Truth
+from modaltrack.session import Job, Opened
 
 SENSOR_FOLDERS = (*(m.value for m in Modality), "aux")
 OWN = ("scenes", "folder")
@@ -51,7 +51,7 @@ class Task:
     entry: Any
 
     def job(self, spec: BenchmarkSpec) -> Job:
-        """What ``run_group`` takes."""
+        """What a session takes."""
 
         def opened() -> Opened:
             shown = tuple(Modality(s) for s in spec.sensors)

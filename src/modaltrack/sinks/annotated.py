@@ -7,18 +7,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from modaltrack.frame import Frame, Modality
+import numpy as np
+from numpy.typing import NDArray
+
+from modaltrack.frame import Frame, Modality, Row, Status
 from modaltrack.sinks.picture import Layout, Mark, draw
 from modaltrack.sinks.video import VideoWriter
 
 
 class AnnotatedVideo:
-    """Write annotated frames to an mp4 file; a context like ``VideoWriter``. The first frame decides the size."""
+    """Write annotated frames to an mp4 file; a context like ``VideoWriter``. The first frame decides the size.
 
-    def __init__(self, path: Path, modalities: Sequence[Modality], fps: float = 30.0) -> None:
+    Args:
+        path: the file.
+        modalities: the panels from left to right.
+        fps: where frames have no times of their own.
+        truth: (N, 4) xywh of the only target, drawn into the rows of a session.
+        note: written into every picture of a session.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        modalities: Sequence[Modality],
+        fps: float = 30.0,
+        truth: NDArray[np.float64] | None = None,
+        note: str = "",
+    ) -> None:
         self._video = VideoWriter(path, fps)
         self._modalities = tuple(modalities)
         self._layout: Layout | None = None
+        self._truth = np.empty((0, 4)) if truth is None else truth
+        self._note = note
+
+    def row(self, row: Row) -> None:
+        """Append a row of a session, as one of its observers."""
+        true = self._truth[row.index] if row.index < len(self._truth) else None
+        marks = [
+            Mark(box, float(score), Status(int(status)), true)
+            for box, score, status in zip(row.boxes, row.scores, row.status, strict=True)
+        ]
+        self.write(row.frame, marks, self._note)
 
     def write(self, frame: Frame, marks: Sequence[Mark], note: str = "") -> None:
         """Draw the frame and append it at its own time; the first one must have an image."""

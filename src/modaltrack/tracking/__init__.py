@@ -16,13 +16,15 @@ What happens when a sensor is missing (ours; the published trackers need every i
 * Sensors that the model was not built for are ignored, with one warning at the start.
 """
 
-from modaltrack.tracking.inputs import FrameLike, as_frame
+from modaltrack.session.inputs import FrameLike, as_frame
+from modaltrack.tracking.engine import ModelEngine
 from modaltrack.tracking.policy import Policy
 from modaltrack.tracking.run import TrackedBox, Tracker, follow, track, track_many
 from modaltrack.tracking.step import select, start, step
 
 __all__ = [
     "FrameLike",
+    "ModelEngine",
     "Policy",
     "TrackedBox",
     "Tracker",

@@ -10,8 +10,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from modaltrack.frame import Frame, State
+from modaltrack.session import Answer
 from modaltrack.tracking.policy import Policy
-from modaltrack.tracking.session import Answer
 from modaltrack.tracking.step import select, start, step
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from modaltrack.frame import Clip, Frame, Result, Row, State, Status
+from modaltrack.session import Job, Opened, Session
+from modaltrack.session.inputs import FrameLike, as_frame
 from modaltrack.tracking.engine import ModelEngine
-from modaltrack.tracking.inputs import FrameLike, as_frame
 from modaltrack.tracking.policy import Policy
-from modaltrack.tracking.session import Job, Opened, Session
 from modaltrack.tracking.step import start, step
 
 

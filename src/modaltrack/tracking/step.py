@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from modaltrack import vision
 from modaltrack.boxes import check_box, cxcywh_to_xywh, xywh_to_cxcywh
 from modaltrack.frame import Frame, Modality, State, Status
-from modaltrack.tracking.inputs import FrameLike, per_target
+from modaltrack.session.inputs import FrameLike, list_of_boxes, per_target
 from modaltrack.tracking.policy import Policy
 from modaltrack.tracking.template_memory import TemplateUpdate, adopt, propose, remember, rows_of
 
@@ -68,10 +68,7 @@ def start(model: Any, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLike)
     sizes may differ). Raises ValueError for bad boxes and images, and for a first frame without a sensor of the model;
     warns about sensors that the model cannot use.
     """
-    given = boxes.detach().cpu().numpy() if isinstance(boxes, torch.Tensor) else boxes
-    rows = [given] if np.ndim(np.asarray(given, dtype=object)) < 2 else list(given)  # type: ignore[arg-type]
-    if not rows:
-        raise ValueError("There is no box to start from; give one box x, y, width, height for each target.")
+    rows = list_of_boxes(boxes)
     targets = per_target(frames, len(rows))
     checked = []
     for frame, box in zip(targets, rows):

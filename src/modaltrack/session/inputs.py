@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from modaltrack.frame import Frame, Modality
 
@@ -67,3 +67,12 @@ def per_target(frames: FrameLike | Sequence[FrameLike], num_targets: int, index:
         raise ValueError(f"There are {len(frames)} frames for {num_targets} targets; give one frame, or one for each.")
     checked = {id(frame): as_frame(frame, index) for frame in frames}
     return [checked[id(frame)] for frame in frames]
+
+
+def list_of_boxes(boxes: ArrayLike) -> list[Any]:
+    """One entry per target from (4,) or (B, 4), unchecked; ValueError where there is none."""
+    given: Any = boxes.detach().cpu().numpy() if hasattr(boxes, "detach") else boxes
+    rows = [given] if np.ndim(np.asarray(given, dtype=object)) < 2 else list(given)
+    if not rows:
+        raise ValueError("There is no box to start from; give one box x, y, width, height for each target.")
+    return rows

@@ -12,16 +12,17 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from modaltrack.frame import Frame, Result, Row
+from modaltrack.session.clock import Clock
+from modaltrack.session.inputs import FrameLike, as_frame, list_of_boxes
+from modaltrack.session.record import Recorder
 from modaltrack.sources.prefetch import prefetch
-from modaltrack.tracking.inputs import FrameLike, as_frame
-from modaltrack.tracking.record import Recorder
 
 Answer = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 """Boxes (B, 4) xywh pixels, scores (B,) with nan where the tracker gives none, status (B,) or empty where unknown."""
@@ -43,7 +44,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A clip that can be run. boxes: (4,) or (B, 4) xywh in its first frame. skipped: images before it, without a target."""
+    """A clip that can be run. boxes: (4,) or (B, 4) xywh in its first frame. skipped: images before it, not shown."""
 
     frames: Iterable[FrameLike]
     boxes: ArrayLike
@@ -75,50 +76,6 @@ class Failure:
         if not isinstance(error, (ValueError, OSError)):
             text = f"{type(error).__name__}: {text}"
         return cls(name, frame, text, "".join(traceback.format_exception(error)))
-
-
-@dataclass
-class Clock:
-    """Where a session's time went, in seconds of the wall clock.
-
-    frames, clips: rows, and first rows among them. first_frame: of the tracker in first rows, which only cut templates;
-    tracker: crop, model and box in all others. waiting: for frames that were not decoded yet. drawing: in observers.
-    total: from the first frame that was asked for to the last row.
-    """
-
-    frames: int = 0
-    clips: int = 0
-    total: float = 0.0
-    waiting: float = 0.0
-    tracker: float = 0.0
-    first_frame: float = 0.0
-    drawing: float = 0.0
-
-    def add(self, other: Clock) -> None:
-        """Add another's; sessions that overlap (on many machines) sum up to more than the time that passed."""
-        for part in fields(self):
-            setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
-
-    @property
-    def rate(self) -> float | None:
-        """Frames per second in the tracker alone, first frames apart; None where there are no others."""
-        steps = self.frames - self.clips
-        return steps / self.tracker if steps > 0 and self.tracker > 0 else None
-
-    def facts(self) -> dict[str, Any]:
-        """For ``result.json``."""
-        return {
-            "frames_per_second_tracker": self.rate,
-            "frames_per_second_end_to_end": self.frames / self.total if self.total > 0 else None,
-            "seconds": {
-                "total": self.total,
-                "waiting_for_source": self.waiting,
-                "tracker": self.tracker,
-                "first_frame": self.first_frame,
-                "drawing_and_encoding": self.drawing,
-            },
-            "note": "tracker = crop, model and box, without the first frame, decoding, drawing and encoding",
-        }
 
 
 @dataclass
@@ -296,22 +253,15 @@ class Session:
         try:
             return move(everyone), everyone
         except Exception as error:  # noqa: BLE001 - a tracker may raise anything
-            errors: dict[int, Exception] = {0: error}
             together = error
-        if len(everyone) > 1:
-            errors = {}
-            for i in everyone:
-                try:
-                    move([i])
-                except Exception as alone:  # noqa: BLE001 - as above
-                    errors[i] = alone
+        errors = {0: together} if len(everyone) == 1 else _errors_alone(move, everyone)
         if not errors:
             raise ValueError(
                 f"A batch of {len(everyone)} clips breaks ({type(together).__name__}: {together}) and each clip works "
                 "alone; pass a smaller --batch."
             ) from together
-        for i, error in errors.items():
-            self._failed(Failure.of(runs[i].job.name, index, error))
+        for i, reason in errors.items():
+            self._failed(Failure.of(runs[i].job.name, index, reason))
         rest = [i for i in everyone if i not in errors]
         return (move(rest) if rest else None), rest
 
@@ -370,10 +320,12 @@ class Session:
         self._failed(Failure(run.job.name, -1, "The sequence has no frames; check its folder."))
 
 
-def list_of_boxes(boxes: ArrayLike) -> list[Any]:
-    """One entry per target from (4,) or (B, 4); each is checked where tracking starts. ValueError where there is none."""
-    given: Any = boxes.detach().cpu().numpy() if hasattr(boxes, "detach") else boxes
-    rows = [given] if np.ndim(np.asarray(given, dtype=object)) < 2 else list(given)
-    if not rows:
-        raise ValueError("There is no box to start from; give one box x, y, width, height for each target.")
-    return rows
+def _errors_alone(move: Callable[[list[int]], Any], everyone: Sequence[int]) -> dict[int, Exception]:
+    """The clips that break in a batch of their own, and how."""
+    errors: dict[int, Exception] = {}
+    for i in everyone:
+        try:
+            move([i])
+        except Exception as error:  # noqa: BLE001 - a tracker may raise anything
+            errors[i] = error
+    return errors
