@@ -15,6 +15,7 @@ from modaltrack.commands.terminal import out, progress, table
 
 if TYPE_CHECKING:
     from modaltrack.frame import Clip, Frame
+    from modaltrack.models.model import Model
 
 SIZE = (480, 640)  # height, width of the rendered images: what cameras deliver
 
@@ -44,6 +45,7 @@ def run(options: Options) -> int:
 
     from modaltrack import models, scenes
     from modaltrack.frame import Modality
+    from modaltrack.models.model import placed
 
     if options.frames < 4 or options.threads < 0:
         raise ValueError("--frames must be at least 4 and --threads at least 0.")
@@ -53,7 +55,7 @@ def run(options: Options) -> int:
     with progress() as bar, tempfile.TemporaryDirectory() as folder:
         task = bar.add_task("rendering", total=None, facts="")
         model = models.load_model(options.model, device=options.device)
-        device = next(model.parameters()).device
+        device, kind = placed(model)
         clip = scenes.clip(0, length=options.frames, size=SIZE, hard=False)
         pair = (Modality.RGB, Modality.THERMAL)
         files = _write_clip(clip, pair, Path(folder))
@@ -69,9 +71,7 @@ def run(options: Options) -> int:
 
     console.print(
         f"device {device}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"precision {next(model.parameters()).dtype}, images {SIZE[1]}x{SIZE[0]}, sensors {' + '.join(pair)}".replace(
-            "torch.", ""
-        )
+        f"precision {kind}, images {SIZE[1]}x{SIZE[0]}, sensors {' + '.join(pair)}".replace("torch.", "")
     )
     rows = table(
         f"{options.model}, batch 1, search {model.config.search_size} px", "part", ">ms per frame", ">frames/s"
@@ -103,7 +103,7 @@ def _write_clip(clip: Clip, pair: tuple[Any, ...], folder: Path) -> dict[Any, st
     return {m: str(path) for m, path in files.items()}
 
 
-def _end_to_end(model: Any, clip: Clip, files: dict[Any, str]) -> float:
+def _end_to_end(model: Model, clip: Clip, files: dict[Any, str]) -> float:
     """Seconds per frame from the files to the box, without drawing."""
     from modaltrack.session import Job, Opened, Session
     from modaltrack.sources import open_clip
@@ -128,7 +128,7 @@ def _decoding(files: dict[Any, str]) -> float:
     return (time.perf_counter() - began) / count
 
 
-def _parts(model: Any, clip: Clip, pair: tuple[Any, ...], repeats: int, device: Any) -> dict[str, float]:
+def _parts(model: Model, clip: Clip, pair: tuple[Any, ...], repeats: int, device: Any) -> dict[str, float]:
     """Median seconds of crop, model and decoding of the box."""
     import torch
 

@@ -56,6 +56,7 @@ def run(options: Options) -> int:
         from modaltrack.commands.outputs import versions, write_outputs
         from modaltrack.frame import Modality
         from modaltrack.models import load_model
+        from modaltrack.models.model import placed
         from modaltrack.session import Job, Opened, Session
         from modaltrack.sinks import AnnotatedVideo
         from modaltrack.tracking import ModelEngine, track_many
@@ -105,7 +106,7 @@ def run(options: Options) -> int:
     console.print(rows)
     rate = session.clock.rate or 0.0
     console.print(
-        f"{rate:.1f} frames/s in the tracker with {len(everything)} sensors on {next(model.parameters()).device}; "
+        f"{rate:.1f} frames/s in the tracker with {len(everything)} sensors on {placed(model)[0]}; "
         f"{time.perf_counter() - began:.0f} s in all, rendering and first imports included"
     )
     console.print(

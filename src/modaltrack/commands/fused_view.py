@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from modaltrack import vision
 from modaltrack.boxes import cxcywh_to_xywh, xywh_to_cxcywh
 from modaltrack.frame import Frame, Modality, Row, State, Status
+from modaltrack.models.model import FusesImages, Model, placed
 from modaltrack.sinks import VideoWriter
 from modaltrack.sinks.picture import COLOURS, rectangle
 from modaltrack.tracking import Policy
@@ -28,13 +28,14 @@ class FusedVideo:
     more for the video, which takes time that the tracker itself does not need.
     """
 
-    def __init__(self, path: Path, model: Any, fps: float = 30.0) -> None:
-        if not hasattr(model, "fused_image"):
+    def __init__(self, path: Path, model: Model, fps: float = 30.0) -> None:
+        if not isinstance(model, FusesImages):
             raise ValueError(
                 f"--show fused needs a model that fuses images, such as tpf-tiny; {type(model).__name__} does not."
             )
         self._video = VideoWriter(path, fps)
-        self._model = model
+        self._model: Model = model
+        self._fuse = model.fused_image
         self._policy = Policy.of(model)
 
     def row(self, row: Row) -> None:
@@ -67,10 +68,10 @@ class FusedVideo:
     def _fused(
         self, images: dict[Modality, NDArray[np.uint8]], around: NDArray[np.float64], size: int
     ) -> NDArray[np.uint8]:
-        weight = next(self._model.parameters())
+        place = placed(self._model)
         factor = self._model.config.search_factor
         crops = {m: vision.to_tensor([vision.crop(image, around, factor, size)[0]]) for m, image in images.items()}
-        fused = self._model.fused_image({m: vision.normalise(c).to(weight) for m, c in crops.items()})
+        fused = self._fuse({m: vision.normalise(c).to(*place) for m, c in crops.items()})
         pixels = vision.denormalise(fused[0].float().cpu()).clamp(0, 1) * 255  # the adapter itself knows no bounds
         return pixels.round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 

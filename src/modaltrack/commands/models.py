@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
+
+if TYPE_CHECKING:
+    from modaltrack.models import ModelConfig
 
 
 @dataclass
@@ -164,12 +167,12 @@ def _list() -> int:
     return 0
 
 
-def _sensors(config: Any) -> str:
+def _sensors(config: ModelConfig) -> str:
     others = [m for m in config.modalities if m != "rgb"]
     return "rgb" if not others else f"rgb, {others[0] if len(others) == 1 else 'X'}"
 
 
-def _measured(card: Any) -> str:
+def _measured(card: object) -> str:
     """The first number of a card that is called success, however deep it stands."""
     if not isinstance(card, dict):
         return "-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from modaltrack.frame import Frame, Modality, Result, Row
+    from modaltrack.models.model import Model
     from modaltrack.session import Clock, Session
     from modaltrack.sources.clip import ClipReader
 
@@ -73,6 +74,7 @@ def run(options: Options) -> int:
     from modaltrack.commands.terminal import out
     from modaltrack.files import prepare_folder
     from modaltrack.models import load_model
+    from modaltrack.models.model import placed
     from modaltrack.sources import open_clip
 
     asked = check(options)
@@ -91,7 +93,7 @@ def run(options: Options) -> int:
     facts = {
         "model": model.card.get("name", options.model),
         "card": model.card,
-        "device": str(next(model.parameters()).device),
+        "device": str(placed(model)[0]),
         "sources": {m: without_password(spec) for m, spec in asked.specs.items()},
         "complete": complete,
         "speed": session.clock.facts(),
@@ -145,7 +147,9 @@ def check(options: Options) -> Asked:
     return Asked(specs, boxes, encodings, truth)
 
 
-def follow(options: Options, asked: Asked, model: Any, clip: ClipReader, folder: Path) -> tuple[list[Result], Session]:
+def follow(
+    options: Options, asked: Asked, model: Model, clip: ClipReader, folder: Path
+) -> tuple[list[Result], Session]:
     """Run the session with its observers: progress, and the videos that were asked for."""
     import numpy as np
 
@@ -270,7 +274,7 @@ def scores(result: Result, truth: NDArray[np.float64]) -> str:
 
 
 def choose_encodings(
-    card: dict[str, Any], specs: dict[Modality, str], asked: dict[Modality, str]
+    card: Mapping[str, Any], specs: dict[Modality, str], asked: dict[Modality, str]
 ) -> dict[Modality, str]:
     """What the user asked for, and what the model was trained with for the rest. Events are encoded as they come."""
     from modaltrack.frame import Modality

@@ -8,13 +8,16 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.evaluation.trax import Server
 from modaltrack.frame import Frame, Modality
+
+if TYPE_CHECKING:
+    from modaltrack.models.model import Model
 
 CHANNELS = {"color": Modality.RGB, "ir": Modality.THERMAL, "depth": Modality.DEPTH}
 """The names of channels in the toolkit's ``sequence`` files -> our modalities."""
@@ -64,7 +67,7 @@ def read_frame(
     return Frame(images, index=index, missing=frozenset(missing))
 
 
-def serve(model: Any, server: Server, encodings: Mapping[Modality, str]) -> int:
+def serve(model: Model, server: Server, encodings: Mapping[Modality, str]) -> int:
     """Answer the toolkit until it quits; -> frames tracked. The state of an initialisation carries no confidence.
 
     A ValueError is told to the toolkit as the reason of a ``quit`` before it is raised.

@@ -16,17 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modaltrack.frame import Modality
-from modaltrack.models.ostrack import TINY, OSTrackConfig
 from modaltrack.models.parts.mamba import Mamba
 from modaltrack.models.parts.order_fusion import OrderFusion
 from modaltrack.models.parts.vit import accumulate, scaled, working_room
 from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
+from modaltrack.models.trunk import TINY, ViTConfig
 from modaltrack.models.two_sensors import TwoSensorTracker
 
 
 @dataclass(frozen=True)
-class AINetConfig(OSTrackConfig):
+class AINetConfig(ViTConfig):
     """OSTrack's sizes and AINet's additions; the defaults are the authors' 256-pixel network.
 
     modalities: RGB and the kinds of X the weights are for. fusion_blocks: after which blocks the streams meet.
@@ -113,7 +113,7 @@ class AINet(TwoSensorTracker):
         z, x = (torch.cat([images[m] for m in modalities]) for images in (template, search))  # (S * B, 3, h, w)
         return self.predict(self.backbone(self.embed(self.patch_embed, z, x), len(modalities)))
 
-    def backbone(self, tokens: Tensor, streams: int) -> Tensor:  # type: ignore[override]
+    def backbone(self, tokens: Tensor, streams: int) -> Tensor:
         """Stacked tokens (S * B, N, D) -> fused search tokens (B, Nx, D)."""
         room = working_room(tokens, self.config.mlp_ratio)
         maps = []

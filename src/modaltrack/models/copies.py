@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor, nn
+
+from modaltrack.models.model import GrowsFromBase
 
 
 def spread(model: nn.Module, base: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -14,6 +16,6 @@ def spread(model: nn.Module, base: Mapping[str, Tensor]) -> dict[str, Tensor]:
     A model whose further tensors start as copies of the base's names them: ``copies_of_base(name) -> list of names``;
     what the base has itself, as a model of the same method does, is its own.
     """
-    copies: Callable[[str], list[str]] | None = getattr(model, "copies_of_base", None)
-    found = {} if copies is None else {copy: tensor for name, tensor in base.items() for copy in copies(name)}
-    return {**found, **base}
+    if not isinstance(model, GrowsFromBase):
+        return dict(base)
+    return {copy: tensor for name, tensor in base.items() for copy in model.copies_of_base(name)} | dict(base)

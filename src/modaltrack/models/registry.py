@@ -13,26 +13,32 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from torch import nn
+from modaltrack.models.model import ModelConfig, TorchModel, declared
 
 METHODS = ("ainet", "ostrack", "sdstrack", "smstracker", "srtrack", "tpf")  # one row per method file in this folder
+
+
+class DataclassConfig(ModelConfig, Protocol):
+    """A configuration that is a frozen dataclass: it goes into weight files, and its fields can be replaced."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A registered size: the class to build and the function that returns its configuration."""
 
-    model: Callable[[Any], nn.Module]
-    config: Callable[[], Any]
+    model: Callable[[Any], TorchModel]
+    config: Callable[[], DataclassConfig]
 
 
 _ENTRIES: dict[str, Entry] = {}
-C = TypeVar("C", bound=Callable[[], Any])
+C = TypeVar("C", bound=Callable[[], DataclassConfig])
 
 
-def register(model: Callable[[Any], nn.Module]) -> Callable[[C], C]:
+def register(model: Callable[[Any], TorchModel]) -> Callable[[C], C]:
     """Register the decorated configuration function under its own name, with dashes for underscores."""
 
     def decorate(config: C) -> C:
@@ -65,7 +71,7 @@ def unknown_name(name: str, known: list[str]) -> ValueError:
     return ValueError(f"There is no model {name!r}; {hint}")
 
 
-def config_of(name: str, **overrides: Any) -> Any:
+def config_of(name: str, **overrides: object) -> DataclassConfig:
     """The frozen configuration of a registered model with some fields replaced; ValueError for unknown names."""
     names = list_models()
     if name not in names:
@@ -77,9 +83,9 @@ def config_of(name: str, **overrides: Any) -> Any:
     return replace(config, **overrides)
 
 
-def create(name: str, **overrides: Any) -> Any:
+def create(name: str, **overrides: object) -> TorchModel:
     """Build a registered model with fresh weights, for example ``create("sdstrack-tiny", drop_path=0.1)``."""
-    config = config_of(name, **overrides)
-    model: Any = _ENTRIES[name].model(config)
+    model = _ENTRIES[name].model(config_of(name, **overrides))
+    declared(model)  # a class from outside need not inherit from TorchModel
     model.name = name
     return model

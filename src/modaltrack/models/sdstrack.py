@@ -8,7 +8,6 @@ Source: Hou et al., CVPR 2024, arXiv 2403.16002; docs/methods/sdstrack.md. What 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -17,19 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modaltrack.frame import Modality
-from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
+from modaltrack.models.model import Masks
 from modaltrack.models.parts.adapter import MLP_SCALE, AdapterPair
 from modaltrack.models.parts.elimination import eliminate, restore
 from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
 from modaltrack.models.parts.vit import accumulate, init_linear, make_stem, scaled, working_room
 from modaltrack.models.prediction import Images, Prediction, Presence
 from modaltrack.models.registry import register
-
-Masks = Mapping[str, Mapping[Modality, Tensor]]  # {"template": {modality: (B, Nz) bool}, "search": {... (B, Nx)}}
+from modaltrack.models.trunk import TINY, ViTConfig, ViTTracker
 
 
 @dataclass(frozen=True)
-class SDSTrackConfig(OSTrackConfig):
+class SDSTrackConfig(ViTConfig):
     """OSTrack's sizes and SDSTrack's additions; the defaults are the authors'.
 
     modalities: RGB and the kinds of X the weights are for. fusion_blocks: after which blocks the streams are fused.
@@ -52,7 +50,7 @@ class Stage(NamedTuple):
     left: Tensor
 
 
-class SDSTrack(OSTrack):
+class SDSTrack(ViTTracker):
     """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
 
     Missing modalities are ours, see ``missing_policy``.
@@ -151,7 +149,7 @@ class SDSTrack(OSTrack):
         tokens = self._tokens(template, search, modalities, None)
         return self.predict(self.backbone(tokens, keep_rate, modalities)[:, -self.num_search :])
 
-    def backbone(  # type: ignore[override]
+    def backbone(
         self, tokens: Tensor, keep_rate: float, modalities: list[Modality], stages: list[Stage] | None = None
     ) -> Tensor:
         """Stacked tokens (S * B, N, D) -> normalised mean of the streams (B, N, D).

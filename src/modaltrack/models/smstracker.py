@@ -16,18 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from modaltrack.frame import Modality
-from modaltrack.models.ostrack import TINY, OSTrackConfig
 from modaltrack.models.parts.concat_state_space import ConcatStateSpace
 from modaltrack.models.parts.cross_state_space import CrossStateSpace
 from modaltrack.models.parts.score_mask import ScoreMaskFusion
 from modaltrack.models.parts.vit import accumulate, init_linear, scaled, working_room
 from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
+from modaltrack.models.trunk import TINY, ViTConfig
 from modaltrack.models.two_sensors import TwoSensorTracker
 
 
 @dataclass(frozen=True)
-class SMSTrackerConfig(OSTrackConfig):
+class SMSTrackerConfig(ViTConfig):
     """OSTrack's sizes and SMSTracker's additions; the defaults are the authors'.
 
     modalities: RGB and the kinds of X the weights are for. interactions: how often the streams interact, evenly spread

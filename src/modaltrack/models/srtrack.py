@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from modaltrack.frame import Modality
-from modaltrack.models.ostrack import TINY, OSTrackConfig
 from modaltrack.models.parts.lora import LoraLinear
 from modaltrack.models.parts.vit import Block, accumulate, init_linear, make_stem, scaled, working_room
 from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
+from modaltrack.models.trunk import TINY, ViTConfig
 from modaltrack.models.two_sensors import TwoSensorTracker
 
 
 @dataclass(frozen=True)
-class SRTrackConfig(OSTrackConfig):
+class SRTrackConfig(ViTConfig):
     """OSTrack's sizes and SRTrack's additions; the defaults are the authors' 256-pixel network ("siamtrack").
 
     modalities: RGB and the kinds of X the weights are for. fusion_blocks: after which blocks all tokens meet.
@@ -122,7 +122,7 @@ class SRTrack(TwoSensorTracker):
             z, x = z + self.temporal_template, x + self.temporal_search
         return torch.cat([z, x], 1)
 
-    def backbone(self, streams: list[Tensor], modalities: list[Modality]) -> Tensor:  # type: ignore[override]
+    def backbone(self, streams: list[Tensor], modalities: list[Modality]) -> Tensor:
         """S times (B, N, D) -> mean of the normalised search tokens (B, Nx, D)."""
         c = self.config
         of_rgb = [m is Modality.RGB for m in modalities]

@@ -12,21 +12,21 @@ Legend: B batch, Nz tokens of one template, Nx of the search crop, D width. Toke
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from modaltrack.frame import Modality
-from modaltrack.models.ostrack import TINY, OSTrack, OSTrackConfig
 from modaltrack.models.parts.fusion_adapter import FusionAdapter
 from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
+from modaltrack.models.parts.vit import accumulate, scaled, working_room
 from modaltrack.models.prediction import Images, Prediction, Presence
 from modaltrack.models.registry import register
+from modaltrack.models.trunk import TINY, ViTConfig, ViTTracker
 
 
 @dataclass(frozen=True)
-class TPFConfig(OSTrackConfig):
+class TPFConfig(ViTConfig):
     """OSTrack's sizes, without candidate elimination, and the adapter's; all defaults are inferred.
 
     Source: docs/methods/tpf.md 2.
@@ -44,11 +44,11 @@ class TPFConfig(OSTrackConfig):
     pfa_norm: str = "batch"
 
 
-class TPF(OSTrack):
+class TPF(ViTTracker):
     """``model(template, search, present=None, memory=None) -> Prediction`` on RGB and one other modality."""
 
     config: TPFConfig
-    missing_policy: ClassVar[str] = (
+    missing_policy = (
         "Without RGB or without X there is nothing to fuse: the adapter is skipped and the one image goes to the "
         "tracker as it is, in templates and search alike; a frame without both holds the box."
     )
@@ -61,6 +61,7 @@ class TPF(OSTrack):
             )
         if config.num_templates not in (1, 2):
             raise ValueError(f"num_templates is {config.num_templates}; expected 1 or 2.")
+        self.num_templates = config.num_templates
         self.num_template = config.num_templates * self.template_grid**2  # tokens in front of the search crop's
         self.adapter = FusionAdapter(config.pfa_channels, config.pfa_norm, config.pfa_layout, config.pfa_states)
 
@@ -77,7 +78,7 @@ class TPF(OSTrack):
         by_name = {str(m): image for m, image in images.items()}
         return self.adapter(by_name["rgb"], by_name[str(others[0])])
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, template: Images, search: Images, present: Presence | None = None, memory: Images | None = None
     ) -> Prediction:
         """Normalised images per modality -> Prediction.
@@ -104,7 +105,16 @@ class TPF(OSTrack):
         tokens = [self.patch_embed(self.fused_image(images)) + self.pos_template for images in templates]
         tokens += tokens[:1] * (self.config.num_templates - len(tokens))  # (B, Nz, D) each
         tokens.append(self.patch_embed(self.fused_image({m: search[m] for m in modalities})) + self.pos_search)
-        return self.predict(self.backbone(torch.cat(tokens, 1), 1.0)[:, self.num_template :])
+        return self.predict(self.backbone(torch.cat(tokens, 1))[:, self.num_template :])
+
+    def backbone(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> normalised tokens (B, N, D)."""
+        room = working_room(tokens, self.config.mlp_ratio)
+        for i in range(len(self.blocks)):
+            block = self.block(i)
+            tokens = tokens + scaled(block.attn(block.norm1(tokens), room)[0], block.keep_scale(tokens))
+            tokens = accumulate(tokens, scaled(block.mlp(block.norm2(tokens), room), block.keep_scale(tokens)))
+        return self.norm(tokens)
 
 
 @register(TPF)

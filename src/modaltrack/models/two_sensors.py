@@ -4,22 +4,18 @@
 from __future__ import annotations
 
 from modaltrack.frame import Modality
-from modaltrack.models.ostrack import OSTrack
 from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
 from modaltrack.models.prediction import Images, Prediction, Presence
+from modaltrack.models.trunk import ViTTracker
 
 
-class TwoSensorTracker(OSTrack):
+class TwoSensorTracker(ViTTracker):
     """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
 
     Missing modalities are ours; ``missing_policy`` of each method says what it does. A method writes ``_run``.
     """
 
-    missing_policy: str
-
-    def forward(  # type: ignore[override]
-        self, template: Images, search: Images, present: Presence | None = None
-    ) -> Prediction:
+    def forward(self, template: Images, search: Images, present: Presence | None = None) -> Prediction:
         """Normalised images per modality -> Prediction.
 
         present: per modality which samples have it, (B,) bool; a key missing in an image mapping counts as missing for

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load as parse
@@ -24,14 +24,15 @@ from torch import Tensor
 from modaltrack.files import remove_abandoned, write_file
 from modaltrack.frame import Modality
 from modaltrack.models.copies import spread
-from modaltrack.models.registry import create, list_models, unknown_name
+from modaltrack.models.model import Model, TorchModel, declared
+from modaltrack.models.registry import DataclassConfig, create, list_models, unknown_name
 from modaltrack.models.zoo import SHIPPED, Shipped
 
 _ZIP, _PICKLE = b"PK", b"\x80"
 
 
 def save_model(
-    model: Any,
+    model: TorchModel,
     path: str | Path,
     card: Mapping[str, Any],
     dtype: torch.dtype = torch.float16,
@@ -45,11 +46,12 @@ def save_model(
     or does not fit into ``dtype``, or nothing comes with the package under the name ``base``.
     """
     path = Path(path)
-    config = asdict(model.config)
+    declared(model)
+    config = asdict(cast(DataclassConfig, model.config))
     facts: dict[str, Any] = {"config": config, "modalities": list(config["modalities"])}
-    if hasattr(model, "missing_policy"):
+    if model.missing_policy:
         facts["missing_policy"] = model.missing_policy
-    if hasattr(model, "name"):
+    if model.name:
         facts["method"], _, facts["size"] = model.name.rpartition("-")
     elif not {"method", "size"} <= set(card):
         raise ValueError("The card has no method and size, and the model was not built by create(); name them in it.")
@@ -74,7 +76,15 @@ def save_model(
     write_file(path, save(tensors, metadata={"card": json.dumps({"name": path.stem, **card, **facts})}))
 
 
-def load_model(name_or_path: str | Path, device: str | torch.device = "auto") -> Any:
+def load_model(name_or_path: str | Path, device: str | torch.device = "auto") -> Model:
+    """The model of a shipped name or of a weight file, in evaluation mode, with its card as ``.card``.
+
+    device: "auto" takes a GPU if there is one. ValueError, in one sentence, for anything wrong with the file.
+    """
+    return load_torch_model(name_or_path, device)
+
+
+def load_torch_model(name_or_path: str | Path, device: str | torch.device = "auto") -> TorchModel:
     """The model of a shipped name or of a weight file, float32, in evaluation mode, with its card as ``.card``.
 
     device: "auto" takes a GPU if there is one. ValueError, in one sentence, for anything wrong with the file.
@@ -87,7 +97,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
         raise ValueError(f"{path} is for another model: {unknown_name(name, known)}")
     config = {key: _tuples(value) for key, value in card.get("config", {}).items()}
     if "modalities" in config:
-        config["modalities"] = tuple(Modality(m) for m in config["modalities"])
+        config["modalities"] = tuple(Modality(m) for m in card["config"]["modalities"])
     model = create(name, **config)
     own = model.state_dict()
     if "base" in card:
@@ -166,7 +176,7 @@ def _shipped(name: str) -> Shipped:
     raise ValueError(f"No weights come with this version under the name {name}; there are {[r.name for r in SHIPPED]}.")
 
 
-def _of_base(model: Any, name: str, sha256: str | None = None) -> dict[str, Tensor]:
+def _of_base(model: TorchModel, name: str, sha256: str | None = None) -> dict[str, Tensor]:
     """The tensors that a fresh ``model`` would take over from shipped weights, by the model's names."""
     row = _shipped(name)
     if sha256 not in (None, row.sha256):
@@ -187,6 +197,6 @@ def _find(name_or_path: str | Path) -> tuple[Path, str | None]:
     raise unknown_name(text, sorted([row.name for row in SHIPPED] + list_models()))
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: object) -> object:
     """JSON knows lists only; configurations hold tuples."""
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

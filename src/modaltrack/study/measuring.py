@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,11 @@ from modaltrack.frame import Clip
 from modaltrack.study.corruptions import Failing
 from modaltrack.study.folder import Place, Settings, fingerprint, seeds_of, write_json
 from modaltrack.study.plan import CORRUPTIONS, MAIN, SENSORS, Run
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from modaltrack.models.model import Model, TorchModel
 
 FIRST_TEMPLATE = "first template"
 GAP_DRAWS, GAP_FRAMES, GAP_TOKENS = 3, 80, 800
@@ -57,7 +62,7 @@ def conditions(known: Sequence[str], templates: int = 1) -> list[list[Condition]
     return groups
 
 
-def measure(model: Any, clips: Sequence[Clip]) -> dict[str, dict[str, Any]]:
+def measure(model: Model, clips: Sequence[Clip]) -> dict[str, dict[str, Any]]:
     """Condition -> success and precision of every clip, 0..1, and the mean score of the tracker.
 
     All clips and conditions of a group run in lock-step, one batch a frame.
@@ -70,7 +75,7 @@ def measure(model: Any, clips: Sequence[Clip]) -> dict[str, dict[str, Any]]:
     still = replace(policy, template_update=replace(policy.template_update, rule="none"))
     known = [str(m) for m in model.config.modalities]
     found: dict[str, dict[str, Any]] = {}
-    for group in conditions(known, getattr(model.config, "num_templates", 1)):
+    for group in conditions(known, model.num_templates):
         shown = [(condition, clip) for condition in group for clip in clips]
         views = []
         for condition, clip in shown:
@@ -141,13 +146,13 @@ def evaluate(
     """
     import torch
 
-    from modaltrack.models import load_model
+    from modaltrack.models import load_torch_model
     from modaltrack.training.record import environment
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        model = load_model(weights, device=device)
+        model = load_torch_model(weights, device=device)
         began, worked = time.perf_counter(), time.process_time()
         with _precision(model):
             found = measure(model, clips)
@@ -167,7 +172,7 @@ def evaluate(
     }
 
 
-def modality_gap(model: Any, clips: Sequence[Clip]) -> dict[str, dict[str, dict[str, list[float]]]]:
+def modality_gap(model: TorchModel, clips: Sequence[Clip]) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Second sensor -> comparison -> depth -> MMD² of several draws of frames and tokens (``training.mmd``)."""
     from modaltrack.training.mmd import clip_pairs, mmd_by_depth
 
@@ -181,11 +186,13 @@ def modality_gap(model: Any, clips: Sequence[Clip]) -> dict[str, dict[str, dict[
     return found
 
 
-def _precision(model: Any) -> Any:
+def _precision(model: Model) -> AbstractContextManager[object]:
     """The autocast that the recipes train in: on a CPU with bf16 products it halves the time of a measurement."""
     import torch
 
-    return torch.autocast(next(model.parameters()).device.type, torch.bfloat16)
+    from modaltrack.models.model import placed
+
+    return torch.autocast(placed(model)[0].type, torch.bfloat16)
 
 
 def headline(found: dict[str, dict[str, Any]]) -> str:

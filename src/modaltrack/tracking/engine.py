@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from modaltrack.frame import Frame, State
+from modaltrack.models.model import Model, declared
 from modaltrack.session import Answer
 from modaltrack.tracking.policy import Policy
 from modaltrack.tracking.step import select, start, step
@@ -25,9 +26,9 @@ class ModelEngine:
 
     batches = True
 
-    def __init__(self, model: Any, policy: Policy | None = None) -> None:
+    def __init__(self, model: Model, policy: Policy | None = None) -> None:
         self.model, self.policy = model, policy or Policy.of(model)
-        self.card: dict[str, Any] = getattr(model, "card", None) or {}
+        self.card = declared(model).card
 
     @property
     def info(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from modaltrack.boxes import clip_box, cxcywh_to_xywh, xywh_to_cxcywh
 from modaltrack.frame import Status
+from modaltrack.models.model import Model, declared
 from modaltrack.tracking.template_memory import TemplateUpdate
 
 
@@ -79,9 +80,9 @@ class Policy:
                 raise ValueError(f"The policy {self} breaks the rule {rule}; change that field.")
 
     @classmethod
-    def of(cls, model: Any, **fields: Any) -> Policy:
+    def of(cls, model: Model, **fields: Any) -> Policy:
         """The default policy with the thresholds of the model's card, if it has some, and with ``fields`` replaced."""
-        thresholds = (getattr(model, "card", None) or {}).get("thresholds") or {}
+        thresholds = declared(model).card.get("thresholds") or {}
         known: dict[str, Any] = {
             f"{k}_threshold": float(thresholds[k]) for k in ("tracking", "lost") if k in thresholds
         }

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from modaltrack.frame import Clip, Frame, Result, Row, State, Status
+from modaltrack.models.model import Model
 from modaltrack.session import Job, Opened, Session
 from modaltrack.session.inputs import FrameLike, as_frame
 from modaltrack.tracking.engine import ModelEngine
@@ -37,7 +37,7 @@ class Tracker:
     A frame is a ``Frame``, a uint8 RGB image (H, W, 3), or a mapping modality -> image (None: missing in this frame).
     """
 
-    def __init__(self, model: Any, policy: Policy | None = None) -> None:
+    def __init__(self, model: Model, policy: Policy | None = None) -> None:
         self.model = model
         self.policy = policy or Policy.of(model)
         self.state: State | None = None
@@ -60,7 +60,7 @@ class Tracker:
 
 
 def follow(
-    model: Any, frames: Iterable[FrameLike], box: ArrayLike, policy: Policy | None = None
+    model: Model, frames: Iterable[FrameLike], box: ArrayLike, policy: Policy | None = None
 ) -> Iterator[tuple[Frame, State]]:
     """Each frame with the state after it, as they come; the first state is the box that was given.
 
@@ -72,7 +72,7 @@ def follow(
 
 
 def track(
-    model: Any,
+    model: Model,
     frames: Clip | Iterable[FrameLike],
     box: ArrayLike | None = None,
     progress: Callable[[int], None] | None = None,
@@ -97,7 +97,7 @@ def track(
 
 
 def track_many(
-    model: Any,
+    model: Model,
     clips: Sequence[Clip],
     boxes: Sequence[ArrayLike] | None = None,
     policy: Policy | None = None,
@@ -118,7 +118,9 @@ def track_many(
     return [result for (result,) in _session(model, policy, jobs, progress).run()]
 
 
-def _session(model: Any, policy: Policy | None, jobs: Sequence[Job], progress: Callable[[int], None] | None) -> Session:
+def _session(
+    model: Model, policy: Policy | None, jobs: Sequence[Job], progress: Callable[[int], None] | None
+) -> Session:
     engine = ModelEngine(model, policy)
 
     def report(row: Row) -> None:

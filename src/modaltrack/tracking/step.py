@@ -12,7 +12,6 @@ import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,18 +20,13 @@ from numpy.typing import ArrayLike, NDArray
 from modaltrack import vision
 from modaltrack.boxes import check_box, cxcywh_to_xywh, xywh_to_cxcywh
 from modaltrack.frame import Frame, Modality, State, Status
+from modaltrack.models.model import Model, declared, placed
 from modaltrack.session.inputs import FrameLike, list_of_boxes, per_target
 from modaltrack.tracking.policy import Policy
 from modaltrack.tracking.template_memory import TemplateUpdate, adopt, propose, remember, rows_of
 
 Boxes = NDArray[np.float64]
 _LARGEST_BOX = 4  # times the image, along either axis: beyond it the crops alone would fill the memory
-
-
-def _where(model: Any) -> tuple[torch.device, torch.dtype]:
-    """Device and number type of the model's weights; a model without weights (a script) runs on the CPU in float32."""
-    weight = next(iter(model.parameters()), None) if hasattr(model, "parameters") else None
-    return (torch.device("cpu"), torch.float32) if weight is None else (weight.device, weight.dtype)
 
 
 def _crops(
@@ -61,13 +55,14 @@ def _crops(
     return vision.normalise(crops)
 
 
-def start(model: Any, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLike) -> State:
+def start(model: Model, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLike) -> State:
     """Begin to follow B targets, given by one xywh box each in pixels.
 
     boxes: (4,) for one target or (B, 4). frames: one frame for all targets, or a sequence of B (clips in lock-step,
     sizes may differ). Raises ValueError for bad boxes and images, and for a first frame without a sensor of the model;
     warns about sensors that the model cannot use.
     """
+    declared(model)
     rows = list_of_boxes(boxes)
     targets = per_target(frames, len(rows))
     checked = []
@@ -84,7 +79,7 @@ def start(model: Any, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLike)
     if ignored:
         reads = ", ".join(model.config.modalities)
         warnings.warn(f"This model reads {reads}; the {', '.join(ignored)} images are ignored.", stacklevel=2)
-    if getattr(model, "training", False):
+    if model.training:
         warnings.warn("The model is in training mode, its answers are random; call model.eval() first.", stacklevel=2)
     count = len(checked)
     state = State(
@@ -99,20 +94,20 @@ def start(model: Any, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLike)
     return _fill_templates(model, state, targets)
 
 
-def _check_sensors(model: Any, frame: Frame) -> None:
+def _check_sensors(model: Model, frame: Frame) -> None:
     if not any(modality in frame.images for modality in model.config.modalities):
         found, reads = ", ".join(frame.images) or "no image at all", ", ".join(model.config.modalities)
         raise ValueError(f"The first frame has {found}; this model needs at least one of {reads} to start from.")
 
 
 @torch.inference_mode()
-def _fill_templates(model: Any, state: State, frames: Sequence[Frame]) -> State:
+def _fill_templates(model: Model, state: State, frames: Sequence[Frame]) -> State:
     """Cut the templates that are still missing from these frames, for the targets that are TRACKING in them.
 
     A crop of one colour (an event camera before anything moved, a blind sensor) shows nothing to look for: it is not
     taken as long as the target has another template to be followed by (ours).
     """
-    config, device = model.config, _where(model)[0]
+    config, device = model.config, placed(model)[0]
     template, present = dict(state.template), dict(state.template_present)
     for modality in config.modalities:
         has = present.get(modality, np.zeros(len(state.box), bool))
@@ -133,7 +128,7 @@ def _fill_templates(model: Any, state: State, frames: Sequence[Frame]) -> State:
             whole.copy_(template[modality])
         whole[torch.from_numpy(rows).to(device)] = crops
         template[modality], present[modality] = whole, has | np.isin(np.arange(len(has)), rows)
-    two = getattr(model.config, "num_templates", 1) > 1
+    two = model.num_templates > 1
     memory = remember(state, template, present) if two else None
     return replace(state, template=template, template_present=present, memory=memory)
 
@@ -144,7 +139,7 @@ def _blank(crops: torch.Tensor) -> NDArray[np.bool_]:
 
 
 @torch.inference_mode()
-def _update_memory(model: Any, state: State, frames: Sequence[Frame], update: TemplateUpdate) -> State:
+def _update_memory(model: Model, state: State, frames: Sequence[Frame], update: TemplateUpdate) -> State:
     """Let the frames become candidates for the second template, and check the candidates when it is time.
 
     Only frames with all sensors that a target has templates of: fusing images of different moments would blur both.
@@ -158,7 +153,7 @@ def _update_memory(model: Any, state: State, frames: Sequence[Frame], update: Te
     ]
     rows = update.better(state.index, state.score, memory.candidate_score) & np.array(sensors)
     if rows.any():
-        config, device = model.config, _where(model)[0]
+        config, device = model.config, placed(model)[0]
         crops, several = {}, np.sum(list(state.template_present.values()), axis=0) > 1
         for modality, template in state.template.items():
             crops[modality] = torch.zeros_like(template)
@@ -174,7 +169,7 @@ def _update_memory(model: Any, state: State, frames: Sequence[Frame], update: Te
     return replace(state, memory=memory)
 
 
-def _pairs(model: Any, state: State, frames: Sequence[Frame]) -> dict[tuple[Modality, ...], list[int]]:
+def _pairs(model: Model, state: State, frames: Sequence[Frame]) -> dict[tuple[Modality, ...], list[int]]:
     """Which targets (rows) to run on which modalities: (RGB and) one other sensor at a time, or RGB alone.
 
     Rows with the same modalities share a batch, so no model ever sees a placeholder for a missing image.
@@ -195,13 +190,13 @@ def _pairs(model: Any, state: State, frames: Sequence[Frame]) -> dict[tuple[Moda
 
 
 def _respond(
-    model: Any, state: State, frames: Sequence[Frame], around: Boxes, pairs: Mapping[tuple[Modality, ...], list[int]]
+    model: Model, state: State, frames: Sequence[Frame], around: Boxes, pairs: Mapping[tuple[Modality, ...], list[int]]
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Score, size and offset maps of every target, a mean over its rows, and how many rows each had (B,).
 
     A row weighs as much as the square of its highest score; with one pair of sensors there is one row and no mean.
     """
-    config, (device, dtype) = model.config, _where(model)
+    config, (device, dtype) = model.config, placed(model)
     crops: dict[Modality, torch.Tensor] = {}
     place: dict[Modality, NDArray[np.int64]] = {}
     for modality in sorted({m for pair in pairs for m in pair}):
@@ -231,7 +226,7 @@ def _respond(
 
 
 def _look(
-    model: Any,
+    model: Model,
     state: State,
     frames: Sequence[Frame],
     pairs: Mapping[tuple[Modality, ...], list[int]],
@@ -257,7 +252,7 @@ def _look(
 
 
 def _look_again(
-    model: Any,
+    model: Model,
     state: State,
     frames: Sequence[Frame],
     pairs: Mapping[tuple[Modality, ...], list[int]],
@@ -294,7 +289,7 @@ def _look_again(
 
 
 @torch.inference_mode()
-def step(model: Any, state: State, frames: FrameLike | Sequence[FrameLike], policy: Policy | None = None) -> State:
+def step(model: Model, state: State, frames: FrameLike | Sequence[FrameLike], policy: Policy | None = None) -> State:
     """Follow the targets of ``state`` into the next frame: a pure function, state in, state out.
 
     frames: one frame for all B targets, or a sequence of B. policy: default ``Policy.of(model)``. A target without any

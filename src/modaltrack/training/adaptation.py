@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from modaltrack.models.model import TorchModel
 from modaltrack.models.ostrack import OSTrack, OSTrackConfig
 from modaltrack.models.parts.lora import start_factors
 from modaltrack.models.parts.vit import Attention
+from modaltrack.models.trunk import ViTConfig, ViTTracker
 from modaltrack.training.recipe import Group, Recipe
 
 
@@ -34,7 +36,7 @@ class LowRankChange(nn.Module):
         return weight + self.lora_B @ self.lora_A / self.lora_A.shape[0]  # the sum in the weight's own precision
 
 
-def adapt(model: nn.Module, recipe: Recipe) -> nn.Module:
+def adapt(model: TorchModel, recipe: Recipe) -> TorchModel:
     """The model with the recipe's further tensors put in, for start weights or a run's checkpoint; changed in place."""
     if recipe.adaptation == "lora":
         for module in model.modules():
@@ -54,21 +56,20 @@ def merged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def additions(model: nn.Module) -> list[str]:
+def additions(model: TorchModel) -> list[str]:
     """Names of the parameters that the RGB tracker of the same size has not."""
-    config = getattr(model, "config", None)
-    if not isinstance(model, OSTrack) or not isinstance(config, OSTrackConfig):
+    if not isinstance(model, ViTTracker):
         raise ValueError(
             f"{type(model).__name__} was not built on an OSTrack, so what it adds to one is not known: "
             'leave adaptation at "recipe" and name what learns in trainable.'
         )
-    sizes = {name: getattr(config, name) for name in OSTrackConfig.__dataclass_fields__}
+    sizes = {field.name: getattr(model.config, field.name) for field in fields(ViTConfig)}
     with torch.device("meta"):
         known = {name for name, _ in OSTrack(OSTrackConfig(**sizes)).named_parameters()}
     return [name for name, _ in model.named_parameters() if name not in known]
 
 
-def as_adapted(recipe: Recipe, model: nn.Module) -> Recipe:
+def as_adapted(recipe: Recipe, model: TorchModel) -> Recipe:
     """The recipe whose ``trainable`` is what learns under its adaptation in the adapted ``model``.
 
     Raises:

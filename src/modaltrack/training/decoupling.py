@@ -8,13 +8,15 @@ Legend: B samples, N search tokens (g x g), D width; f the last tokens, r = P_r 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from modaltrack.models.model import TorchModel
+from modaltrack.models.trunk import ViTTracker
 from modaltrack.training.data import Batch
 from modaltrack.training.objective import Images, Tracking, memory_of, tracking_terms
 from modaltrack.training.recipe import Recipe
@@ -32,8 +34,8 @@ class Decoupled:
     r and n start parallel, where the slope of the orthogonal term is zero: the others have to part them first.
     """
 
-    def __init__(self, recipe: Recipe, model: nn.Module) -> None:
-        projection = getattr(model, "projection", None)
+    def __init__(self, recipe: Recipe, model: TorchModel) -> None:
+        projection = model.projection if isinstance(model, ViTTracker) else None
         if projection is None:
             raise ValueError(
                 f"The objective {recipe.objective} needs a projection in front of the head: set the model option "
@@ -51,7 +53,7 @@ class Decoupled:
         self.extra.to(projection.weight.device)
 
     def __call__(
-        self, model: Any, batch: Batch, template: Images, search: Images, keep_rate: float | None
+        self, model: TorchModel, batch: Batch, template: Images, search: Images, keep_rate: float | None
     ) -> dict[str, Tensor]:
         options: dict[str, Any] = {} if keep_rate is None else {"keep_rate": keep_rate}
         options |= memory_of(model, batch)
@@ -62,9 +64,11 @@ class Decoupled:
         total = terms["total"] + sum(self.weights[name] * value for name, value in parts.items())
         return {**terms, **parts, "total": total}
 
-    def parts(self, model: Any, f: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def parts(self, model: TorchModel, f: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The terms whose weights are not 0, for last tokens f (B, N, D)."""
         assert self.extra is not None
+        assert isinstance(model, ViTTracker)
+        assert model.projection is not None
         made = {}
         if self.weights["irrelevant"]:
             made["irrelevant"] = uniformity(frozen_scores(model, self.extra(f.detach())))
@@ -83,12 +87,12 @@ class Decoupled:
         return made
 
 
-def frozen_scores(model: Any, tokens: Tensor) -> Tensor:
+def frozen_scores(model: ViTTracker, tokens: Tensor) -> Tensor:
     """What the score branch answers to tokens (B, N, D), before its sigmoid (B, N); no gradient for its weights.
 
     Statistics of batch norms stay as they are too: these tokens are not what the head is meant to see.
     """
-    branch = model.head.ctr
+    branch = cast(nn.Module, model.head.ctr)
     state = {name: p.detach() for name, p in branch.named_parameters()}
     state |= {name: b.clone() for name, b in branch.named_buffers()}
     grid = round(tokens.shape[1] ** 0.5)

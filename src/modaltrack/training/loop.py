@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from modaltrack.models.model import TorchModel, declared
 from modaltrack.training.adaptation import adapt
 from modaltrack.training.batch_cache import CachedSource
 from modaltrack.training.checkpoint import load_checkpoint, save_checkpoint
@@ -33,8 +34,8 @@ from modaltrack.training.step import PHASES, Stepper
 # Fields that may change between a run and its resume without changing what is computed.
 HARMLESS = {"log_every", "save_every", "validate_every", "validation_clips", "workers", "max_bad_batches"}
 MANY_BAD_SAMPLES, BAD_SHARE = 50, 0.02  # unreadable samples that a run puts up with: so many, or this share
-ModelBuilder = Callable[[Recipe], nn.Module]
-Validator = Callable[[nn.Module, Recipe, int], dict[str, float]]
+ModelBuilder = Callable[[Recipe], TorchModel]
+Validator = Callable[[TorchModel, Recipe, int], dict[str, float]]
 
 
 @dataclass
@@ -136,6 +137,7 @@ class _Run:
         going_on = resume != "never" and self.path.exists()
         torch.manual_seed(recipe.seed)
         self.model = make_model(recipe)
+        declared(self.model)
         self.start_report: dict[str, Any] = {}
         if recipe.start_from and not going_on:
             self.start_report = start_weights(
@@ -183,7 +185,7 @@ class _Run:
         batch_cache_gb: float = 50.0,
     ) -> dict[str, Any]:
         recipe, totals, ranks = self.recipe, self.totals, self.ranks
-        config: Any = self.model.config
+        config = self.model.config
         rendered = BatchSource(
             recipe,
             config.template_size,

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modaltrack.models.model import MasksPairs, TorchModel
 from modaltrack.models.parts.elimination import restore
 from modaltrack.models.prediction import Prediction
 from modaltrack.training.data import Batch
@@ -84,10 +83,10 @@ class Masked:
     terms: tuple[str, ...] = (*Tracking.terms, *EXTRA_TERMS)
     extra: nn.Module | None = None
 
-    def __init__(self, recipe: Recipe, model: nn.Module) -> None:
+    def __init__(self, recipe: Recipe, model: TorchModel) -> None:
         self.recipe = recipe
         recipe.settings()
-        if not recipe.modalities or not hasattr(model, "masked_pair"):
+        if not recipe.modalities or not isinstance(model, MasksPairs):
             raise ValueError(
                 f"The objective {recipe.objective} needs a two-stream model with masked_pair and second sensors: "
                 "choose another objective, or sdstrack with modalities."
@@ -95,9 +94,10 @@ class Masked:
         self.weights = WEIGHTS[recipe.objective]
 
     def __call__(
-        self, model: Any, batch: Batch, template: Images, search: Images, keep_rate: float | None
+        self, model: TorchModel, batch: Batch, template: Images, search: Images, keep_rate: float | None
     ) -> dict[str, Tensor]:
         recipe, weights = self.recipe, self.weights
+        assert isinstance(model, MasksPairs)
         assert batch.present is not None
         (second,) = (m for m in template if m != "rgb")
         both = batch.present["rgb"] & batch.present[second]

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from modaltrack.models.model import TorchModel
 from modaltrack.training.activation_checkpointing import PARTS, checkpointed
 from modaltrack.training.adaptation import adapt
 from modaltrack.training.data import Batch
@@ -161,9 +162,9 @@ def kept_bytes(stepper: Stepper, samples: int) -> tuple[int, int]:
             hook.remove()
 
 
-def synthetic(recipe: Recipe, model: nn.Module, samples: int) -> Batch:
+def synthetic(recipe: Recipe, model: TorchModel, samples: int) -> Batch:
     """A batch of noise in the recipe's form, every sensor there."""
-    config: Any = model.config
+    config = model.config
     sensors = ("rgb", *recipe.modalities[:1])
 
     def noise(size: int) -> dict[str, Tensor]:

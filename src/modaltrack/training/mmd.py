@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modaltrack.frame import Clip, Modality
+from modaltrack.models.model import FusesImages, ModelConfig, TorchModel
+from modaltrack.models.parts.vit import Block
+from modaltrack.models.trunk import ViTTracker
 from modaltrack.vision import crop, normalise, to_tensor
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the kernel's width, in median squared distances
@@ -48,7 +51,7 @@ def mmd2(p: Tensor, q: Tensor) -> float:
 
 
 def mmd_by_depth(
-    model: Any, pairs: Iterable[Pair], second: str, tokens: int = 2000, seed: int = 0
+    model: TorchModel, pairs: Iterable[Pair], second: str, tokens: int = 2000, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """MMD² between the features of two images, comparison -> depth -> value; depths "pixel", "embedding", "block 1" ...
 
@@ -85,7 +88,7 @@ def mmd_by_depth(
 
 
 def clip_pairs(
-    clips: Sequence[Clip], second: str, config: Any, frames: int = 500, batch: int = 32, seed: int = 0
+    clips: Sequence[Clip], second: str, config: ModelConfig, frames: int = 500, batch: int = 32, seed: int = 0
 ) -> Iterator[Pair]:
     """Templates and search crops of randomly chosen frames, cut around the truth, as ``mmd_by_depth`` takes them.
 
@@ -118,7 +121,7 @@ def clip_pairs(
         yield template, search
 
 
-def _features(model: Any, template: Crops, search: Crops, second: str) -> dict[str, dict[str, list[Tensor]]]:
+def _features(model: TorchModel, template: Crops, search: Crops, second: str) -> dict[str, dict[str, list[Tensor]]]:
     """Comparison -> depth -> the two sides (B, N, D)."""
     knows = second in {str(m) for m in model.config.modalities}
     alone = {}
@@ -126,7 +129,7 @@ def _features(model: Any, template: Crops, search: Crops, second: str) -> dict[s
         name = m if knows else "rgb"
         alone[m] = _run(model, {name: template[m]}, {name: search[m]})
     found = {"alone": _beside(alone["rgb"], alone[second])}
-    if hasattr(model, "fused_image"):
+    if isinstance(model, FusesImages):
         with torch.inference_mode():
             fused = _run(model, *({"rgb": model.fused_image(part)} for part in (template, search)))
         found |= {f"fused with {m}": _beside(fused, alone[m]) for m in ("rgb", second)}
@@ -141,8 +144,10 @@ def _beside(a: dict[str, list[Tensor]], b: dict[str, list[Tensor]]) -> dict[str,
 
 
 @torch.inference_mode()
-def _run(model: Any, template: Crops, search: Crops) -> dict[str, list[Tensor]]:
+def _run(model: TorchModel, template: Crops, search: Crops) -> dict[str, list[Tensor]]:
     """Depth -> the search tokens there (B, N, D), one tensor for each image or stack of blocks."""
+    if not isinstance(model, ViTTracker):
+        raise ValueError(f"{type(model).__name__} has no transformer's blocks to look into; choose another model.")
     options = {"keep_rate": 1.0} if model.config.elimination_blocks else {}
     with _listening(model) as heard:
         model(template, search, **options)
@@ -153,11 +158,13 @@ def _run(model: Any, template: Crops, search: Crops) -> dict[str, list[Tensor]]:
 
 
 @contextmanager
-def _listening(model: Any) -> Iterator[list[dict[int, Tensor]]]:
+def _listening(model: ViTTracker) -> Iterator[list[dict[int, Tensor]]]:
     """For every stack of blocks: block -> the tokens that first go into it; behind the last, what it makes of them."""
     heard: list[dict[int, Tensor]] = []
     hooks = []
-    for stack in [s for s in (model.blocks, getattr(model, "blocks_x", None)) if s is not None]:
+    for stack in (
+        cast(Sequence[Block], part) for name, part in model.named_children() if name in ("blocks", "blocks_x")
+    ):
         own: dict[int, Tensor] = {}
         heard.append(own)
         last = len(stack)

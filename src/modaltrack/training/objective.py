@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from modaltrack.models.model import TorchModel
+from modaltrack.models.prediction import Prediction
 from modaltrack.training.data import Batch
 from modaltrack.training.losses import box_losses
 from modaltrack.training.recipe import Recipe
@@ -33,7 +35,7 @@ class Objective(Protocol):
     extra: nn.Module | None
 
     def __call__(
-        self, model: Any, batch: Batch, template: Images, search: Images, keep_rate: float | None
+        self, model: TorchModel, batch: Batch, template: Images, search: Images, keep_rate: float | None
     ) -> dict[str, Tensor]:
         """Scalars by the names in ``terms``.
 
@@ -53,7 +55,7 @@ OBJECTIVES: dict[str, str] = {
 }
 
 
-def build_objective(recipe: Recipe, model: nn.Module) -> Objective:
+def build_objective(recipe: Recipe, model: TorchModel) -> Objective:
     """The recipe's objective.
 
     Raises:
@@ -64,7 +66,7 @@ def build_objective(recipe: Recipe, model: nn.Module) -> Objective:
             f"There is no objective called {recipe.objective!r}: choose among {', '.join(sorted(OBJECTIVES))}."
         )
     module, name = OBJECTIVES[recipe.objective].split(":")
-    build: Callable[[Recipe, nn.Module], Objective] = getattr(import_module(f"modaltrack.training.{module}"), name)
+    build: Callable[[Recipe, TorchModel], Objective] = getattr(import_module(f"modaltrack.training.{module}"), name)
     return build(recipe, model)
 
 
@@ -74,27 +76,27 @@ class Tracking:
     terms: tuple[str, ...] = ("total", "giou", "l1", "focal")
     extra: nn.Module | None = None
 
-    def __init__(self, recipe: Recipe, model: nn.Module) -> None:
+    def __init__(self, recipe: Recipe, model: TorchModel) -> None:
         self.recipe = recipe
         if recipe.objective_options:
             raise ValueError(f"The objective tracking has no options; leave out {sorted(recipe.objective_options)}.")
 
     def __call__(
-        self, model: Any, batch: Batch, template: Images, search: Images, keep_rate: float | None
+        self, model: TorchModel, batch: Batch, template: Images, search: Images, keep_rate: float | None
     ) -> dict[str, Tensor]:
         options: dict[str, Any] = {} if keep_rate is None else {"keep_rate": keep_rate}
         options |= memory_of(model, batch)
         return tracking_terms(model(template, search, batch.present, **options), self.recipe, batch.box, batch.visible)
 
 
-def memory_of(model: Any, batch: Batch) -> dict[str, Images]:
+def memory_of(model: TorchModel, batch: Batch) -> dict[str, Images]:
     """The batch's second template, normalised, as the argument ``memory`` of models that take two; else nothing."""
-    if batch.memory is None or getattr(model.config, "num_templates", 1) < 2:
+    if batch.memory is None or model.num_templates < 2:
         return {}
     return {"memory": {m: normalise(x.float().div_(255)) for m, x in batch.memory.items()}}
 
 
-def tracking_terms(prediction: Any, recipe: Recipe, box: Tensor, visible: Tensor) -> dict[str, Tensor]:
+def tracking_terms(prediction: Prediction, recipe: Recipe, box: Tensor, visible: Tensor) -> dict[str, Tensor]:
     """The terms of ``Tracking`` for a prediction; box (B, 4) xywh in 0..1 of the crop, visible (B,)."""
     seen = visible >= recipe.min_visible  # below it there is no target: no box to learn and an empty heat map
     losses = box_losses(prediction, box, None if bool(seen.all()) else seen.float(), recipe.box_at)
@@ -104,7 +106,7 @@ def tracking_terms(prediction: Any, recipe: Recipe, box: Tensor, visible: Tensor
 
 def batch_losses(
     objective: Objective,
-    model: nn.Module,
+    model: TorchModel,
     recipe: Recipe,
     batch: Batch,
     device: torch.device,

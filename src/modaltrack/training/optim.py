@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from modaltrack.models.model import TorchModel
 from modaltrack.training.recipe import Group, Recipe
 
 EXTRA = "extra."  # what the names of an objective's own parameters begin with, in groups and checkpoints
@@ -127,7 +128,7 @@ class Average:
     initialisation. decay = 0 makes it a plain copy.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: TorchModel, decay: float) -> None:
         self.decay = decay
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         live, mine = dict(model.named_parameters()), dict(self.model.named_parameters())

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import fields, replace
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from modaltrack.models.model import TorchModel
 from modaltrack.models.ostrack import OSTrack, OSTrackConfig
+from modaltrack.models.trunk import ViTConfig, ViTTracker
 from modaltrack.training.data import BatchSource, SamplerBuilder
 from modaltrack.training.objective import Tracking, batch_losses
 from modaltrack.training.recipe import Recipe
@@ -23,7 +24,7 @@ SEED = 7_000_003  # added to the run's: the pairs of the prior are none of the r
 
 
 def measure_prior(
-    recipe: Recipe, model: nn.Module, names: list[str], device: torch.device, make_sampler: SamplerBuilder | None
+    recipe: Recipe, model: TorchModel, names: list[str], device: torch.device, make_sampler: SamplerBuilder | None
 ) -> list[Tensor]:
     """Mean squared gradients of the RGB tracker inside a model that has just been started, for the model's ``names``.
 
@@ -38,7 +39,7 @@ def measure_prior(
     )
     alone = replace(alone, seed=recipe.seed + SEED, accumulation=1, shard=None, elimination_epochs=None)
     place = str(device) if device.type == "cuda" else "cpu"
-    config: Any = base.config
+    config = base.config
     source = BatchSource(alone, config.template_size, config.search_size, device=place, build_sampler=make_sampler)
     tracking = Tracking(alone, base)
     learning = {name: p.requires_grad_(True) for name, p in base.named_parameters()}
@@ -51,16 +52,15 @@ def measure_prior(
     return spread_prior({name: value for name, value in prior.items() if value.any()}, model, names)
 
 
-def rgb_tracker(model: nn.Module) -> nn.Module:
+def rgb_tracker(model: TorchModel) -> TorchModel:
     """The one-stream tracker that a model has grown from, with the weights that the model has under its names.
 
     A model of another family is copied as it is: it is then probed on RGB alone, as far as it can run on it.
     """
-    config: Any = model.config
     own = model.state_dict()
-    if isinstance(model, OSTrack):
-        names = [field.name for field in fields(OSTrackConfig) if field.name != "modalities"]
-        base = OSTrack(OSTrackConfig(**{name: getattr(config, name) for name in names}))
+    if isinstance(model, ViTTracker):
+        names = [field.name for field in fields(ViTConfig) if field.name != "modalities"]
+        base = OSTrack(OSTrackConfig(**{name: getattr(model.config, name) for name in names}))
         wanted = base.state_dict()
         if all(name in own and own[name].shape == value.shape for name, value in wanted.items()):
             base.load_state_dict({name: own[name] for name in wanted})

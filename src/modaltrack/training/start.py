@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from modaltrack.models.model import TorchModel
 from modaltrack.training.adaptation import merged
 from modaltrack.training.checkpoint import load_checkpoint
 from modaltrack.training.recipe import Recipe
@@ -18,12 +19,11 @@ from modaltrack.training.rgb_tracker import POSITIONS, fit_positions, read_rgb_t
 CHECKPOINT = "checkpoint.safetensors"
 
 
-def build_model(recipe: Recipe) -> nn.Module:
+def build_model(recipe: Recipe) -> TorchModel:
     """The recipe's model with fresh weights."""
     from modaltrack import models
 
-    model: nn.Module = models.create(recipe.model, **recipe.model_options)
-    return model
+    return models.create(recipe.model, **recipe.model_options)
 
 
 def start_weights(
@@ -79,7 +79,7 @@ def _tensors(
     elif is_authors:
         tensors, digest = read_rgb_tracker(path)
     else:
-        tensors = dict(models.load_model(start_from, device="cpu").state_dict())
+        tensors = dict(models.load_torch_model(start_from, device="cpu").state_dict())
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
     if sha256 is not None and digest != sha256:
         raise ValueError(f"{start_from} has the SHA-256 {digest} and not {sha256}: give the file that has it.")
@@ -94,7 +94,7 @@ def export(
     *,
     thresholds: dict[str, float] | None = None,
     measured: dict[str, Any] | None = None,
-    model: nn.Module | None = None,
+    model: TorchModel | None = None,
     base: str | None = None,
 ) -> Path:
     """Write a run's averaged weights and their card as one file that ``models.load_model`` reads; returns its path.
@@ -122,7 +122,7 @@ def export(
     if model is None:
         model = models.create(recipe["model"], **recipe["model_options"])
     model.load_state_dict(merged(saved.part("average")))
-    config: Any = model.config
+    config = model.config
     card = {
         "name": recipe["name"],
         "method": recipe["model"].split("-")[0],

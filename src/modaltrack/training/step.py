@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from modaltrack.models.model import EliminationConfig, TorchModel
 from modaltrack.training.activation_checkpointing import checkpointed
 from modaltrack.training.adaptation import as_adapted
 from modaltrack.training.checkpoint import Checkpoint, restore_optimizer
@@ -31,9 +32,11 @@ class Stepper:
     phase waits for the device to have done its work, for timings.
     """
 
-    def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, ranks: Ranks) -> None:
+    def __init__(self, recipe: Recipe, model: TorchModel, device: torch.device, ranks: Ranks) -> None:
         self.recipe, self.model, self.device, self.ranks = recipe, model, device, ranks
-        if recipe.elimination_epochs and not getattr(model.config, "elimination_blocks", ()):
+        if recipe.elimination_epochs and not (
+            isinstance(model.config, EliminationConfig) and model.config.elimination_blocks
+        ):
             raise ValueError(
                 f"Recipe {recipe.name} sets elimination_epochs and {recipe.model} eliminates nothing: set it to None "
                 "or the model's elimination_blocks."
@@ -63,7 +66,8 @@ class Stepper:
         if self.extra is not None:
             self.extra.train()
         self.optimizer.zero_grad(set_to_none=True)
-        left = keep_rate(recipe, number, getattr(self.model.config, "keep_rate", 1.0))
+        config = self.model.config
+        left = keep_rate(recipe, number, config.keep_rate if isinstance(config, EliminationConfig) else 1.0)
         losses = torch.zeros(len(objective.terms), device=self.device)
         for part in parts:
             clock = time.perf_counter()

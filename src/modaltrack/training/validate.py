@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from modaltrack.frame import Clip, Frame, Modality
+from modaltrack.frame import Clip, Frame, Modality, Result
+from modaltrack.models.model import TorchModel
 from modaltrack.training.data import Sampler
 from modaltrack.training.recipe import Recipe
 
@@ -47,7 +47,7 @@ class View(Sequence[Frame]):
 
 
 def validate_pairs(
-    model: nn.Module, sampler: Sampler, batches: int, batch: int = 32, modalities: Sequence[str] = ("rgb",)
+    model: TorchModel, sampler: Sampler, batches: int, batch: int = 32, modalities: Sequence[str] = ("rgb",)
 ) -> dict[str, float]:
     """Mean IoU (0..1) of single searches, the box read at the peak of the windowed response as tracking does.
 
@@ -76,9 +76,9 @@ def validate_pairs(
     return {name: float(torch.cat(parts).mean()) for name, parts in sums.items()}
 
 
-def _choices(model: nn.Module, sensors: list[str]) -> dict[str, dict[str, str]]:
+def _choices(model: TorchModel, sensors: list[str]) -> dict[str, dict[str, str]]:
     """Name of a condition -> {name the model is given: sensor whose image it is}."""
-    config: Any = model.config
+    config = model.config
     known = {str(m) for m in config.modalities}
     if known == {"rgb"}:
         return {m: {"rgb": m} for m in sensors}
@@ -86,11 +86,11 @@ def _choices(model: nn.Module, sensors: list[str]) -> dict[str, dict[str, str]]:
     return alone if len(sensors) == 1 else {**alone, "both": {m: m for m in sensors}}
 
 
-def track_clips(model: nn.Module, clips: Iterable[Clip], sensors: tuple[str, ...]) -> list[tuple[Any, Clip]]:
+def track_clips(model: TorchModel, clips: Iterable[Clip], sensors: tuple[str, ...]) -> list[tuple[Result, Clip]]:
     """Track every clip from its first annotated frame with these sensors only; (result, the clip from there on)."""
     from modaltrack.tracking import track_many
 
-    config: Any = model.config
+    config = model.config
     as_rgb = {str(m) for m in config.modalities} == {"rgb"} and sensors != ("rgb",)
     if as_rgb and len(sensors) > 1:
         raise ValueError(f"A single-stream model sees one sensor at a time and was given {sensors}: ask for one each.")
@@ -109,7 +109,7 @@ def track_clips(model: nn.Module, clips: Iterable[Clip], sensors: tuple[str, ...
 
 
 def validate_tracking(
-    model: nn.Module, clips: Sequence[Clip], modalities: Sequence[tuple[str, ...]] = (("rgb",),)
+    model: TorchModel, clips: Sequence[Clip], modalities: Sequence[tuple[str, ...]] = (("rgb",),)
 ) -> dict[str, float]:
     """Success (AUC) and precision at 20 pixels of tracking, 0..1, averaged over clips, for each set of sensors.
 
@@ -128,7 +128,7 @@ def validate_tracking(
 
 
 def calibrate(
-    model: nn.Module, clips: Sequence[Clip], modalities: Sequence[tuple[str, ...]] = (("rgb",),)
+    model: TorchModel, clips: Sequence[Clip], modalities: Sequence[tuple[str, ...]] = (("rgb",),)
 ) -> dict[str, float]:
     """Thresholds ``tracking`` and ``lost`` of the windowed score from frames whose truth is known [ours].
 
@@ -175,7 +175,7 @@ def thresholds(
     }
 
 
-def quick_validation(model: nn.Module, recipe: Recipe, step: int) -> dict[str, float]:
+def quick_validation(model: TorchModel, recipe: Recipe, step: int) -> dict[str, float]:
     """What the loop measures every ``validate_every`` steps: tracking of validation clips, half easy, half hard.
 
     A two-sensor recipe is measured with RGB alone, each second sensor alone and with both; a single-stream recipe with

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from modaltrack.models.model import FusesImages, TorchModel
 from modaltrack.models.prediction import Prediction
 from modaltrack.training.data import Batch
 from modaltrack.training.experts.expert import DEFAULT, build_experts
@@ -40,8 +41,8 @@ class ExpertDistillation:
 
     extra: nn.Module | None = None
 
-    def __init__(self, recipe: Recipe, model: nn.Module) -> None:
-        if not hasattr(model, "fused_image") or not recipe.modalities:
+    def __init__(self, recipe: Recipe, model: TorchModel) -> None:
+        if not isinstance(model, FusesImages) or not recipe.modalities:
             raise ValueError(
                 f"The objective {recipe.objective} trains a model that fuses images, with second sensors: choose tpf "
                 "with modalities, or another objective."
@@ -57,8 +58,9 @@ class ExpertDistillation:
         self.terms: tuple[str, ...] = (*names, "track") if self.track_weight else names
 
     def __call__(
-        self, model: Any, batch: Batch, template: Images, search: Images, keep_rate: float | None
+        self, model: TorchModel, batch: Batch, template: Images, search: Images, keep_rate: float | None
     ) -> dict[str, Tensor]:
+        assert isinstance(model, FusesImages)
         learning = [n for n, p in model.named_parameters() if p.requires_grad and not n.startswith("adapter.")]
         if learning:
             raise ValueError(
@@ -88,7 +90,7 @@ class ExpertDistillation:
             terms["total"] = terms["total"] + self.track_weight * terms["track"]
         return terms
 
-    def _track(self, model: Any, fused: list[Tensor], batch: Batch, rows: Tensor) -> Tensor:
+    def _track(self, model: TorchModel, fused: list[Tensor], batch: Batch, rows: Tensor) -> Tensor:
         """The tracking loss on the adapter's images of some samples, through the frozen tracker."""
         if not len(rows):
             return fused[0].sum() * 0
@@ -96,7 +98,7 @@ class ExpertDistillation:
         return tracking_terms(model(template, search), self.recipe, batch.box[rows], batch.visible[rows])["total"]
 
     @torch.no_grad()
-    def judge_losses(self, judge: Any, template: Tensor, search: Tensor, batch: Batch) -> Tensor:
+    def judge_losses(self, judge: TorchModel, template: Tensor, search: Tensor, batch: Batch) -> Tensor:
         """What a tracker loses on each expert's images (K, B, 3, H, W) in 0..1, by the recipe's weights: (K, B)."""
         count = len(template)
         with judging(judge):
@@ -131,7 +133,7 @@ def distances(image: Tensor, targets: Tensor) -> dict[str, Tensor]:
 
 
 @contextmanager
-def judging(model: nn.Module) -> Iterator[None]:
+def judging(model: TorchModel) -> Iterator[None]:
     """Evaluation mode for a while; every part gets its own mode back."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -142,7 +144,7 @@ def judging(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _judge(source: str, model: Any) -> nn.Module:
+def _judge(source: str, model: TorchModel) -> TorchModel:
     """The frozen tracker of a run's folder, a shipped name or a file.
 
     Raises:
@@ -158,7 +160,7 @@ def _judge(source: str, model: Any) -> nn.Module:
         judge = models.create(saved.rest["recipe"]["model"], **saved.rest["recipe"]["model_options"])
         judge.load_state_dict(saved.part("average"))
     else:
-        judge = models.load_model(source, device="cpu")
+        judge = models.load_torch_model(source, device="cpu")
     judged, trained = ((m.config.template_size, m.config.search_size) for m in (judge, model))
     if judged != trained:
         raise ValueError(
