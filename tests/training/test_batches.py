@@ -141,7 +141,7 @@ def test_the_second_template_reaches_models_that_take_one(scenes: PairSampler) -
 
     for count in (1, 2):
         model = Model()
-        model.config = SimpleNamespace(num_templates=count)
+        model.num_templates = count
         batch_losses(Tracking(recipe, model), model, recipe, batch, torch.device("cpu"))
     assert given[0] is None
     assert torch.equal(given[1]["rgb"], normalise(batch.memory["rgb"].float() / 255))

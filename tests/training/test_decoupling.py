@@ -184,7 +184,7 @@ def test_a_later_template_reaches_the_model():
         seen["memory"] = memory
         return model(*args, memory=memory, **options)
 
-    spy.head, spy.projection, spy.config = model.head, model.projection, model.config
+    spy.head, spy.projection, spy.num_templates = model.head, model.projection, model.num_templates
     objective(spy, batch, *images, None)
     assert seen["memory"] is None
     objective(spy, replace(batch, memory=samples(seed=3).template), *images, None)

@@ -14,9 +14,8 @@ from modaltrack.models.prediction import Images, Prediction, Presence
 
 Card = Mapping[str, Any]  # the JSON object inside a weight file
 NO_CARD: Card = {}
-Masks = Mapping[
-    str, Mapping[Modality, Tensor] | Mapping[str, Tensor]
-]  # {"template": {modality: (B, Nz) bool}, "search": {... (B, Nx)}}
+# {"template": {modality: (B, Nz) bool}, "search": {... (B, Nx)}}
+Masks = Mapping[str, Mapping[Modality, Tensor] | Mapping[str, Tensor]]
 
 
 class ModelConfig(Protocol):
@@ -162,7 +161,7 @@ def declared(model: object) -> Model:
         )
     for name, value in _DEFAULTS.items():
         if getattr(model, name, None) is None:
-            setattr(model, name, value)
+            setattr(model, name, getattr(config, name, value))
     return cast(Model, model)
 
 

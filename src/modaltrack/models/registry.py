@@ -85,7 +85,8 @@ def config_of(name: str, **overrides: object) -> DataclassConfig:
 
 def create(name: str, **overrides: object) -> TorchModel:
     """Build a registered model with fresh weights, for example ``create("sdstrack-tiny", drop_path=0.1)``."""
-    model = _ENTRIES[name].model(config_of(name, **overrides))
+    config = config_of(name, **overrides)
+    model = _ENTRIES[name].model(config)
     declared(model)  # a class from outside need not inherit from TorchModel
     model.name = name
     return model

@@ -67,12 +67,12 @@ class Decoupled:
     def parts(self, model: TorchModel, f: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The terms whose weights are not 0, for last tokens f (B, N, D)."""
         assert self.extra is not None
-        assert isinstance(model, ViTTracker)
-        assert model.projection is not None
+        tracker = cast(ViTTracker, model)  # which the objective has asked for a projection
+        assert tracker.projection is not None
         made = {}
         if self.weights["irrelevant"]:
-            made["irrelevant"] = uniformity(frozen_scores(model, self.extra(f.detach())))
-        r, n = model.projection(f).float(), self.extra(f).float()
+            made["irrelevant"] = uniformity(frozen_scores(tracker, self.extra(f.detach())))
+        r, n = tracker.projection(f).float(), self.extra(f).float()
         f = f.float()
         if self.weights["orthogonal"]:
             made["orthogonal"] = F.cosine_similarity(r, n, dim=2).square().mean()

@@ -162,9 +162,8 @@ def _listening(model: ViTTracker) -> Iterator[list[dict[int, Tensor]]]:
     """For every stack of blocks: block -> the tokens that first go into it; behind the last, what it makes of them."""
     heard: list[dict[int, Tensor]] = []
     hooks = []
-    for stack in (
-        cast(Sequence[Block], part) for name, part in model.named_children() if name in ("blocks", "blocks_x")
-    ):
+    parts = dict(model.named_children())
+    for stack in (cast(Sequence[Block], parts[name]) for name in ("blocks", "blocks_x") if name in parts):
         own: dict[int, Tensor] = {}
         heard.append(own)
         last = len(stack)
