@@ -2,7 +2,7 @@
 """What all methods of this family are built of: a vision transformer over template and search tokens, a centre head.
 
 Legend: B batch, N = Nz + Nx tokens (template first, row-major), D width, g = search tokens along an edge.
-Source: Ye et al., OSTrack, ECCV 2022; docs/methods/ostrack.md. The conv stem and everything marked ours is ours.
+Source: Ye et al., OSTrack, ECCV 2022; docs/methods/ostrack.md 1 to 4. What is marked ours is in 10 there.
 """
 
 from __future__ import annotations
