@@ -132,7 +132,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "TOML without a table": (toml_without_table, r"a table \[data\]"),
     "words among numbers": (broken("rgbt210", "{name}/init.txt", "1,2,3,4\n1,2,x,4"), "line 2: '1,2,x,4' .*no number"),
     "five numbers": (broken("rgbt210", "{name}/init.txt", "1 2 3 4 5"), "line 1 has 5 numbers; 4 .*are expected"),
-    "an empty annotation": (broken("rgbt210", "{name}/init.txt", "\n"), "init.txt is empty and one box per line"),
+    "an empty annotation": (broken("rgbt210", "{name}/init.txt", "\n"), "init.txt is empty; one row of numbers"),
     "an annotation that is no text": (a_binary, "is no text file"),
     "labels that are words": (broken("visevent", "test/{name}/absent_label.txt", "yes no"), "is no number; one value"),
     "a window of one number": (

@@ -69,7 +69,7 @@ number = st.one_of(
 def test_numbers_are_read_to_the_last_bit(table: list[list[str]], separator: str) -> None:
     text = "\n".join(separator.join(row) for row in table)
     expected = np.array([[float(v) for v in row] for row in table])
-    np.testing.assert_array_equal(parse_table(text.encode(), "x"), expected)
+    np.testing.assert_array_equal(parse_table(text.encode(), "x").numbers, expected)
 
 
 def test_every_librarys_nan(tmp_path: Path) -> None:
@@ -285,8 +285,7 @@ BAD: list[tuple[str, Callable[[Path], Path], str]] = [
     ("an empty folder", lambda p: p, "holds no result files"),
     ("an empty file", lambda p: folder(p, a=""), "is empty"),
     ("blank lines only", lambda p: folder(p, a="\n\n"), "is empty"),
-    ("a word", lambda p: folder(p, a="1,2,3,4\n1,2,x,4"), "line 2: '1 2 x 4' holds something that is no number"),
-    ("a header", lambda p: folder(p, a="x,y,w,h\n1,2,3,4"), "line 1: 'x y w h'"),
+    ("a word", lambda p: folder(p, a="1,2,3,4\n1,2,x,4"), "line 2: '1,2,x,4' holds something that is no number"),
     ("three numbers", lambda p: folder(p, a="1,2,3\n1,2,3"), "3 numbers per row"),
     ("one number", lambda p: folder(p, a="1\n2\n"), "1 numbers per row"),
     ("a short row", lambda p: folder(p, a="1,2,3,4\n1,2\n"), "line 2 has 2 numbers where other lines have 4"),

@@ -68,10 +68,10 @@ def test_bad_binary_files(tmp_path: Path, content: bytes, sentence: str) -> None
     ("files", "sentence"),
     [
         ({"T/e/a/a_001.txt": "1\n1,2,3\n"}, "line 2 has 3 numbers"),
-        ({"T/e/a/a_001.txt": "1\n1,2,x,4\n"}, "line 2 is '1,2,x,4'"),
+        ({"T/e/a/a_001.txt": "1\n1,2,x,4\n"}, "line 2: '1,2,x,4'"),
         ({"T/e/a/a_001.txt": "1\nm0,0,4,4,1\n"}, "line 2 is a mask"),
-        ({"T/e/a/a_001.txt": b"\xff\xfe\x00"}, "is not text"),
-        ({"T/e/a/a_001.txt": "1\n", "T/e/a/a_001_confidence.value": "high\n"}, "line 1 is 'high'"),
+        ({"T/e/a/a_001.txt": b"\xff\xfe\x00"}, "is no text file"),
+        ({"T/e/a/a_001.txt": "1\n", "T/e/a/a_001_confidence.value": "high\n"}, "line 1: 'high'"),
         ({"T/e/a/a_001.txt": "1\n", "T/f/a/a_001.txt": "1\n"}, "several sets of results"),
         ({"T/notes.md": "none"}, "no VOT results"),
     ],

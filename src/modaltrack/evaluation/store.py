@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from modaltrack.box_text import format_rows
 from modaltrack.files import locked, prepare_folder, write_file
 from modaltrack.frame import Result
 from modaltrack.sinks.result_file import write_json
@@ -93,11 +94,11 @@ class ResultFolder:
         """Write one sequence, nothing rounded; the boxes come last."""
         check_name(result.name, "sequence")
         scores, first = result.scores.copy(), result.first
-        _write(self.path / f"{result.name}_time.txt", result.seconds.tolist())
+        write_file(self.path / f"{result.name}_time.txt", format_rows(result.seconds))
         if np.isfinite(scores[first + 1 :]).all():
             scores[first : first + 1] = np.nan_to_num(scores[first : first + 1], nan=1.0)  # the box that was given
-            _write(self.path / f"{result.name}_confidence.txt", scores.tolist())
-        _write(self.path / f"{result.name}.txt", result.boxes.tolist())
+            write_file(self.path / f"{result.name}_confidence.txt", format_rows(scores))
+        write_file(self.path / f"{result.name}.txt", format_rows(result.boxes))
 
     def write_manifest(self, names: Sequence[str]) -> None:
         """Write manifest.json with the checksums of these sequences' files, for whoever gets them."""
@@ -118,12 +119,6 @@ def check_name(name: str, what: str) -> None:
     """ValueError for a name that cannot be a file's everywhere."""
     if not name or name.startswith(".") or re.search(r'[/\\:*?"<>|\n]', name):
         raise ValueError(f"The {what}'s name {name!r} cannot be a file's name; give one of letters, digits, -, _ and .")
-
-
-def _write(path: Path, rows: Sequence[Any]) -> None:
-    """One number, or numbers and commas, per row; the shortest text that reads back as the same number."""
-    lines = (",".join(map(repr, row)) if isinstance(row, list) else repr(row) for row in rows)
-    write_file(path, "".join(line + "\n" for line in lines))
 
 
 def _rows(file: Path) -> int:

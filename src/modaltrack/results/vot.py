@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from modaltrack.box_text import parse_boxes, parse_table
 from modaltrack.frame import Result
+from modaltrack.results.archives import Reader, open_files
 from modaltrack.results.record import Array, ResultSet
 from modaltrack.results.vot_binary import read_trajectory
 
 _RUN = re.compile(r"^(?P<sequence>.+)_(?P<number>\d{3}|\d{8})(?P<value>_(?:confidence|time))?\.(?:txt|value|bin)$")
-
-Reader = Callable[[str], bytes]
 
 
 def is_vot_layout(names: Iterable[str]) -> bool:
@@ -48,14 +47,10 @@ def read_vot_results(path: str | os.PathLike[str], experiment: str | None = None
     found or something in a file is no number.
     """
     path = Path(path)
-    if path.is_dir():
-        names = [p.relative_to(path).as_posix() for p in sorted(path.rglob("*")) if p.is_file()]
-        return read_vot_files(names, lambda n: (path / n).read_bytes(), path.resolve().name, experiment)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(i.filename for i in archive.infolist() if not i.is_dir())
-            return read_vot_files(names, archive.read, path.stem, experiment)
-    raise ValueError(f"{path} is neither a folder nor a zip file; give the folder of one tracker's results.")
+    with open_files(path) as files:
+        if files is None:
+            raise ValueError(f"{path} is neither a folder nor an archive; give the folder of one tracker's results.")
+        return read_vot_files(files.names, files.read, path.resolve().name if path.is_dir() else path.stem, experiment)
 
 
 def read_vot_files(names: Iterable[str], read: Reader, tracker: str, experiment: str | None = None) -> ResultSet:
@@ -109,61 +104,21 @@ def _sequence(name: str, files: Mapping[str, str], read: Reader, problems: list[
     return Result(name, _boxes(files[whole[0]], read), scores, seconds, runs=runs)
 
 
-def _lines(name: str, read: Reader) -> list[str]:
-    try:
-        text = read(name).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(
-            f"{name} is not text; let the toolkit write text (not binary) results, or convert it."
-        ) from None
-    lines = text.replace("\r\n", "\n").split("\n")
-    return lines[:-1] if lines and not lines[-1].strip() else lines
-
-
 def _boxes(name: str, read: Reader) -> Array:
+    data = read(name)
     if name.endswith(".bin"):
-        return read_trajectory(read(name), name)
-    lines = _lines(name, read)
-    plain = next((i for i, line in enumerate(lines) if line.count(",") == 3), len(lines))
-    if all(line.count(",") == 3 for line in lines[plain:]):  # the whole file but for its first code: at once
-        try:
-            fast = np.array(",".join(lines[plain:]).split(",") if lines[plain:] else [], np.float64).reshape(-1, 4)
-        except ValueError:
-            fast = None
-        if fast is not None:
-            fast[np.isnan(fast).any(axis=1)] = np.nan
-            first = [_box(line, name, number) for number, line in enumerate(lines[:plain], start=1)]
-            return np.vstack([np.array(first, np.float64).reshape(-1, 4), fast])
-    rows = [_box(line, name, number) for number, line in enumerate(lines, start=1)]
-    return np.array(rows, np.float64).reshape(-1, 4)
-
-
-def _box(line: str, name: str, number: int) -> tuple[float, float, float, float]:
-    if line.startswith("m"):
-        raise ValueError(f"{name}, line {number} is a mask; give rectangles or polygons (bounding boxes are scored).")
-    try:
-        values = [float(v) for v in re.split(r"[,\s]+", line.strip())]
-    except ValueError:
-        raise ValueError(
-            f"{name}, line {number} is {line.strip()[:40]!r}; expected x,y,w,h or the single code of a VOT file."
-        ) from None
-    if len(values) == 1 or np.isnan(values).any():
-        return (np.nan,) * 4
-    if len(values) == 4:
-        return (values[0], values[1], values[2], values[3])
-    if len(values) >= 6 and len(values) % 2 == 0:
-        xs, ys = values[0::2], values[1::2]
-        return (min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
-    raise ValueError(f"{name}, line {number} has {len(values)} numbers; expected 4, a polygon's points, or one code.")
+        return read_trajectory(data, name)
+    if mask := re.search(rb"^m", data, re.MULTILINE):
+        line = data.count(b"\n", 0, mask.start()) + 1
+        raise ValueError(f"{name}, line {line} is a mask; give rectangles or polygons (bounding boxes are scored).")
+    return parse_boxes(data, name)
 
 
 def _values(name: str, read: Reader) -> Array:
-    found = []
-    for number, line in enumerate(_lines(name, read), start=1):
-        try:
-            found.append(float(line) if line.strip() else np.nan)
-        except ValueError:
-            raise ValueError(
-                f"{name}, line {number} is {line.strip()[:40]!r}; expected one number or an empty line."
-            ) from None
-    return np.array(found, np.float64)
+    data = read(name)
+    if not data.strip():
+        return np.empty(0)
+    numbers = parse_table(data, name).numbers
+    if numbers.shape[1] != 1:
+        raise ValueError(f"{name} has {numbers.shape[1]} numbers per row; one was expected.")
+    return numbers[:, 0]

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from modaltrack.box_text import format_rows
 from modaltrack.files import replacing, write_file
 from modaltrack.frame import Result
-from modaltrack.results.record import Array
 
 MANIFEST = "manifest.json"
 FORMAT = "modaltrack results 1"
@@ -55,10 +55,10 @@ def write_sequence(folder: str | os.PathLike[str], result: Result, layout: str =
         x, y, w, h = boxes.T
         boxes = np.stack([x, y, x + w, y, x + w, y + h, x, y + h], axis=1)
     home.mkdir(parents=True, exist_ok=True)
-    files = [write_file(home / f"{stem}.txt", _lines(boxes, "\t" if layout == "tab" else ","))]
+    files = [write_file(home / f"{stem}.txt", format_rows(boxes, "\t" if layout == "tab" else ","))]
     for values, ending in ((result.seconds, "time"), (result.scores, "confidence")):
         if len(values):
-            files.append(write_file(home / f"{result.name}_{ending}.txt", _lines(values[:, None], ",")))
+            files.append(write_file(home / f"{result.name}_{ending}.txt", format_rows(values)))
     return files
 
 
@@ -123,11 +123,3 @@ def _read_manifest(place: Path) -> dict[str, Any]:
     if not sound:
         raise ValueError(f"{place} is no manifest of results ({FORMAT}); delete it and write it again.")
     return dict(document)
-
-
-def _lines(values: Array, separator: str) -> str:
-    return "".join(separator.join(_number(v) for v in row) + "\n" for row in values.tolist())
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from modaltrack.box_text import format_rows
 from modaltrack.files import write_file
 
 
 def write_boxes(path: Path, boxes: ArrayLike) -> None:
-    """Write (N, 4) xywh pixels with three decimals, comma separated, one row per frame."""
-    rows = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    write_file(path, "".join(",".join(f"{v:.3f}" for v in row) + "\n" for row in rows))
+    """Write (N, 4) xywh pixels, comma separated, one row per frame; they read back as the same float64."""
+    write_file(path, format_rows(np.reshape(np.asarray(boxes, np.float64), (-1, 4))))

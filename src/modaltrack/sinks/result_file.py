@@ -68,7 +68,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
+        return value if math.isfinite(value) else None
     if value is None or isinstance(value, (bool, int, str)):
         return str(value) if isinstance(value, str) else value
     return str(value)

@@ -11,13 +11,13 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.box_text import parse_boxes, read_bytes
 from modaltrack.frame import Modality
 from modaltrack.sources.clip import ClipReader, open_clip
 from modaltrack.sources.notices import Notices
@@ -74,35 +74,7 @@ def read_boxes(file: str | os.PathLike[str]) -> NDArray[np.float64]:
     line between others, or a width or height of 0 or less mean absent (docs/data.md, "Rules of reading", 2 and 4).
     Numbers are not shifted between 0- and 1-based. Raises ValueError naming the line that does not fit.
     """
-    path = Path(file)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except OSError as error:
-        raise ValueError(f"The box file {path} cannot be read ({error.strerror}); check the path.") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text file; one box x,y,w,h per line was expected.") from error
-    if not lines:
-        raise ValueError(f"{path} is empty and one box x,y,w,h per line was expected.")
-    return np.array([_box(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)], np.float64)
-
-
-def _box(line: str, where: str) -> tuple[float, float, float, float]:
-    absent = (np.nan,) * 4
-    words = [word for word in re.split(r"[,;\s]+", line.strip()) if word]
-    try:
-        numbers = np.array([float(word) for word in words])
-    except ValueError:
-        raise ValueError(
-            f"{where}: {line.strip()[:60]!r} holds something that is no number; x,y,w,h is expected."
-        ) from None
-    if np.isnan(numbers).any() or not words:
-        return absent
-    if len(numbers) == 8:
-        left, top = numbers[0::2].min(), numbers[1::2].min()
-        numbers = np.array([left, top, numbers[0::2].max() - left, numbers[1::2].max() - top])
-    if len(numbers) != 4:
-        raise ValueError(f"{where} has {len(numbers)} numbers; 4 (x,y,w,h) or 8 (a polygon) are expected.")
-    if not np.isfinite(numbers).all() or numbers[2] <= 0 or numbers[3] <= 0:
-        return absent
-    x, y, w, h = (float(v) for v in numbers)
-    return x, y, w, h
+    boxes = parse_boxes(read_bytes(file), str(file))
+    with np.errstate(invalid="ignore"):
+        boxes[~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))] = np.nan
+    return boxes
