@@ -57,7 +57,7 @@ class Adapter(nn.Module):
 
 
 class Sight(NamedTuple):
-    """What each sensor says alone: logits (S, B, 1, g, g) of its score map, and its mean weight (S, B) in the fusion."""
+    """What each sensor says alone: logits (S, B, 1, g, g) of its score map; its mean weight (S, B) in the fusion."""
 
     logits: Tensor
     weight: Tensor
@@ -132,7 +132,7 @@ class AnySensor(OSTrack):
 
     def look(self, template: Images, search: Images, present: Presence | None = None) -> tuple[Prediction, Sight]:
         """The prediction, and what every sensor says alone (in the order of ``Modality``)."""
-        names = [m for m in check_images(template, search, self.config.template_size, self.config.search_size)]
+        names = list(check_images(template, search, self.config.template_size, self.config.search_size))
         if not names or not set(names) <= set(self.config.modalities):
             found, wanted = ", ".join(names) or "none", ", ".join(self.config.modalities)
             raise ValueError(f"The images are of {found}; this model reads any of {wanted}.")
@@ -147,7 +147,7 @@ class AnySensor(OSTrack):
         mean = share.mean(2)  # (S, B): the template is one object, each sensor has one share of it
         template_tokens = (z * mean[..., None, None].to(z)).sum(0)
         tokens = torch.cat([template_tokens + self.pos_template, fused + self.pos_search], 1)
-        prediction = self.predict(self.backbone(tokens, 1.0)[:, self.num_template :])
+        prediction = self.predict_all(self.backbone(tokens, 1.0))
         grid = (len(names), -1, 1, self.search_grid, self.search_grid)
         return prediction, Sight(logits.float().reshape(grid), mean)
 

@@ -62,7 +62,7 @@ class OSTrack(ViTTracker):
             raise ValueError(f"The images are of {found}; this model reads one modality, of {wanted}.")
         tokens = self.embed(self.patch_embed, template[usable[0]], search[usable[0]])
         tokens = self.backbone(tokens, self.config.keep_rate if keep_rate is None else keep_rate)
-        return self.predict(tokens[:, self.num_template :])
+        return self.predict_all(tokens)
 
 
 @register(OSTrack)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from modaltrack.frame import Modality
 from modaltrack.models.model import TorchModel
 from modaltrack.models.parts.center_head import CenterHead
+from modaltrack.models.parts.confidence_head import ConfidenceHead
 from modaltrack.models.parts.vit import Block, embed_pair, init_linear, make_stem, sincos_positions
 from modaltrack.models.prediction import Prediction
 from modaltrack.vision.response import decode
@@ -31,6 +32,7 @@ class ViTConfig:
     drop_key: chance, in training, of a key to be dropped in every attention (of SMSTracker; ours in other methods).
     projection: a linear layer in front of the head, the identity at first, for decoupled training; see
     docs/methods/tpf.md 4.
+    confidence: whether a head says how likely each cell's box is on the target.
     """
 
     modalities: tuple[Modality, ...] = (Modality.RGB,)
@@ -52,6 +54,7 @@ class ViTConfig:
     head_norm: str = "batch"
     score_prior: float | None = None
     projection: bool = False
+    confidence: bool = False
 
 
 TINY: dict[str, Any] = {
@@ -91,6 +94,7 @@ class ViTTracker(TorchModel):
         self.norm = nn.LayerNorm(c.dim, eps=1e-6)
         self.projection = nn.Linear(c.dim, c.dim, bias=False) if c.projection else None
         self.head = CenterHead(c.dim, c.head_channels, c.head_norm, c.score_prior)
+        self.confidence = ConfidenceHead(c.dim) if c.confidence else None
         self.blocks.apply(init_linear)
         for table, grid in ((self.pos_template, self.template_grid), (self.pos_search, self.search_grid)):
             kind = torch.randn(c.dim) * 0.02  # what tells template from search at the start
@@ -118,3 +122,11 @@ class ViTTracker(TorchModel):
         # (B, D, g, g), laid out with the channels last as the tokens are: no copy, and the faster form on CPUs
         score, size, offset = self.head(read.transpose(1, 2).unflatten(2, (grid, grid)))
         return Prediction(score, size, offset, decode(score, size, offset)[0], features)
+
+    def predict_all(self, tokens: Tensor) -> Prediction:
+        """Normalised tokens (B, Nz + Nx, D) -> Prediction, with the confidence where there is a head for it."""
+        template, search = tokens.split([self.num_template, self.num_search], 1)
+        prediction = self.predict(search)
+        if self.confidence is None:
+            return prediction
+        return prediction._replace(confidence_map=self.confidence(template, search, prediction.score_map).sigmoid())

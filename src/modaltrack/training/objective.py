@@ -52,6 +52,8 @@ OBJECTIVES: dict[str, str] = {
     "masked-aligned": "masking:Masked",
     "experts": "experts.distillation:ExpertDistillation",
     "decoupled": "decoupling:Decoupled",
+    "sight": "sight:Sight",
+    "confidence": "confidence:Confidence",
 }
 
 

@@ -80,8 +80,8 @@ def degrade(image: Image, random: np.random.Generator, how: Degradation) -> Imag
     if random.random() < how.low_resolution:
         image = low_resolution(image, float(np.exp(random.uniform(np.log(1.3), np.log(4.0)))))
     if random.random() < how.noise:
-        grain = cv2.randn(np.empty(image.shape, np.int16), 0, float(random.uniform(2, 14)))
-        image = np.asarray(cv2.add(image, grain, dtype=cv2.CV_8U), np.uint8)
+        grain = random.standard_normal(image.shape, np.float32) * np.float32(random.uniform(2, 14))
+        image = np.clip(image + grain, 0, 255).astype(np.uint8)
     if random.random() < how.jpeg:
         quality = int(random.integers(15, 71))
         coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]

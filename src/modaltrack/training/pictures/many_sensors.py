@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs of pictures that several sensors see: simulated on photographs, rendered, and real stills of single sensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from modaltrack.frame import Modality
+from modaltrack.scenes.pairs import Pairs, PairSampler
+from modaltrack.scenes.photo_objects import PhotoObject
+from modaltrack.scenes.photo_world import World
+from modaltrack.scenes.photographs import simulate
+from modaltrack.training.pictures.compose import Canvas, Thing
+from modaltrack.training.pictures.degrade import Degradation, degrade, draw_light, relight
+from modaltrack.training.pictures.sampler import Draft, Images, Pair, PicturePairs, stacked
+
+ELSEWHERE = 99  # number of what a search crop without the target is around
+OTHER_SENSORS = Degradation(low_resolution=0.25, motion=0.05, jpeg=0.1, noise=0.05)
+
+
+class ManySensorPairs(PicturePairs):
+    """Pairs of any sensors: ``sample(batch, step, modalities)``.
+
+    A pair is composed as RGB and then seen by all sensors in one simulated world, before light and file spoil the
+    images. Of real clips the event pictures come from the real motion. Stills of another sensor alone (thermal from a
+    drone) come as they are, RGB missing.
+
+    Args:
+        hard: 0..1, how often night, fog, crossover and failing sensors are met.
+        rendered: Share of pairs from the rendered world of ``scenes``.
+        settings: Of ``PicturePairs``.
+    """
+
+    def __init__(self, *, hard: float = 0.5, rendered: float = 0.2, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.hard, self.rendered = hard, rendered
+        self.scenes: PairSampler | None = None
+
+    def sample(self, batch: int, step: int, modalities: Sequence[str] = ("rgb",)) -> Pairs:
+        """``batch`` pairs; images as the trackers see them, float32 in 0..1."""
+        sensors = [Modality(m) for m in modalities]
+        count = round(batch * self.rendered)
+        made = [self.of_sensors(np.random.default_rng((self.seed, step, i)), sensors) for i in range(batch - count)]
+        pairs = stacked(made, modalities)
+        return joined(pairs, self._rendered(count, step, sensors), sensors) if count else pairs
+
+    def _rendered(self, count: int, step: int, sensors: Sequence[Modality]) -> Pairs:
+        if self.scenes is None:
+            sizes = self.template_size, self.search_size
+            self.scenes = PairSampler(
+                tuple(Modality), *sizes, self.seed, "cpu", self.template_factor, self.search_factor, stage_steps=1500
+            )
+        return self.scenes.sample(count, step, tuple(sensors))
+
+    def of_sensors(self, random: np.random.Generator, sensors: Sequence[Modality]) -> Pair:
+        """One pair."""
+        for _ in range(20):
+            source = self.sources[int(random.choice(len(self.sources), p=self.chances))]
+            if source == "other_sensors":
+                pair = self._alone(random, sensors)
+            else:
+                draft = self.of_clip(random) if source == "clips" else self.of_still(random, "pictures")
+                pair = None if draft is None else self.seen(random, draft, sensors)
+            if pair is not None:
+                return pair
+        raise ValueError("Twenty draws in a row gave no usable target: the boxes are too small or too slender.")
+
+    def _alone(self, random: np.random.Generator, sensors: Sequence[Modality]) -> Pair | None:
+        """A pair from a still of one sensor beside RGB; None where that is not one of ``sensors``."""
+        picture = self.others[int(random.integers(len(self.others)))]
+        sensor = next(iter(picture.files))
+        things = self._things(picture, sensor) if sensor in sensors else []
+        if not things:
+            return None
+        thing = things[int(random.integers(len(things)))]
+        # no neighbours, backdrops or occluders: they are RGB; so the crop is black beyond the picture's edge
+        pair = super().finish(random, self._plain(random, thing))
+        return Pair({sensor: pair.template[Modality.RGB]}, {sensor: pair.search[Modality.RGB]}, pair.box, pair.visible)
+
+    def _plain(self, random: np.random.Generator, thing: Thing) -> Draft:
+        from dataclasses import replace
+
+        whole, self.how = (
+            self.how,
+            replace(self.how, fill_search=0, fill_template=0, transplant=0, neighbours=0, occluder=0, absent=0),
+        )
+        try:
+            return self.draft(random, thing, thing)
+        finally:
+            self.how = whole
+
+    def seen(self, random: np.random.Generator, draft: Draft, sensors: Sequence[Modality]) -> Pair:
+        """A draft through these sensors."""
+        world = World.draw(random, self.hard)
+        template = simulate(draft.template.images[Modality.RGB], objects_of(draft.template, 0), random, sensors, world)
+        search = simulate(
+            draft.search.images[Modality.RGB],
+            objects_of(draft.search, 0 if draft.visible else ELSEWHERE),
+            random,
+            sensors,
+            world,
+            draft.moment_ago,
+        )
+        how = self.how.degradation
+        light = draw_light(random, how)
+
+        def spoil(images: Images, later: bool) -> Images:
+            spoiled = {}
+            for m, image in images.items():
+                if m is Modality.RGB:
+                    image = relight(image, light.near(random, how) if later else light)
+                spoiled[m] = degrade(image, random, how if m is Modality.RGB else OTHER_SENSORS)
+            return spoiled
+
+        box = draft.search.shown[0].box / self.search_size
+        return Pair(spoil(template, False), spoil(search, True), box, draft.visible)
+
+
+def objects_of(canvas: Canvas, first: int) -> list[PhotoObject]:
+    """What a crop shows, as the simulation takes it; the first one has the number ``first``."""
+    return [
+        PhotoObject(
+            one.box,
+            one.kind,
+            None if one.alpha is None else one.alpha.astype(np.float32) / 255,
+            first if i == 0 else 1 + i,
+            one.mirrored,
+        )
+        for i, one in enumerate(canvas.shown)
+    ]
+
+
+def joined(a: Pairs, b: Pairs, sensors: Sequence[Modality]) -> Pairs:
+    """Both, one after the other."""
+
+    def cat(name: str) -> dict[Modality, torch.Tensor]:
+        return {m: torch.cat([getattr(a, name)[m], getattr(b, name)[m]]) for m in sensors}
+
+    return Pairs(
+        cat("template"), cat("search"), torch.cat([a.box, b.box]), torch.cat([a.visible, b.visible]), cat("present")
+    )
