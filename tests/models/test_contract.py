@@ -30,7 +30,7 @@ def small(name, **overrides):
 
 def images(model, batch=3, keys=None, seed=0):
     g = torch.Generator().manual_seed(seed)
-    keys = keys or [m for m in model.config.modalities if m in (Modality.RGB, X)]
+    keys = keys or [m for m in model.config.modalities if m in (Modality.RGB, X) or model.sensors_together]
     return [
         {key: torch.randn(batch, 3, size, size, generator=g) for key in keys}
         for size in (model.config.template_size, model.config.search_size)
@@ -138,7 +138,7 @@ def test_missing_modalities_in_a_batch_equal_single_runs(name):
     model = small(name)
     if len(model.config.modalities) == 1:
         pytest.skip("one sensor: nothing can be missing")
-    template, search = images(model, batch=5)
+    template, search = images(model, batch=5, keys=[Modality.RGB, X])
     present = {"rgb": torch.tensor([1, 1, 0, 0, 1]).bool(), X: torch.tensor([1, 0, 1, 0, 1]).bool()}
     mixed = model(template, search, present)
     for b, keys in ((0, ("rgb", X)), (1, ("rgb",)), (2, (X,)), (4, ("rgb", X))):
@@ -160,12 +160,16 @@ def test_missing_keys_are_missing_modalities(name):
     model = small(name)
     if len(model.config.modalities) == 1:
         pytest.skip("one sensor: nothing can be missing")
-    template, search = images(model)
+    template, search = images(model, keys=[Modality.RGB, X])
     alone = model(part(template, [0, 1, 2], (X,)), part(search, [0, 1, 2], (X,)))
     close(model(template, part(search, [0, 1, 2], (X,))), alone, 0)
     close(model(template, search, {"rgb": torch.zeros(3).bool()}), alone)
-    with pytest.raises(ValueError, match="at most one"):
-        model(*images(model, keys=["rgb", "thermal", "depth"]))
+    three = images(model, keys=["rgb", "thermal", "depth"])
+    if model.sensors_together:
+        assert not torch.equal(model(*three).score_map, model(template, search).score_map)
+    else:
+        with pytest.raises(ValueError, match="at most one"):
+            model(*three)
 
 
 def test_what_happens_without_a_sensor_is_declared(name, tmp_path):

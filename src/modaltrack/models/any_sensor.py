@@ -18,16 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from modaltrack.frame import Modality
-from modaltrack.models.ostrack import LAPTOP, TINY, OSTrack, OSTrackConfig
 from modaltrack.models.parts.vit import embed_pair
 from modaltrack.models.prediction import Images, Prediction, Presence, check_images
 from modaltrack.models.registry import register
+from modaltrack.models.trunk import LAPTOP, TINY, ViTConfig, ViTTracker
 
 ABSENT = -1e4  # logit of a sensor that is not there: its weight is 0 in every number type
 
 
 @dataclass(frozen=True)
-class AnySensorConfig(OSTrackConfig):
+class AnySensorConfig(ViTConfig):
     """Sizes of an AnySensor.
 
     adapter: width inside each sensor's adapter, 0 for none. trust: "score" weighs sensors by what their own score maps
@@ -63,13 +63,14 @@ class Sight(NamedTuple):
     weight: Tensor
 
 
-class AnySensor(OSTrack):
+class AnySensor(ViTTracker):
     """``model(template, search, present=None) -> Prediction`` on any non-empty set of the configured sensors.
 
     All sensors go through one pass of fixed shape; a sensor that a sample lacks has the weight zero, whatever its image
     holds. With one sensor the weights are one and the model is the plain tracker of one stream.
     """
 
+    config: AnySensorConfig
     sensors_together = True
     missing_policy = "A missing sensor has the weight zero in the fusion; the others share its part."
 
@@ -94,13 +95,28 @@ class AnySensor(OSTrack):
         with torch.no_grad():
             self.trust_summary.weight.copy_(torch.tensor([[1.0, 0.5, 0.0]]))  # peak squared times contrast, nearly
 
-    def sensors(self, images: Images, names: list[Modality]) -> Tensor:
-        """Images of these sensors one after the other, (S * B, 3, h, w)."""
-        return torch.cat([images[m] for m in names])
+    def presence(self, search: Images, names: list[Modality], present: Presence | None) -> Tensor:
+        """Which samples have which of these sensors, (S, B) bool. ValueError where no sample has any."""
+        first = search[names[0]]
+        everywhere = torch.ones(first.shape[0], dtype=torch.bool, device=first.device)
+        has = torch.stack(
+            [everywhere if present is None else present.get(m, everywhere).to(first.device) for m in names]
+        )
+        if present is not None and not torch.compiler.is_compiling() and not bool(has.any()):
+            raise ValueError("No sample of the batch has any modality; skip the model where no sensor has an image.")
+        return has
 
-    def streams(self, template: Images, search: Images, names: list[Modality]) -> tuple[Tensor, Tensor]:
-        """Tokens (S, B, Nz, D), (S, B, Nx, D) of every sensor, with its adapter and its kind, without positions."""
-        z, x = embed_pair(self.patch_embed, self.sensors(template, names), self.sensors(search, names))
+    def streams(self, template: Images, search: Images, names: list[Modality], has: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (S, B, Nz, D), (S, B, Nx, D) of every sensor, with its adapter and its kind, without positions.
+
+        has: (S, B) bool; what the image of a missing sensor holds is of no consequence.
+        """
+
+        def sensors(images: Images) -> Tensor:
+            stacked = torch.stack([images[m] for m in names])  # (S, B, 3, h, w)
+            return torch.where(has[:, :, None, None, None], stacked, 0.0).flatten(0, 1)
+
+        z, x = embed_pair(self.patch_embed, sensors(template), sensors(search))
         z, x = (t.unflatten(0, (len(names), -1)) for t in (z, x))
         both = torch.cat([z, x], 2)
         adapted = [(self.adapters[m](t) if self.adapters else t) + self.kind[m] for m, t in zip(names, both)]
@@ -113,7 +129,7 @@ class AnySensor(OSTrack):
         x: (S, B, Nx, D) tokens. logits: (S, B, Nx) of each sensor's own score map. absent: (S, B), ABSENT or 0.
         """
         trust = absent[:, :, None].expand(-1, -1, x.shape[2])
-        if self.config.trust == "score":  # type: ignore[attr-defined]
+        if self.config.trust == "score":
             trust = trust + self.say(x, logits, absent)
         return trust.softmax(0)
 
@@ -124,11 +140,20 @@ class AnySensor(OSTrack):
         contrast = peak.square() / score.square().mean(2).clamp(min=1e-8)
         summary = torch.stack([2 * peak.clamp(min=1e-4).log(), contrast.log(), peak], 2)
         normed = self.sight_norm(x)
-        if self.config.exchange:  # type: ignore[attr-defined]
+        if self.config.exchange:
             there = (absent == 0).to(x)[:, :, None, None]
             mean = (normed * there).sum(0) / there.sum(0).clamp(min=1)
             normed = torch.cat([normed, normed - mean], 3)
         return self.trust_summary(summary) + self.trust_token(normed).squeeze(3) + self.trust_score * logits
+
+    def walk(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, N, D) through the trunk, normalised."""
+        for i in range(len(self.blocks)):
+            block = self.block(i)
+            tokens = tokens + block.attn(block.norm1(tokens))[0]
+            tokens = tokens + block.mlp(block.norm2(tokens))
+        out: Tensor = self.norm(tokens)
+        return out
 
     def look(self, template: Images, search: Images, present: Presence | None = None) -> tuple[Prediction, Sight]:
         """The prediction, and what every sensor says alone (in the order of ``Modality``)."""
@@ -136,24 +161,20 @@ class AnySensor(OSTrack):
         if not names or not set(names) <= set(self.config.modalities):
             found, wanted = ", ".join(names) or "none", ", ".join(self.config.modalities)
             raise ValueError(f"The images are of {found}; this model reads any of {wanted}.")
-        z, x = self.streams(template, search, names)
+        has = self.presence(search, names, present)
+        z, x = self.streams(template, search, names, has)
         logits = self.sight(self.sight_norm(x)).squeeze(3)  # (S, B, Nx)
-        absent = x.new_zeros(x.shape[:2], dtype=torch.float32)
-        if present is not None:
-            there = [present[m] if m in present else torch.ones_like(absent[0], dtype=torch.bool) for m in names]
-            absent = torch.where(torch.stack(there).to(absent.device), 0.0, ABSENT)
+        absent = torch.where(has, 0.0, ABSENT)
         share = self.weights(x, logits, absent)  # (S, B, Nx)
         fused = (x * share[..., None].to(x)).sum(0)
         mean = share.mean(2)  # (S, B): the template is one object, each sensor has one share of it
         template_tokens = (z * mean[..., None, None].to(z)).sum(0)
         tokens = torch.cat([template_tokens + self.pos_template, fused + self.pos_search], 1)
-        prediction = self.predict_all(self.backbone(tokens, 1.0))
+        prediction = self.predict_all(self.walk(tokens))
         grid = (len(names), -1, 1, self.search_grid, self.search_grid)
         return prediction, Sight(logits.float().reshape(grid), mean)
 
-    def forward(  # type: ignore[override]
-        self, template: Images, search: Images, present: Presence | None = None
-    ) -> Prediction:
+    def forward(self, template: Images, search: Images, present: Presence | None = None) -> Prediction:
         """Normalised images per modality -> Prediction; present: per modality which samples have it, (B,) bool."""
         return self.look(template, search, present)[0]
 

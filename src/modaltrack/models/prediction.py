@@ -20,8 +20,8 @@ class Prediction(NamedTuple):
     score_map (B, 1, H, W) in 0..1; size_map (B, 2, H, W) width and height in 0..1 of the crop; offset_map (B, 2, H, W)
     in cells; boxes (B, 4) cxcywh in 0..1 of the crop at the maximum of the plain score map;
     features (B, N, D): the tokens that the head read, before its projection where there is one.
-    confidence_map (B, 1, H, W) in 0..1: the chance that the box read at a cell is on the target; None where the model
-    has not learned it.
+    confidence_map (B, 1, H, W) in 0..1: the chance that the box read at a cell is on the target; the score map itself
+    where the model has not learned it.
     """
 
     score_map: Tensor

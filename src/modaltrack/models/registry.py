@@ -17,7 +17,15 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from modaltrack.models.model import ModelConfig, TorchModel, declared
 
-METHODS = ("ainet", "any_sensor", "ostrack", "sdstrack", "smstracker", "srtrack", "tpf")  # one row per method file in this folder
+METHODS = (
+    "ainet",
+    "any_sensor",
+    "ostrack",
+    "sdstrack",
+    "smstracker",
+    "srtrack",
+    "tpf",
+)  # one row per method file in this folder
 
 
 class DataclassConfig(ModelConfig, Protocol):

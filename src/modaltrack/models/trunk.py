@@ -121,7 +121,7 @@ class ViTTracker(TorchModel):
         read = features if self.projection is None else self.projection(features)
         # (B, D, g, g), laid out with the channels last as the tokens are: no copy, and the faster form on CPUs
         score, size, offset = self.head(read.transpose(1, 2).unflatten(2, (grid, grid)))
-        return Prediction(score, size, offset, decode(score, size, offset)[0], features)
+        return Prediction(score, size, offset, decode(score, size, offset)[0], features, score)
 
     def predict_all(self, tokens: Tensor) -> Prediction:
         """Normalised tokens (B, Nz + Nx, D) -> Prediction, with the confidence where there is a head for it."""

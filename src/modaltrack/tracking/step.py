@@ -170,7 +170,8 @@ def _update_memory(model: Model, state: State, frames: Sequence[Frame], update: 
 
 
 def _pairs(model: Model, state: State, frames: Sequence[Frame]) -> dict[tuple[Modality, ...], list[int]]:
-    """Which targets (rows) to run on which modalities: (RGB and) one other sensor at a time, or RGB alone.
+    """Which targets (rows) to run on which modalities: all at once where the model can, else (RGB and) one
+    other sensor at a time, or RGB alone.
 
     Rows with the same modalities share a batch, so no model ever sees a placeholder for a missing image.
     """
@@ -181,6 +182,10 @@ def _pairs(model: Model, state: State, frames: Sequence[Frame]) -> dict[tuple[Mo
             for m in model.config.modalities
             if m in frame.images and m in state.template and state.template_present[m][target]
         ]
+        if model.sensors_together:
+            if usable:
+                pairs[tuple(usable)].append(target)
+            continue
         rgb = [m for m in usable if m == Modality.RGB]
         for other in [m for m in usable if m != Modality.RGB]:
             pairs[(*rgb, other)].append(target)

@@ -126,7 +126,7 @@ def objects_of(canvas: Canvas, first: int) -> list[PhotoObject]:
         PhotoObject(
             one.box,
             one.kind,
-            None if one.alpha is None else one.alpha.astype(np.float32) / 255,
+            None if one.alpha is None else np.float32(1 / 255) * one.alpha.astype(np.float32),
             first if i == 0 else 1 + i,
             one.mirrored,
         )
