@@ -2,7 +2,6 @@
 """What the README and the manual say is what the code does."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from modaltrack import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_two_commands_are_there_as_written() -> None:
@@ -33,23 +32,18 @@ def test_the_python_of_the_readme_runs(
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         assert "://" in target or (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_commands_and_flags_that_are_named_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for verb in re.findall(r"(?:^    |`)modaltrack ([a-z]+)", text, re.MULTILINE):
         assert verb in cli.COMMANDS, verb
-    for line in re.findall(r"^    modaltrack ((?:track|demo|scenes|bench) .*)$", text, re.MULTILINE):
-        verb, *words = shlex.split(line)
-        cli.main([verb, "--help"])
-        known = capsys.readouterr().out
-        for word in words:
-            assert not word.startswith("--") or word in known, f"{verb} {word}"
 
 
 def test_the_manual_has_a_row_for_every_method() -> None:

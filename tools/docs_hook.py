@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mkdocs hook: pages whose text comes from the package itself, so that they cannot grow old.
+
+* ``<!-- cards -->`` becomes the cards of the shipped weights;
+* ``<!-- api ROOM ... -->`` becomes one mkdocstrings block for each public class and function of the rooms named;
+* comments that steer the tests of the snippets are left out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+WEIGHTS = Path(__file__).parents[1] / "src" / "modaltrack" / "models" / "weights"
+LEFT_OUT = ("name", "config", "curves", "log", "model")
+
+
+def read_card(file: Path) -> dict[str, Any]:
+    """The card in a safetensors file's header; nothing else of the file is read."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    card: dict[str, Any] = json.loads(header["__metadata__"]["card"])
+    return card
+
+
+def cards() -> str:
+    """Markdown of every shipped weight: a heading, its facts, its measurements as tables."""
+    return "\n\n".join(card_section(file.stem, read_card(file)) for file in sorted(WEIGHTS.glob("*.safetensors")))
+
+
+def card_section(name: str, card: dict[str, Any]) -> str:
+    """One card; ``measured`` makes a table for each of its groups."""
+    parts = [f"## {name}", "| | |\n|---|---|"]
+    parts[1] += "".join(
+        f"\n| {key.replace('_', ' ')} | {_cell(value)} |"
+        for key, value in card.items()
+        if key not in (*LEFT_OUT, "measured")
+    )
+    for title, group in card.get("measured", {}).items():
+        parts += _measured(title, group) if isinstance(group, dict) else [f"**{title}**: {_cell(group)}"]
+    return "\n\n".join(parts)
+
+
+def _measured(title: str, group: dict[str, Any]) -> list[str]:
+    columns = list(dict.fromkeys(key for row in group.values() if isinstance(row, dict) for key in row))
+    if not columns:
+        return [f"**{title}**", "| | |\n|---|---|" + "".join(f"\n| {k} | {_cell(v)} |" for k, v in group.items())]
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for key, row in group.items():
+        cells = [_cell(row.get(c, "")) for c in columns] if isinstance(row, dict) else [_cell(row)]
+        lines.append(f"| {key} | " + " | ".join(cells) + " |")
+    return [f"**{title}**", "\n".join(lines)]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        shown = "; ".join(f"{k}: {_cell(v)}" for k, v in value.items() if not isinstance(v, (dict, list)) or len(v) < 8)
+    elif isinstance(value, list):
+        shown = ", ".join(map(_cell, value)) if len(value) <= 8 else f"{len(value)} values"
+    else:
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return shown.replace("|", "\\|").replace("\n", " ")
+
+
+def api(rooms: str) -> str:
+    """mkdocstrings blocks of the public classes and functions of rooms, each under the module that defines it."""
+    blocks = []
+    for room in rooms.split():
+        module = importlib.import_module(room)
+        for name in getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")]):
+            value = getattr(module, name)
+            is_own = getattr(value, "__module__", "").startswith("modaltrack" if hasattr(module, "__all__") else room)
+            if is_own and (inspect.isclass(value) or inspect.isfunction(value)):
+                blocks.append(f"::: {value.__module__}.{value.__qualname__}")
+    return "\n\n".join(blocks)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by mkdocs for every page."""
+    if "<!-- cards -->" in markdown:
+        markdown = markdown.replace("<!-- cards -->", cards())
+    markdown = re.sub(r"<!-- api (.*?) -->", lambda m: api(m[1]), markdown)
+    return re.sub(r"<!-- not run: .*? -->\n", "", markdown)
