@@ -63,6 +63,7 @@ class Model(Protocol):
         name: registered name, empty where the model was not built by ``create``.
         card: what the weight file says about itself; empty for fresh weights.
         sensors_together: whether any number of sensors goes into one call; else RGB and at most one other.
+        judges: whether the confidence map is learned; else it is the score map.
         num_templates: how many templates it takes; with 2, the later one goes into the call as ``memory``.
         missing_policy: one sentence on what happens to a sample without one of its sensors; empty where none may lack.
         training: whether it draws random numbers (dropout); trackers warn about it.
@@ -74,6 +75,7 @@ class Model(Protocol):
     name: str = ""
     card: Card = NO_CARD
     sensors_together: bool = False
+    judges: bool = False
     num_templates: int = 1
     missing_policy: str = ""
     training: bool = False
@@ -134,6 +136,7 @@ class TorchModel(nn.Module):
     name: str = ""
     card: Card = NO_CARD
     sensors_together: bool = False
+    judges: bool = False
     num_templates: int = 1
     missing_policy: str = ""
 
@@ -142,6 +145,7 @@ _DEFAULTS = {
     "name": "",
     "card": NO_CARD,
     "sensors_together": False,
+    "judges": False,
     "num_templates": 1,
     "missing_policy": "",
     "training": False,

@@ -95,6 +95,7 @@ class ViTTracker(TorchModel):
         self.projection = nn.Linear(c.dim, c.dim, bias=False) if c.projection else None
         self.head = CenterHead(c.dim, c.head_channels, c.head_norm, c.score_prior)
         self.confidence = ConfidenceHead(c.dim) if c.confidence else None
+        self.judges = c.confidence
         self.blocks.apply(init_linear)
         for table, grid in ((self.pos_template, self.template_grid), (self.pos_search, self.search_grid)):
             kind = torch.randn(c.dim) * 0.02  # what tells template from search at the start

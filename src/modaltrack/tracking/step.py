@@ -197,7 +197,7 @@ def _pairs(model: Model, state: State, frames: Sequence[Frame]) -> dict[tuple[Mo
 def _respond(
     model: Model, state: State, frames: Sequence[Frame], around: Boxes, pairs: Mapping[tuple[Modality, ...], list[int]]
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Score, size and offset maps of every target, a mean over its rows, and how many rows each had (B,).
+    """Score, size, offset and confidence maps of every target, a mean over its rows, and how many rows each had (B,).
 
     A row weighs as much as the square of its highest score; with one pair of sensors there is one row and no mean.
     """
@@ -220,7 +220,8 @@ def _respond(
         if state.memory is not None:
             second["memory"] = {m: state.memory.image[m].to(device)[rows].to(dtype) for m in pair}
         prediction = model(template, search, **second)
-        maps = [m.float() for m in (prediction.score_map, prediction.size_map, prediction.offset_map)]  # (R, ., H, W)
+        confidence = prediction.score_map if prediction.confidence_map is None else prediction.confidence_map
+        maps = [m.float() for m in (*prediction[:3], confidence)]  # (R, ., H, W)
         sums = sums or [torch.zeros(len(frames), *m.shape[1:], device=device) for m in maps]
         sure = maps[0].flatten(1).amax(1) ** 2  # a pair that sees nothing has little to say (ours)
         for total, part in zip(sums, maps):
@@ -238,7 +239,10 @@ def _look(
     growth: NDArray[np.float64],
     share: NDArray[np.float64],
 ) -> tuple[Boxes, NDArray[np.float64], NDArray[np.bool_]]:
-    """Search once around the previous boxes: boxes (B, 4) xywh, peaks (B,), and which targets had an image (B,).
+    """Search once around the previous boxes: boxes (B, 4) xywh, scores (B,), and which targets had an image (B,).
+
+    The score is the model's confidence in the box at the windowed peak where the model judges its boxes, else the
+    windowed peak itself, as published.
 
     growth: (B,) factor on the crop's side. share: (B,) of the Hann window in the response.
     """
@@ -249,7 +253,10 @@ def _look(
     window = vision.hann_window(maps[0].shape[-1], maps[0].device)  # (W, W), the maps are square
     kept = torch.from_numpy(share).to(window)[:, None, None, None]
     weight = 1 - kept + kept * window  # (B, 1, W, W)
-    decoded, peaks = vision.decode(maps[0] * weight, maps[1], maps[2])
+    response = maps[0] * weight
+    decoded, peaks = vision.decode(response, maps[1], maps[2])
+    if model.judges:
+        peaks = maps[3].flatten(1).gather(1, response.flatten(1).argmax(1)[:, None])[:, 0]
     size = model.config.search_size
     factors = size / np.array([vision.crop_side(b, model.config.search_factor) for b in around])
     predicted = vision.box_from_crop(decoded.cpu().double().numpy(), around, factors, size)
