@@ -59,6 +59,12 @@ def test_clip_stays_inside_and_is_idempotent(a, margin, width, height) -> None:
     np.testing.assert_allclose(bx.clip_box(clipped, height, width, margin), clipped, atol=1e-9)
 
 
+def test_a_margin_larger_than_one_side_counts_as_that_side_alone() -> None:
+    """A strip of an image: the margin is cut to 3 pixels along the height and stays 10 along the width, and vice versa."""
+    np.testing.assert_array_equal(clip_box([40.0, 1, 2, 2], 3, 100, 10), [40, 0, 10, 3])
+    np.testing.assert_array_equal(clip_box([1.0, 40, 2, 2], 100, 3, 10), [0, 40, 3, 10])
+
+
 def test_clip_equals_the_published_one() -> None:
     reference = np.load(REFERENCE)
     height, width = reference["image"].shape[:2]

@@ -143,6 +143,20 @@ def test_second_look_finds_a_target_that_jumped(model) -> None:
     assert len(model.calls) == 1
 
 
+def test_second_look_counts_only_if_it_beats_the_first_by_the_margin(model) -> None:
+    boxes = [(60, 50, 20, 16), (100, 50, 20, 16)]
+    state = start(model, frame(0, boxes[0], RGB), boxes[0])
+    first = step(model, state, frame(1, boxes[1], RGB), Policy(second_look=1))
+    found = step(model, state, frame(1, boxes[1], RGB))
+    gain = found.score[0] - first.score[0]
+    assert gain > 0.4
+    just = step(model, state, frame(1, boxes[1], RGB), Policy(second_look_margin=gain - 1e-6))
+    np.testing.assert_array_equal(just.box, found.box)
+    missed = step(model, state, frame(1, boxes[1], RGB), Policy(second_look_margin=gain + 1e-6))
+    np.testing.assert_array_equal(missed.box, first.box)
+    assert missed.score[0] == first.score[0]
+
+
 def half_blind(i: int, boxes) -> Frame:
     """Thermal shows the block, RGB only grey."""
     return Frame({RGB: block(None), THERMAL: block(boxes[i], (30, 200, 30))}, i / 30, i)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One loop over frames, one record, one clock: read from the tree, with the checks tried on what they must find."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[2] / "src" / "modaltrack"
+STEPS = {"step", "start"}
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for file in sorted(PACKAGE.rglob("*.py")):
+        yield str(file.relative_to(PACKAGE)), ast.parse(file.read_text(encoding="utf-8"))
+
+
+def stepped(tree: ast.Module) -> list[ast.Call]:
+    """Calls that step a tracker: ``step`` and ``start`` of modaltrack.tracking by name, and an engine's methods."""
+    named = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("modaltrack.tracking")
+        for alias in node.names
+        if alias.name in STEPS
+    }
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Name) and node.func.id in named:
+            found.append(node)
+        if isinstance(node.func, ast.Attribute) and node.func.attr in STEPS and "engine" in ast.unparse(node.func):
+            found.append(node)
+    return found
+
+
+def in_a_loop(tree: ast.Module, calls: list[ast.Call]) -> bool:
+    loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
+    return any(call in list(ast.walk(loop)) for loop in ast.walk(tree) if isinstance(loop, loops) for call in calls)
+
+
+def classes_with(*fields: str) -> set[str]:
+    """``file:class`` of classes that declare all of these fields."""
+    return {
+        f"{name}:{node.name}"
+        for name, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        if {*fields} <= {ast.unparse(n.target) for n in node.body if isinstance(n, ast.AnnAssign)}
+    }
+
+
+def test_one_loop_steps_trackers_through_frames() -> None:
+    """The engine of models and ``Tracker`` (one frame at a time, no loop) are all that call step beside the session."""
+    calls = {name: (tree, found) for name, tree in trees() if (found := stepped(tree))}
+    assert set(calls) == {"session/loop.py", "tracking/engine.py", "tracking/run.py"}
+    assert not in_a_loop(*calls["tracking/engine.py"])
+    assert not in_a_loop(*calls["tracking/run.py"])
+
+
+def test_the_check_sees_another_loop() -> None:
+    tree = ast.parse(
+        "from modaltrack.tracking import start, step\n"
+        "def follow(model, frames, box):\n"
+        "    state = None\n"
+        "    for frame in frames:\n"
+        "        state = start(model, frame, box) if state is None else step(model, state, frame)\n"
+    )
+    assert len(stepped(tree)) == 2
+    assert in_a_loop(tree, stepped(tree))
+    assert len(stepped(ast.parse("while True: state = self.engine.step(state, frames)"))) == 1
+
+
+def test_one_record_and_one_row() -> None:
+    assert classes_with("boxes", "scores") == {"frame.py:Result", "frame.py:Row"}
+    assert classes_with("boxes", "seconds") == {"frame.py:Result", "frame.py:Row"}
+    assert classes_with("boxes", "confidence") == set()
+
+
+def test_one_clock() -> None:
+    assert classes_with("tracker", "waiting") == {"session/clock.py:Clock"}
