@@ -67,9 +67,12 @@ def write_folder(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def colours() -> Callable[..., list[Any]]:
-    """colours(n, height, width): n flat RGB images whose red value is ten times their number."""
+    """colours(n, height, width): n RGB images, flat but for a grey corner; red is ten times their number."""
 
     def make(count: int, height: int = HEIGHT, width: int = WIDTH) -> list[Any]:
-        return [np.full((height, width, 3), (10 * i, 100, 200), np.uint8) for i in range(count)]
+        images = [np.full((height, width, 3), (10 * i, 100, 200), np.uint8) for i in range(count)]
+        for image in images:
+            image[-height // 4 :, -width // 4 :] = 30
+        return images
 
     return make

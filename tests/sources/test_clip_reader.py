@@ -222,7 +222,7 @@ def test_closing_early_stops_everything(write_video: Make, colours: Colours) -> 
 
 def test_stream_is_opened_late_and_stamped_on_arrival(write_video: Make, colours: Colours) -> None:
     video = write_video("a.mkv", colours(4))
-    reader = open_clip({"rgb": f"file://{video}"})  # an address: read like a network stream
+    reader = open_clip({"rgb": f"async:file://{video}"})  # an address: read like a network stream
     assert reader.length is None
     with pytest.raises(TypeError, match="not known"):
         len(reader)
@@ -235,7 +235,7 @@ def test_stream_is_opened_late_and_stamped_on_arrival(write_video: Make, colours
 
 def test_recording_beside_a_live_source_is_said(write_video: Make, write_folder: Make, colours: Colours) -> None:
     specs = {
-        "rgb": f"file://{write_video('a.mkv', colours(4))}",
+        "rgb": f"async:file://{write_video('a.mkv', colours(4))}",
         "thermal": write_folder("t", colours(9), [i / 10 for i in range(9)]),
     }
     frames, said = heard(lambda: list(open_clip(specs)))
@@ -244,6 +244,6 @@ def test_recording_beside_a_live_source_is_said(write_video: Make, write_folder:
 
 
 def test_two_live_sources(write_video: Make, colours: Colours) -> None:
-    specs = {kind: f"file://{write_video(f'{kind}.mkv', colours(4))}" for kind in ("rgb", "thermal")}
+    specs = {kind: f"async:file://{write_video(f'{kind}.mkv', colours(4))}" for kind in ("rgb", "thermal")}
     frames, _ = heard(lambda: list(open_clip(specs, tolerance=10.0)))
     assert all(set(f.images) == {Modality.RGB, Modality.THERMAL} for f in frames)

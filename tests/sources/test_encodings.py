@@ -146,14 +146,13 @@ def test_every_image_encoding_gives_uint8_of_three_channels(h: int, w: int, dtyp
 @pytest.mark.parametrize(
     ("name", "image", "options", "words"),
     [
-        ("thermal-16bit", np.zeros((2, 2), np.uint16), {}, "did you mean .*'thermal-16bit-minmax'"),
+        ("thermal-16bit", np.zeros((2, 2), np.uint16), {}, "did you mean .*'thermal-16bit-"),
         ("depth-jet", np.zeros((2, 2), np.uint16), {}, "did you mean 'depth-jet-bgr'"),
         ("zzz", np.zeros((2, 2), np.uint16), {}, "use one of"),
-        ("depth-jet-bgr", np.zeros((2, 2, 3), np.uint8), {}, "as-stored"),
+        ("depth-jet-bgr", np.arange(12, dtype=np.uint8).reshape(2, 2, 3), {}, "as-stored"),
         ("depth-jet-bgr", np.zeros((2, 2), np.uint16), {"depth_scale": -1.0}, "positive"),
         ("depth-jet-bgr", np.zeros((2, 2), np.uint16), {"depth_scale": float("nan")}, "positive"),
         ("as-stored", np.zeros((2, 2), np.uint16), {}, "8-bit image of 3 channels"),
-        ("thermal", np.array([[1.0, np.nan]], np.float32), {}, "NaN"),
         ("thermal-8bit", np.zeros((2, 2), np.uint16), {}, "thermal-16bit-minmax"),
         ("thermal-16bit-minmax", np.zeros((2, 2), np.uint16), {"tail": 0.5}, "tail"),
         ("thermal-16bit-minmax", np.arange(12, dtype=np.uint16).reshape(2, 2, 3), {}, "one channel"),
@@ -170,3 +169,30 @@ def test_every_image_encoding_gives_uint8_of_three_channels(h: int, w: int, dtyp
 def test_unfit_images_are_refused(name: str, image: object, options: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         encode(name, image, **options)
+
+
+def test_thermal_pixels_without_a_reading_do_not_stretch_the_others() -> None:
+    counts = np.arange(64, dtype=np.float32).reshape(8, 8)
+    holed = counts.copy()
+    holed[3, 3], holed[3, 4], holed[3, 5] = np.nan, np.inf, -np.inf
+    expected = encode("thermal", counts)
+    expected[3, 3:6] = 0
+    assert np.array_equal(encode("thermal", holed), expected)
+    assert not encode("thermal", np.full((4, 4), np.nan, np.float32)).any()
+
+
+def test_robust_stretch_ignores_dead_and_hot_pixels() -> None:
+    counts = (7500 + np.arange(4800) % 60).astype(np.uint16).reshape(60, 80)
+    plain = encode("thermal-16bit-minmax", counts)
+    defect = counts.copy()
+    defect[5, 5], defect[40, 7] = 0, 65535
+    assert np.unique(encode("thermal-16bit-minmax", defect)).size <= 4
+    robust = encode("thermal-16bit-robust", defect)
+    assert np.abs(robust.astype(int) - plain)[10:30].max() <= 5
+    assert robust[5, 5, 0] == 0
+    assert robust[40, 7, 0] == 255
+
+
+def test_depth_with_three_equal_channels_is_depth() -> None:
+    depth = np.arange(500, 740, dtype=np.uint16).reshape(12, 20)
+    assert np.array_equal(encode("depth-jet-bgr", np.stack([depth] * 3, axis=2)), encode("depth-jet-bgr", depth))

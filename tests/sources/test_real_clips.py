@@ -10,6 +10,7 @@ import pytest
 
 from modaltrack.frame import Modality
 from modaltrack.sources import SourceWarning, open_clip, open_folder, open_source
+from modaltrack.sources.events import load_events
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,17 @@ def test_npz_windows_match_the_rendered_pictures(shared: Path) -> None:
         assert touched.mean() < 0.005  # the windows' borders were rounded differently
 
 
-@pytest.mark.parametrize("name", ["faery_evt2.raw", "faery_dvs.es"])
-def test_formats_that_are_not_read_say_so(shared: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="convert"):
-        open_source(shared / "raw_events" / name, "event")
+def test_event_stream_agrees_with_another_decoder(shared: Path) -> None:
+    """faery's decoding of the same file is in the clip rendered from it."""
+    other = np.load(shared / "rgbe/faery_plane_synthetic/events.npz")
+    events, size, _ = load_events(shared / "raw_events/faery_dvs.es")
+    assert size == (240, 320)
+    assert all(np.array_equal(other[key], column) for key, column in zip("txyp", events, strict=True))
+
+
+def test_evt2_has_all_its_events(shared: Path) -> None:
+    events, size, _ = load_events(shared / "raw_events/faery_evt2.raw")
+    assert size == (480, 640)
+    assert len(events.t) == 521_252  # faery 0.7's count
+    assert (events.x.max(), events.y.max()) == (639, 479)
+    assert events.t[-1] - events.t[0] == 95_871

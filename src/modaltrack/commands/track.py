@@ -54,6 +54,10 @@ class Options:
     """Homographies from each sensor to RGB: {"thermal": [[...], [...], [...]]}."""
     depth_scale: float = 1.0
     """Millimetres per unit of the depth images (TUM's Kinect files: 0.2)."""
+    event_size: Annotated[str | None, arg(metavar="WIDTHxHEIGHT")] = None
+    """Pixels of an event sensor whose file does not say them."""
+    event_unit: Literal["s", "ms", "us", "ns"] | None = None
+    """Unit of the times in event tables (text, npy, npz, hdf5); guessed, with a line that says so, by default."""
     encoding: UseAppendAction[Annotated[list[str], arg(metavar="MODALITY=NAME")]] = field(default_factory=list)
     """Another encoding than the one in the model's card, e.g. thermal=thermal-16bit-minmax; repeatable."""
     fps: Annotated[float | None, arg(metavar="FLOAT")] = None
@@ -86,6 +90,8 @@ def run(options: Options) -> int:
         depth_scale=options.depth_scale,
         encodings=choose_encodings(model.card, asked.specs, asked.encodings),
         fps=options.fps,
+        event_size=parse_size(options.event_size),
+        event_unit=options.event_unit,
     )
     results, session = follow(options, asked, model, clip, folder)
     live = is_live(clip)
@@ -197,6 +203,16 @@ def follow(
 def is_live(clip: ClipReader) -> bool:
     """Whether a source of the clip is a camera or a stream, which ends when the user says so."""
     return any(source.live for source in clip.sources.values())
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """``"640x480"`` (width, height) -> (height, width)."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+)\s*[xX×, ]\s*(\d+)\s*", text)
+    if not found or not int(found[1]) or not int(found[2]):
+        raise ValueError(f"--event-size {text!r} is not WIDTHxHEIGHT in pixels, for example 640x480.")
+    return int(found[2]), int(found[1])
 
 
 def parse_encodings(texts: list[str]) -> dict[Modality, str]:

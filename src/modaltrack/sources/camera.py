@@ -11,7 +11,7 @@ from typing import Any
 import av
 from numpy.typing import NDArray
 
-from modaltrack.sources.notices import Notices
+from modaltrack.sources.notices import Notices, shown
 from modaltrack.sources.video import open_container, pictures
 
 
@@ -34,7 +34,7 @@ class LiveReader:
     end: float | None = None
 
     def __init__(self, spec: str, notices: Notices, fps: float | None = None) -> None:
-        self.name = f"camera {spec}" if "://" not in spec else spec
+        self.name = shown(f"camera {spec}" if "://" not in spec else spec)
         self._spec = spec
         self._notices = notices
         self._fps = fps

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
@@ -27,10 +28,12 @@ from modaltrack.sources.align import Homographies, load_alignment, rescale, warp
 from modaltrack.sources.events import DEFAULT_WINDOW, EventReader
 from modaltrack.sources.notices import Notices
 from modaltrack.sources.source import Place, Source, check_modality, open_source
-from modaltrack.sources.sync import ByIndex, BySlice, ByTime, Follower
+from modaltrack.sources.sync import ByIndex, BySlice, ByTime, Follower, Image
+from modaltrack.sources.watch import FreezeWatch
 
 FALLBACK_FPS = 30.0
 ASPECT_TOLERANCE = 0.01
+ENOUGH_FRAMES = 30  # to say that a sensor is hardly ever paired
 
 
 class ClipReader:
@@ -93,11 +96,15 @@ class ClipReader:
                 if modality != self.reference:
                     followers[modality] = self._follow(modality)
             start = math.nan
+            watches: dict[Modality, FreezeWatch] = {
+                m: FreezeWatch(s.fps) for m, s in self.sources.items() if m != Modality.EVENT
+            }
+            paired = Counter[Modality]()
             for index, (time, image) in enumerate(reference):
                 start = time if index == 0 else start
                 images = {self.reference: image}
                 images |= {modality: follower.at(index, time) for modality, follower in followers.items()}
-                present = {m: images[m] for m in self.sources if images[m] is not None}
+                present = self._without_frozen({m: i for m, i in images.items() if i is not None}, watches, time, index)
                 if index == 0 and not present:
                     raise ValueError(
                         "The first frame cannot be read in any modality "
@@ -108,8 +115,11 @@ class ClipReader:
                     if follower.ended:
                         self._note_ended(modality, index)
                 self._notices.speak()
+                paired.update(present.keys())
+                if index + 1 == ENOUGH_FRAMES:
+                    self._note_rarely_paired(paired, index + 1)
                 missing = frozenset(m for m in self.sources if m not in present)
-                yield Frame({m: i for m, i in present.items() if i is not None}, time - start, index, missing)
+                yield Frame({m: present[m] for m in self.sources if m in present}, time - start, index, missing)
             for modality, follower in followers.items():
                 if not self.sources[modality].live and follower.more():
                     self._note_left_over(modality)
@@ -118,6 +128,30 @@ class ClipReader:
             reference.close()
             for follower in followers.values():
                 follower.close()
+
+    def _without_frozen(
+        self, images: dict[Modality, Image], watches: Mapping[Modality, FreezeWatch], time: float, index: int
+    ) -> dict[Modality, Image]:
+        """Leave out sensors that stand still while another moves: a still picture misleads more than a missing one."""
+        now = index / self.fps if math.isnan(time) else time
+        frozen = {m for m, watch in watches.items() if watch.frozen(now, images.get(m))}
+        for modality in frozen:
+            done = "it is missing until it moves again" if frozen < images.keys() else "it is the only one left"
+            self._notices.note(
+                f"frozen {modality}",
+                f"{modality} ({self.sources[modality].name}) sends the same image for longer than its rate explains "
+                f"(frame {index}); {done}.",
+            )
+        return {m: i for m, i in images.items() if m not in frozen or not frozen < images.keys()}
+
+    def _note_rarely_paired(self, paired: Mapping[Modality, int], count: int) -> None:
+        for modality in self.sources:
+            if self._timed(modality) and paired.get(modality, 0) < count / 2:
+                self._notices.note(
+                    f"pairs {modality}",
+                    f"{modality} had an image in {paired.get(modality, 0)} of the first {count} frames; check its "
+                    "clock (offsets) and the tolerance.",
+                )
 
     def _follow(self, modality: Modality) -> Follower:
         source = self.sources[modality]
@@ -241,6 +275,7 @@ def open_clip(
     fps: float | None = None,
     window: float | None = None,
     event_size: tuple[int, int] | None = None,
+    event_unit: str | None = None,
     offsets: Mapping[Any, float] | None = None,
     tolerance: float | None = None,
 ) -> ClipReader:
@@ -250,9 +285,10 @@ def open_clip(
     that sensor's pixels to RGB's, or a JSON file of them. depth_scale: value * depth_scale = millimetres. encodings:
     modality -> name. fps: the rate of image folders without time stamps. window: seconds per event image where RGB
     has no clock (by default RGB's frame interval, 1/30 s if unknown). event_size: (height, width) of an event sensor
-    whose file does not say. offsets: modality -> seconds added to that stream's time stamps. tolerance: seconds
-    within which two stamps are one instant (default half a frame interval). Raises ValueError, in one sentence, for
-    what cannot be opened.
+    whose file does not say. event_unit: of the stamps in event tables (s, ms, us, ns), guessed if None.
+    offsets: modality -> seconds added to that stream's time stamps. tolerance: seconds within which two
+    stamps are one instant (default half a frame interval). Raises ValueError, in one sentence, for what
+    cannot be opened.
     """
     wanted = {check_modality(key): spec for key, spec in specs.items() if spec is not None}
     if not wanted:
@@ -282,6 +318,7 @@ def open_clip(
             fps=fps,
             window=interval if window is None else window,
             event_size=event_size,
+            event_unit=event_unit,
             notices=notices,
         )
     sources = {modality: opened[modality] for modality in wanted}

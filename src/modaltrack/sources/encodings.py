@@ -24,6 +24,7 @@ Image = NDArray[np.uint8]
 
 DEPTH_LIMIT_MM = 10000  # docs/data.md, "Depth encoding"
 DEPTH_LIMIT_MEDIANS = 3
+ROBUST_TAIL = 0.001  # 300 pixels of 640x480: sensors are sold with up to as many defects
 EVENT_ON_RGB = (220, 30, 30)  # (30, 30, 220) in BGR; docs/data.md, "Event images"
 EVENT_OFF_RGB = (30, 30, 200)  # (200, 30, 30) in BGR
 EVENT_BACKGROUND = 255
@@ -63,25 +64,34 @@ def thermal_8bit(image: NDArray[Any]) -> Image:
 def thermal_16bit_minmax(image: NDArray[Any], tail: float = 0.0) -> Image:
     """Thermal counts (16-bit or float, any unit) stretched to 0..255 by the frame's own minimum and maximum.
 
-    Plain min-max per frame, and ours: no published tracker of this family reads 16-bit thermal. ``tail`` in [0, 0.5)
+    Plain min-max per frame [ours]: no published tracker of this family reads 16-bit thermal. ``tail`` in [0, 0.5)
     cuts that share of the pixels off at each end first (for cameras with dead pixels); 0 is plain min-max. A constant
-    frame becomes black. Raises ValueError on NaN or infinity.
+    frame becomes black. NaN and infinity are no reading: they do not stretch the others, and become black.
     """
     grey = _single_channel(image, "thermal-16bit-minmax", "use 'thermal-8bit' for an image that is already coloured")
-    if grey.dtype.kind == "f" and not np.isfinite(grey).all():
-        raise ValueError(
-            f"The thermal image has {int((~np.isfinite(grey)).sum())} pixels that are NaN or infinite and finite "
-            "values were expected; fill them before (for example with the frame's minimum)."
-        )
     if not 0.0 <= tail < 0.5:
         raise ValueError(f"The option tail is a share of the pixels in [0, 0.5) and is {tail}; 0 means plain min-max.")
+    values = grey
+    if grey.dtype.kind == "f" and not np.isfinite(grey).all():
+        values = grey[np.isfinite(grey)]
+        if not values.size:
+            return np.zeros((*grey.shape, 3), np.uint8)
+        grey = np.where(np.isfinite(grey), grey, values.min())
     if tail > 0:
-        low, high = (float(v) for v in np.quantile(grey, (tail, 1.0 - tail)))
+        low, high = (float(v) for v in np.quantile(values, (tail, 1.0 - tail)))
     else:
-        low, high = float(grey.min()), float(grey.max())
+        low, high = float(values.min()), float(values.max())
     scale = 255.0 / (high - low) if high > low else 0.0
     stretched = np.clip((grey.astype(np.float32) - np.float32(low)) * np.float32(scale), 0, 255)
     return _three_channels(np.rint(stretched).astype(np.uint8), "thermal-16bit-minmax")
+
+
+def thermal_16bit_robust(image: NDArray[Any]) -> Image:
+    """As ``thermal-16bit-minmax`` without the coldest and the hottest 0.1 % of the pixels, so dead ones do not count.
+
+    [ours] A target smaller than that saturates, and stays the brightest.
+    """
+    return thermal_16bit_minmax(image, tail=ROBUST_TAIL)
 
 
 def thermal(image: NDArray[Any]) -> Image:
@@ -100,7 +110,7 @@ def depth_jet_bgr(image: NDArray[Any], depth_scale: float = 1.0) -> Image:
     the median of the pixels that have a reading is taken instead (ours; ``mostly_without_reading`` tells when). A frame
     without any reading gives the map's lowest colour everywhere. Raises ValueError for colour images and bad scales.
     """
-    if image.ndim == 3 and image.shape[2] > 1:
+    if image.ndim == 3 and image.shape[2] > 1 and not is_grey(image):
         raise ValueError(
             f"The depth image has {image.shape[2]} channels of {image.dtype} and a single channel (16-bit) was "
             "expected; use encoding='as-stored' if it is already colour-mapped."
@@ -130,6 +140,13 @@ def mostly_without_reading(image: NDArray[Any]) -> bool:
     """Whether a depth frame has some readings but no reading (0 or NaN) in more than half of its pixels."""
     readings = int(np.count_nonzero(np.nan_to_num(image, nan=0.0) if image.dtype.kind == "f" else image))
     return readings > 0 and 2 * readings < image.size
+
+
+def has_reading(image: NDArray[Any], modality: Modality) -> bool:
+    """Whether a raw depth or float image says anything: depth has a pixel above 0, a float image one that is finite."""
+    if modality == Modality.DEPTH:
+        return bool((np.nan_to_num(image, nan=0.0, posinf=0.0) if image.dtype.kind == "f" else image).any())
+    return image.dtype.kind != "f" or bool(np.isfinite(image).any())
 
 
 def as_stored(image: NDArray[Any]) -> Image:
@@ -177,6 +194,7 @@ ENCODINGS: dict[str, Callable[..., Image]] = {
     "thermal": thermal,
     "thermal-8bit": thermal_8bit,
     "thermal-16bit-minmax": thermal_16bit_minmax,
+    "thermal-16bit-robust": thermal_16bit_robust,
     "depth-jet-bgr": depth_jet_bgr,
     "as-stored": as_stored,
     "event-image": event_image,
@@ -185,7 +203,7 @@ ENCODINGS: dict[str, Callable[..., Image]] = {
 
 ENCODINGS_OF: dict[Modality, tuple[str, ...]] = {  # the first is the default
     Modality.RGB: ("rgb",),
-    Modality.THERMAL: ("thermal", "thermal-8bit", "thermal-16bit-minmax"),
+    Modality.THERMAL: ("thermal", "thermal-8bit", "thermal-16bit-minmax", "thermal-16bit-robust"),
     Modality.DEPTH: ("depth-jet-bgr", "as-stored"),
     Modality.EVENT: ("event-image", "event-accumulate"),
 }
@@ -217,10 +235,16 @@ def _single_channel(image: NDArray[Any], name: str, advice: str) -> NDArray[Any]
         return image[:, :, 0]
     if image.ndim == 2:
         return image
-    # An RGB picture of a grey image has three equal channels: nothing is lost by taking one.
-    if image.ndim == 3 and (image[:, :, 0] == image[:, :, 1]).all() and (image[:, :, 0] == image[:, :, 2]).all():
+    if is_grey(image):
         return image[:, :, 0]
     raise ValueError(f"The encoding {name!r} expects one channel and got an image of shape {image.shape}; {advice}.")
+
+
+def is_grey(image: NDArray[Any]) -> bool:
+    """Whether three channels are equal: the RGB picture of a grey image (with alpha), of which one says all."""
+    if image.ndim != 3 or image.shape[2] < 3:
+        return False
+    return bool((image[:, :, 0] == image[:, :, 1]).all() and (image[:, :, 0] == image[:, :, 2]).all())
 
 
 def _three_channels(image: NDArray[np.uint8], name: str) -> Image:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Event recordings: AEDAT4, NPZ and text files in, slices of events out."""
+"""Event recordings: files of every usual format in, slices of events out."""
 
 from __future__ import annotations
 
 import math
-import re
-import zipfile
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,127 +14,187 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.sources.encodings import Events
-from modaltrack.sources.notices import Notices
+from modaltrack.sources.event_streams import load_aedat2, load_event_stream, load_prophesee_dat, load_prophesee_raw
+from modaltrack.sources.event_tables import Recording, load_hdf5, load_npy, load_npz, load_npz_folder, load_text
+from modaltrack.sources.notices import Notices, shown
+from modaltrack.sources.order import order_names
 
-EVENT_SUFFIXES = (".aedat4", ".npz", ".csv", ".txt")
-UNREAD_SUFFIXES = (".raw", ".dat", ".es", ".h5", ".hdf5", ".aedat", ".bag")
 DEFAULT_WINDOW = 1.0 / 30.0
+MAX_SIDE = 8192  # pixels: several times the largest event sensor
+MAX_FRAMES = 5_000_000  # two days at 30 per second
+STRAY_SHARE = 1e-3  # of the events may be wild and are then left out
+_DECODER_SECONDS = 600.0
+
+_TABLES: dict[str, Callable[[Path, str | None], Recording]] = {
+    ".npz": load_npz,
+    ".npy": load_npy,
+    ".csv": load_text,
+    ".txt": load_text,
+    ".h5": load_hdf5,
+    ".hdf5": load_hdf5,
+}
+_STREAMS: dict[str, Callable[[Path], Recording]] = {
+    ".raw": load_prophesee_raw,
+    ".dat": load_prophesee_dat,
+    ".es": load_event_stream,
+    ".aedat": load_aedat2,
+    ".aedat2": load_aedat2,
+}
+EVENT_SUFFIXES = (".aedat4", *_TABLES, *_STREAMS)
+UNREAD_SUFFIXES = (".bag", ".zst")
 
 
-def load_events(file: Path) -> tuple[Events, tuple[int, int] | None]:
-    """Read a whole recording: (events with t in microseconds as stored, sensor (height, width) or None if not stored).
+def load_events(file: Path, unit: str | None = None) -> Recording:
+    """Read a whole recording; its events have t in whole microseconds, rising, and strays left out.
 
-    AEDAT4: the first event stream (needs the ``aedat`` package). NPZ: arrays t (microseconds), x, y, p and optionally
-    width, height. CSV and TXT: ``t,x,y,p`` per line (comma, tab or blanks), or another order under a header of those
-    names. Raises ValueError with one sentence for anything else.
+    AEDAT4 (first event stream; needs the ``aedat`` package), AEDAT 2, NPZ, NPY, HDF5 (needs ``h5py``), text, Prophesee
+    RAW and DAT, Event Stream; a folder of NPZ files is one recording. unit: of the stamps in tables (``s``, ``ms``,
+    ``us``, ``ns``), guessed where None. Raises ValueError with one sentence for anything else.
     """
-    suffix = file.suffix.lower()
+    suffix, name = file.suffix.lower(), shown(file)
+    if file.is_dir():
+        return _checked(load_npz_folder(npz_files(file), unit), name)
     if suffix in UNREAD_SUFFIXES:
         raise ValueError(
-            f"Event files of type {suffix} ({file}) are not read here; convert them to .npz with arrays t "
+            f"Event files of type {suffix} ({name}) are not read here; convert them to .npz with arrays t "
             "(microseconds), x, y, p."
         )
     if suffix not in EVENT_SUFFIXES:
-        raise ValueError(f"{file} is no event file this package reads; one of {', '.join(EVENT_SUFFIXES)} is expected.")
+        raise ValueError(f"{name} is no event file this package reads; one of {', '.join(EVENT_SUFFIXES)} is expected.")
     if not file.exists():
-        raise ValueError(f"The event file {file} does not exist; check the path.")
+        raise ValueError(f"The event file {name} does not exist; check the path.")
     if suffix == ".aedat4":
-        events, size = _load_aedat4(file)
-    elif suffix == ".npz":
-        events, size = _load_npz(file)
+        recording = _load_aedat4(file)
+    elif suffix in _TABLES:
+        recording = _TABLES[suffix](file, unit)
     else:
-        events, size = _load_text(file), None
-    return _checked(events, file), size
+        recording = _STREAMS[suffix](file)
+    return _checked(recording, name)
 
 
-def _load_aedat4(file: Path) -> tuple[Events, tuple[int, int] | None]:
-    try:
-        import aedat
-    except ImportError:
+def npz_files(folder: Path) -> list[Path]:
+    """The NPZ files of a folder in order, empty where it holds images or nothing."""
+    files = [f for f in folder.iterdir() if f.suffix.lower() == ".npz" and not f.name.startswith(".")]
+    return [files[i] for i in order_names([f.stem for f in files]).places]
+
+
+def _load_aedat4(file: Path) -> Recording:
+    from importlib.util import find_spec
+
+    name = shown(file)
+    if find_spec("aedat") is None:
         raise ValueError(
-            f"Reading {file} needs the aedat package, which is not installed; pip install 'modaltrack[events]'."
+            f"Reading {name} needs the aedat package, which is not installed; pip install 'modaltrack[events]'."
+        )
+    child = Path(__file__).with_name("aedat4_child.py")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", str(child), str(file)], capture_output=True, timeout=_DECODER_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(
+            f"The AEDAT4 file {name} is not decoded within {_DECODER_SECONDS:.0f} s; it is damaged."
         ) from None
-    pieces: list[NDArray[Any]] = []
-    size: tuple[int, int] | None = None
-    try:
-        decoder = aedat.Decoder(str(file))
-        streams = {i: s for i, s in decoder.id_to_stream().items() if s["type"] == "events"}
-        if not streams:
-            raise ValueError(
-                f"The AEDAT4 file {file} has no event stream; a recording with polarity events is expected."
-            )
-        chosen = min(streams)
-        size = (int(streams[chosen]["height"]), int(streams[chosen]["width"]))
-        pieces.extend(packet["events"] for packet in decoder if packet["stream_id"] == chosen and "events" in packet)
-    except RuntimeError as error:  # what the decoder raises for everything
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    if done.returncode == 2 and said == ["no event stream"]:
+        raise ValueError(f"The AEDAT4 file {name} has no event stream; a recording with polarity events is expected.")
+    if done.returncode != 0 or len(done.stdout) < 8:
+        why = shown(said[-1][:150]) if said else "its decoder broke down"
         raise ValueError(
-            f"The AEDAT4 file {file} cannot be read to its end ({error}); it is damaged or cut, so fetch it again."
-        ) from error
-    whole = np.concatenate(pieces) if pieces else np.empty(0, [("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
-    return Events(whole["t"], whole["x"], whole["y"], whole["on"]), size
-
-
-def _load_npz(file: Path) -> tuple[Events, tuple[int, int] | None]:
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            held = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"The event file {file} is no readable NPZ archive ({error}); save it with numpy.savez."
-        ) from error
-    if not {"t", "x", "y", "p"} <= held.keys():
-        raise ValueError(
-            f"The event file {file} holds the arrays {', '.join(sorted(held)) or 'nothing'} and t "
-            "(microseconds), x, y, p were expected; save it with these names."
+            f"The AEDAT4 file {name} cannot be read to its end ({why}); it is damaged or cut, so fetch it again."
         )
-    size = (int(held["height"]), int(held["width"])) if {"height", "width"} <= held.keys() else None
-    return Events(held["t"], held["x"], held["y"], held["p"]), size
+    height, width = (int(v) for v in np.frombuffer(done.stdout, "<u4", 2))
+    record = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
+    whole = np.frombuffer(done.stdout, record, offset=8)
+    return Recording(Events(whole["t"], whole["x"], whole["y"], whole["p"]), (height, width))
 
 
-def _load_text(file: Path) -> Events:
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        head = lines.readline()
-    names = re.findall(r"[a-z_]+", head.lower())
-    order = ["t", "x", "y", "p"]
-    if names:
-        order = [{"polarity": "p", "pol": "p", "on": "p"}.get(n, "t" if n.startswith("t") else n) for n in names]
-        if sorted(order) != ["p", "t", "x", "y"]:
-            raise ValueError(
-                f"{file} begins with {head.strip()[:60]!r} and a header of t,x,y,p (or none) was expected."
-            )
-    try:
-        table = np.loadtxt(file, delimiter="," if "," in head else None, skiprows=1 if names else 0, ndmin=2)
-    except ValueError as error:
-        raise ValueError(f"{file} cannot be read as rows of t,x,y,p ({error}); numbers are expected.") from error
-    if table.size and table.shape[1] != 4:
-        raise ValueError(f"{file} has {table.shape[1]} columns and 4 (t,x,y,p; t in microseconds) were expected.")
-    table = table.reshape(-1, 4)
-    return Events(*(table[:, order.index(name)] for name in ("t", "x", "y", "p")))
-
-
-def _checked(events: Events, file: Path) -> Events:
-    t, x, y, p = (np.asarray(column) for column in events)
-    if not len(t) == len(x) == len(y) == len(p):
-        raise ValueError(
-            f"The arrays t, x, y, p of {file} have {len(t)}, {len(x)}, {len(y)}, {len(p)} rows, not equal."
-        )
+def _checked(recording: Recording, name: str) -> Recording:
+    t, x, y, p = (np.asarray(column) for column in recording.events)
     if len(t) == 0:
-        raise ValueError(f"The event file {file} holds no polarity events; there is nothing to see in it.")
-    if t.dtype.kind == "f" and not np.array_equal(t, np.floor(t)):
-        raise ValueError(
-            f"The times in {file} have fractions and whole microseconds were expected; multiply seconds by 1e6."
-        )
-    if x.min() < 0 or y.min() < 0:
-        raise ValueError(f"{file} has events at negative pixels; x and y count from the top left, from 0.")
+        raise ValueError(f"The event file {name} holds no polarity events; there is nothing to see in it.")
+    if any(c.dtype.kind not in "buif" or (c.dtype.kind == "f" and not np.isfinite(c).all()) for c in (t, x, y, p)):
+        raise ValueError(f"{name} holds events that are no finite numbers; t, x, y, p are expected.")
     if not np.isin(p, (-1, 0, 1)).all():
         raise ValueError(
-            f"The polarity in {file} takes other values than 0, 1 or -1; the column order t,x,y,p is expected."
+            f"The polarity in {name} takes other values than 0, 1 or -1; the column order t,x,y,p is expected."
         )
+    if float(np.abs(t.astype(np.float64)).max()) > 9e18:
+        raise ValueError(f"{name} has time stamps beyond 64 bits of microseconds; repair or convert it.")
     t = t.astype(np.int64)
-    if (np.diff(t) < 0).any():  # packets of several cores may interleave; the order within equal times is kept
+    if (t[1:] < t[:-1]).any():  # packets of several cores may interleave; the order within equal times is kept
         order = np.argsort(t, kind="stable")
         t, x, y, p = t[order], x[order], y[order], p[order]
-    return Events(t, x.astype(np.int32), y.astype(np.int32), p > 0)
+    events = Events(t, _pixels(x, name), _pixels(y, name), p > 0)
+    return recording._replace(events=events)
+
+
+def _pixels(column: NDArray[Any], name: str) -> NDArray[np.int32]:
+    if column.min() < 0:
+        raise ValueError(f"{name} has events at negative pixels; x and y count from the top left, from 0.")
+    # Beyond 2^31 a pixel would wrap into the picture.
+    return np.minimum(column.astype(np.int64) if column.dtype.kind != "f" else column, 2**31 - 1).astype(np.int32)
+
+
+def without_strays(
+    events: Events, size: tuple[int, int] | None, name: str
+) -> tuple[Events, tuple[int, int], list[str]]:
+    """Leave out the few events that lie outside the sensor: (events, sensor (height, width), what was done).
+
+    Where the size is not stated it is the extent of the events, without those (at most one in a thousand) that lie
+    beyond twice the extent of all others. Raises ValueError where more lie outside, or the sensor would be absurd.
+    """
+    remarks: list[str] = []
+    if size is not None and not (0 < size[0] <= MAX_SIDE and 0 < size[1] <= MAX_SIDE):
+        raise ValueError(
+            f"The sensor of {name} is said to be {size[1]}x{size[0]} pixels, which no event camera has; give its true "
+            "size with --event-size WIDTHxHEIGHT."
+        )
+    if size is None:
+        size = (_extent(events.y), _extent(events.x))
+        guessed = True
+    else:
+        guessed = False
+    inside = (events.x < size[1]) & (events.y < size[0])
+    outside = int(len(inside) - np.count_nonzero(inside))
+    if outside > max(STRAY_SHARE * len(inside), 1 if len(inside) >= 100 else 0):
+        extent = int(events.x.max()), int(events.y.max())
+        raise ValueError(
+            f"{name} has events up to ({extent[0]}, {extent[1]}) and the sensor is {size[1]}x{size[0]}; give its true "
+            "size (--event-size WIDTHxHEIGHT)."
+        )
+    if size[0] > MAX_SIDE or size[1] > MAX_SIDE:
+        raise ValueError(
+            f"The events of {name} reach over {size[1]}x{size[0]} pixels, which no event camera has; give the sensor's "
+            "size with --event-size WIDTHxHEIGHT, or repair the file."
+        )
+    if outside:
+        events = Events(*(column[inside] for column in events))
+        remarks.append(f"Left out of {name}: {outside} of {len(inside)} events, which lie far outside the sensor.")
+    if guessed:
+        remarks.append(
+            f"{name} does not say the sensor's size; {size[1]}x{size[0]} is taken from the events' own extent "
+            "(--event-size WIDTHxHEIGHT, event_size=(height, width) in Python, if that is wrong)."
+        )
+    return events, size, remarks
+
+
+def _extent(column: NDArray[np.int32]) -> int:
+    """One more than the largest value, or than the largest that is not wild."""
+    largest = int(column.max()) + 1
+    strays = int(STRAY_SHARE * len(column)) or (1 if len(column) >= 100 else 0)
+    if strays:
+        usual = int(np.partition(column, len(column) - 1 - strays)[len(column) - 1 - strays]) + 1
+        if largest > 2 * usual:
+            return int(column[column < 2 * usual].max()) + 1
+    return largest
+
+
+def _jump(t: NDArray[np.int64]) -> str:
+    """What is probably wrong with stamps that span years."""
+    if len(t) > 2 and int(np.diff(t).max()) > 0.9 * int(t[-1] - t[0]):
+        return "one jump of its clock makes up most of that, so cut the recording there."
+    return "its time stamps are probably not microseconds: give --event-unit s, ms, us or ns, or repair the file."
 
 
 class EventReader:
@@ -142,7 +202,7 @@ class EventReader:
 
     window: seconds; without another clock, slice k holds the events in (start + k window, start + (k + 1) window] and
     is stamped with its end. size: (height, width), needed where the file does not store it; guessed from the events
-    otherwise, with a notice.
+    otherwise, with a notice. unit: of the stamps in tables, guessed where None.
     """
 
     live = False
@@ -150,33 +210,45 @@ class EventReader:
     first: Any = None
 
     def __init__(
-        self, file: Path, notices: Notices, window: float = DEFAULT_WINDOW, size: tuple[int, int] | None = None
+        self,
+        file: Path,
+        notices: Notices,
+        window: float = DEFAULT_WINDOW,
+        size: tuple[int, int] | None = None,
+        unit: str | None = None,
     ) -> None:
         if not (math.isfinite(window) and window > 0):
             raise ValueError(f"The event window is {window} and a positive number of seconds was expected.")
-        self.name = str(file)
-        self.events, stored = load_events(file)
+        self.name = shown(file)
+        recording = load_events(file, unit)
+        self.events, self.size, remarks = without_strays(recording.events, size or recording.size, self.name)
+        for remark in (*recording.remarks, *remarks):
+            notices.note(remark, remark)
         first, last = int(self.events.t[0]), int(self.events.t[-1])
+        seconds = (last - first) * 1e-6
+        if seconds / window > MAX_FRAMES:
+            raise ValueError(
+                f"{self.name} spans {seconds:.3g} s, {seconds / window:.2g} frames; {_jump(self.events.t)}"
+            )
         self.start: float | None = first * 1e-6
         self.end: float | None = last * 1e-6
         self._window = window
         self.fps: float | None = 1.0 / window
-        self.length: int | None = max(1, math.ceil((last - first) * 1e-6 / window - 1e-9))
-        extent = (int(self.events.y.max()) + 1, int(self.events.x.max()) + 1)
-        chosen = size or stored
-        if chosen is None:
+        self.length: int | None = max(1, math.ceil(seconds / window - 1e-9))
+        self._note_gap(notices)
+
+    def _note_gap(self, notices: Notices) -> None:
+        """Say when most of the recording is one silence: a sensor that was reset, or a damaged stamp."""
+        t = self.events.t
+        if len(t) < 3 or t[-1] - t[0] < 10_000_000:
+            return
+        longest = int(np.diff(t).max())
+        if longest > 0.9 * int(t[-1] - t[0]):
             notices.note(
-                f"size {file}",
-                f"{file} does not say the sensor's size; {extent[1]}x{extent[0]} is taken from the events' own extent "
-                "(give event_size=(height, width) if that is wrong).",
+                f"gap {self.name}",
+                f"{self.name} spans {(t[-1] - t[0]) * 1e-6:.3g} s, {longest * 1e-6:.3g} s of them one pause without an "
+                "event: its clock may have been reset there.",
             )
-            chosen = extent
-        if extent[0] > chosen[0] or extent[1] > chosen[1]:
-            raise ValueError(
-                f"{file} has events up to ({extent[1] - 1}, {extent[0] - 1}) and the sensor size given is "
-                f"{chosen[1]}x{chosen[0]}; give the true (height, width)."
-            )
-        self.size = chosen
 
     def between(self, after: float, until: float) -> Events | None:
         """The events in (after, until] seconds; None where the recording has not begun or has ended."""

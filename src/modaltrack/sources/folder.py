@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of numbered images, 8 or 16 bit, optionally with a file of time stamps."""
+"""A folder of numbered images, a pattern of file names, or one file that holds many frames."""
 
 from __future__ import annotations
 
@@ -13,78 +13,89 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from modaltrack.sources.notices import Notices
+from modaltrack.sources.images import IMAGE_SUFFIXES, frames_in, is_turned, read_frames, read_image
+from modaltrack.sources.notices import Notices, shown
+from modaltrack.sources.order import Order, order_names
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+__all__ = ["IMAGE_SUFFIXES", "FolderReader", "list_images", "read_image"]
+
 STAMP_FILES = ("timestamps.txt", "timestamp.txt")
-# The depth and the channels as stored, alpha dropped, and the EXIF rotation ignored: boxes belong to stored pixels.
-_FLAGS = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_PRINTF = re.compile(r"%0?(\d*)d")
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The images of a folder in order of the last integer in their name, ties by name; hidden and other files ignored.
+    """The images of a folder in the order of ``order.order_names``; hidden and other files are ignored."""
+    files = _images_of(folder)
+    return [files[i] for i in order_names([f.stem for f in files]).places]
 
-    Data sets number from 0 or 1, with or without leading zeros, with prefixes (``v000018``) and suffixes (``00001v``):
-    sorting by the number is the only rule that fits all of them (docs/data.md, "Rules of reading", 1).
-    """
-    files = [
+
+def _images_of(folder: Path) -> list[Path]:
+    return [
         f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".") and f.is_file()
     ]
-    return sorted(files, key=_order)
 
 
-def _order(file: Path) -> tuple[int, str]:
-    numbers = re.findall(r"\d+", file.stem)
-    return (int(numbers[-1]) if numbers else -1, file.name)
+def is_pattern(spec: str) -> bool:
+    """Whether a spec names several files: ``frames/*.png``, ``frames/img_%05d.png``."""
+    return any(c in spec for c in "*?[") or _PRINTF.search(spec) is not None
 
 
-def read_image(file: Path) -> NDArray[Any] | None:
-    """Read one image as stored, (H, W) or RGB (H, W, 3), 8- or 16-bit or float; None if it is damaged."""
-    try:
-        data = np.fromfile(file, np.uint8)  # not cv2.imread: that fails on non-ASCII paths on Windows
-    except OSError:
-        return None
-    if data.size == 0 or _cut_short(data):
-        return None
-    try:
-        image = cv2.imdecode(data, _FLAGS)
-    except cv2.error:
-        return None
-    if image is None or image.ndim == 2:
-        return image
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _cut_short(data: NDArray[np.uint8]) -> bool:
-    """Decoders fill the lost part of a truncated JPEG or PNG with grey and say nothing: look for the end mark."""
-    content = data.tobytes()
-    if content.startswith(b"\xff\xd8"):
-        return content.rfind(b"\xff\xd9") < 0
-    if content.startswith(b"\x89PNG"):
-        return content.rfind(b"IEND") < 0
-    return False
+def files_of_pattern(spec: str) -> list[Path]:
+    """The images that a glob or a printf pattern names, not in order; ValueError where there are none."""
+    path = Path(spec)
+    folder = path.parent
+    if not folder.is_dir():
+        raise ValueError(f"The folder {shown(folder)} of the pattern {shown(spec)} does not exist; check the path.")
+    printf = _PRINTF.search(path.name)
+    if printf is None:
+        files = [f for f in folder.glob(path.name) if f.is_file()]
+    else:
+        digits = rf"\d{{{printf[1]},}}" if printf[1] else r"\d+"
+        name = re.compile(re.escape(path.name[: printf.start()]) + digits + re.escape(path.name[printf.end() :]))
+        files = [f for f in folder.iterdir() if name.fullmatch(f.name) and f.is_file()]
+    images = [f for f in files if f.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise ValueError(
+            f"No image fits the pattern {shown(spec)} ({len(files)} other files do); check it, or give the folder."
+        )
+    return images
 
 
 class FolderReader:
-    """Reads the images of one folder as they are stored; images of another size than the first are scaled to it.
+    """Reads images as they are stored; images of another size than the first are scaled to it.
 
-    fps: the caller's where there are no time stamps. Raises ValueError for a missing or empty folder, for one
+    place: a folder, or the file or folder that ``files`` come from. fps: the rate where there are no time stamps,
+    neither in a file beside the images nor in their names. Raises ValueError for a missing or empty folder, for one
     without images, one without a single readable image, and for time stamps that do not fit.
     """
 
     live = False
 
-    def __init__(self, folder: Path, notices: Notices, fps: float | None = None, nearest: bool = False) -> None:
-        if not folder.exists():
-            raise ValueError(f"The image folder {folder} does not exist; check the path.")
-        self.name = str(folder)
-        self.files = list_images(folder)
-        if not self.files:
-            raise ValueError(_nothing_found(folder))
+    def __init__(
+        self,
+        place: Path,
+        notices: Notices,
+        fps: float | None = None,
+        nearest: bool = False,
+        files: list[Path] | None = None,
+    ) -> None:
+        if not place.exists():
+            raise ValueError(f"The image folder {shown(place)} does not exist; check the path.")
+        self.name = shown(place)
         self._notices = notices
         self._interpolation = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-        self.length: int | None = len(self.files)
-        stamps = _read_stamps(folder, len(self.files))
+        found = _images_of(place) if files is None else files
+        if not found:
+            raise ValueError(_nothing_found(place))
+        order = order_names([f.stem for f in found])
+        self.files = [found[i] for i in order.places]
+        self._counts = [frames_in(f) for f in self.files]
+        self.length: int | None = sum(self._counts)
+        folder = place if place.is_dir() else place.parent
+        stamps = _read_stamps(folder, self.length, strict=files is None)
+        self._note_order(order, stamps is not None)
+        if stamps is None and self.length == len(self.files):
+            stamps = order.times
         self.has_time = stamps is not None
         self.fps = fps
         if stamps is not None:
@@ -92,69 +103,97 @@ class FolderReader:
                 self.fps = float(1.0 / np.median(np.diff(stamps)))
             self._times = stamps
         else:
-            self._times = np.arange(len(self.files)) / fps if fps else np.full(len(self.files), np.nan)
+            self._times = np.arange(self.length) / fps if fps else np.full(self.length, np.nan)
         self.start: float | None = float(self._times[0]) if self.has_time else None
         self.end: float | None = float(self._times[-1]) if self.has_time else None
-        stems = Counter(f.stem for f in self.files)
-        twice = next((stem for stem, count in stems.items() if count > 1), None)
-        if twice is not None:
-            notices.note(f"twice {folder}", f"{folder} holds several images named {twice!r}; each counts as a frame.")
         self.first = self._first_readable()
         self.size = (int(self.first.shape[0]), int(self.first.shape[1]))
 
+    def _note_order(self, order: Order, stamped: bool) -> None:
+        if order.remark:
+            self._notices.note(f"order {self.name}", f"The images in {self.name} are {order.remark}.")
+        if order.times is not None and not stamped:
+            self._notices.note(
+                f"names {self.name}",
+                f"The names of the images in {self.name} are time stamps ({self.files[0].stem} to "
+                f"{self.files[-1].stem}) and are taken as their clock.",
+            )
+        stems = Counter(f.stem for f in self.files)
+        twice = next((stem for stem, count in stems.items() if count > 1), None)
+        if twice is not None:
+            self._notices.note(
+                f"twice {self.name}", f"{self.name} holds several images named {twice!r}; each counts as a frame."
+            )
+
     def _first_readable(self) -> NDArray[Any]:
-        for file in self.files:
-            image = read_image(file)
-            if image is not None:
-                return image
+        for file, count in zip(self.files, self._counts, strict=True):
+            image = next(iter(read_frames(file, count)))
+            if image is None:
+                continue
+            if is_turned(file):
+                self._notices.note(
+                    f"turned {self.name}", f"{shown(file)} is turned as its EXIF orientation says, as viewers do."
+                )
+            return image
         raise ValueError(
-            f"None of the {len(self.files)} images in {self.name} can be decoded (the first is {self.files[0].name}); "
-            "the files are damaged or not what their suffix says."
+            f"None of the {len(self.files)} images in {self.name} can be decoded (the first is "
+            f"{shown(self.files[0].name)}); the files are damaged or not what their suffix says."
         )
 
     def frames(self) -> Iterator[tuple[float, NDArray[Any] | None]]:
         """Yield (time in seconds or nan, raw image or None where the file is damaged)."""
-        for time, file in zip(self._times, self.files, strict=True):
-            image = read_image(file)
-            if image is None:
-                self._notices.note(
-                    f"damaged {file}", f"{file} cannot be decoded; its modality is missing in that frame."
+        times = iter(self._times)
+        for file, count in zip(self.files, self._counts, strict=True):
+            for page, image in enumerate(read_frames(file, count)):
+                yield (
+                    float(next(times)),
+                    self._in_size(image, shown(file) + (f", page {page + 1}," if count > 1 else "")),
                 )
-            elif image.shape[:2] != self.size:
-                self._notices.note(
-                    f"mixed {self.name}",
-                    f"{file} is {image.shape[1]}x{image.shape[0]} and the first image of its folder is "
-                    f"{self.size[1]}x{self.size[0]}; all are scaled to the first.",
-                )
-                image = cv2.resize(image, self.size[::-1], interpolation=self._interpolation)
-            yield float(time), image
+
+    def _in_size(self, image: NDArray[Any] | None, name: str) -> NDArray[Any] | None:
+        if image is None:
+            self._notices.note(f"damaged {name}", f"{name} cannot be decoded; its modality is missing in that frame.")
+            return None
+        if image.shape[:2] == self.size:
+            return image
+        self._notices.note(
+            f"mixed {self.name}",
+            f"{name} is {image.shape[1]}x{image.shape[0]} and the first image of its folder is "
+            f"{self.size[1]}x{self.size[0]}; all are scaled to the first.",
+        )
+        resized: NDArray[Any] = cv2.resize(image, self.size[::-1], interpolation=self._interpolation)
+        return resized
 
 
-def _nothing_found(folder: Path) -> str:
+def _nothing_found(place: Path) -> str:
+    folder = shown(place)
     wanted = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
-    entries = [f for f in folder.iterdir() if not f.name.startswith(".")]
+    entries = [f for f in place.iterdir() if not f.name.startswith(".")]
     if not entries:
         return f"The folder {folder} is empty and images ({wanted}) were expected; check the path."
-    subfolders = sorted(f.name for f in entries if f.is_dir())
-    suffixes = sorted({f.suffix.lower() or "no suffix" for f in entries if not f.is_dir()})
+    subfolders = sorted(shown(f.name) for f in entries if f.is_dir())
+    suffixes = sorted({shown(f.suffix.lower()) or "no suffix" for f in entries if not f.is_dir()})
     found = [f"files of type {', '.join(suffixes)}"] if suffixes else []
     found += [f"folders {', '.join(subfolders[:5])}"] if subfolders else []
     advice = "give the folder that holds the frames" if subfolders else "convert them or give another path"
     return f"The folder {folder} holds no images ({wanted}) but {' and '.join(found)}; {advice}."
 
 
-def _read_stamps(folder: Path, count: int) -> NDArray[np.float64] | None:
+def _read_stamps(folder: Path, count: int, strict: bool) -> NDArray[np.float64] | None:
+    """The stamps beside the images; not strict: for some of a folder's images, None where the numbers differ."""
     file = next((folder / name for name in STAMP_FILES if (folder / name).is_file()), None)
     if file is None:
         return None
-    words = file.read_text(encoding="utf-8").split()
     try:
+        words = file.read_text(encoding="utf-8").split()
         stamps = np.array([float(word) for word in words], np.float64)
     except ValueError:
         raise ValueError(
             f"{file} holds something that is no number; one time in seconds per line is expected."
         ) from None
     if len(stamps) != count:
+        if not strict:
+            return None
         raise ValueError(
             f"{file} holds {len(stamps)} time stamps for {count} images; one per image is expected, so add the missing "
             "ones or remove the file."

@@ -7,12 +7,24 @@ user's ``-W error``; so a thread notes, and the consumer speaks.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import deque
+
+_LOGIN = re.compile(r"(://)[^/?#\s]*@")
 
 
 class SourceWarning(UserWarning):
     """Something about the input changes the numbers that come out (sizes, rates, lengths, unreadable frames)."""
+
+
+def shown(name: object) -> str:
+    """The name of an input as it may appear in a message: without user and password, control characters escaped.
+
+    Logs are passed around, and an escape sequence in a file's name would be obeyed by the terminal.
+    """
+    text = _LOGIN.sub(r"\1", str(name))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 class Notices:
@@ -26,7 +38,7 @@ class Notices:
         """Remember ``text`` for the next ``speak``, unless that topic was noted before."""
         if topic not in self._topics:
             self._topics.add(topic)
-            self._waiting.append(text)
+            self._waiting.append(shown(text))
 
     def speak(self) -> None:
         """Issue what was noted since the last call, in the calling thread."""

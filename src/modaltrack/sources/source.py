@@ -5,21 +5,32 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.frame import Modality
 from modaltrack.sources.camera import LiveReader, is_live
-from modaltrack.sources.encodings import DEFAULT_ENCODING, check_encoding, encode, mostly_without_reading
-from modaltrack.sources.events import DEFAULT_WINDOW, EVENT_SUFFIXES, UNREAD_SUFFIXES, EventReader
-from modaltrack.sources.folder import IMAGE_SUFFIXES, FolderReader
-from modaltrack.sources.notices import Notices
+from modaltrack.sources.encodings import (
+    DEFAULT_ENCODING,
+    check_encoding,
+    encode,
+    has_reading,
+    is_grey,
+    mostly_without_reading,
+)
+from modaltrack.sources.events import DEFAULT_WINDOW, EVENT_SUFFIXES, UNREAD_SUFFIXES, EventReader, npz_files
+from modaltrack.sources.folder import FolderReader, files_of_pattern, is_pattern
+from modaltrack.sources.images import IMAGE_SUFFIXES, frames_in
+from modaltrack.sources.notices import Notices, shown
 from modaltrack.sources.prefetch import prefetch
 from modaltrack.sources.video import VideoReader
+from modaltrack.sources.watch import SensorWatch
 
 AHEAD = 3
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv")
@@ -67,8 +78,11 @@ class Source:
         self.encoding = encoding
         self._options = options
         self._notices = notices
+        self._watch = SensorWatch(reader.name, modality, encoding, float(options.get("depth_scale", 1.0)), notices)
         if reader.first is not None:
             self.encode(reader.first)  # an unfit image is said when the source is opened
+        if not reader.live:
+            self._watch.open(reader.size, None if isinstance(reader, EventReader) else reader.fps)
 
     @property
     def name(self) -> str:
@@ -123,6 +137,12 @@ class Source:
 
     def _encoded(self, place: Place | None) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
         for time, raw in self.reader.frames():
+            if isinstance(raw, np.ndarray) and not has_reading(raw, self.modality):
+                self._notices.note(
+                    f"empty {self.name}",
+                    f"{self.name} has images without a single reading; {self.modality} is missing there.",
+                )
+                raw = None
             yield time, None if raw is None else self.encode(raw, place)
 
     def encode(self, raw: Any, place: Place | None = None) -> NDArray[np.uint8]:
@@ -131,6 +151,8 @@ class Source:
         Raw depth is moved before it is encoded and to the nearest pixel: between two distances lies no third one, and
         between two colours of a map no distance at all. Everything else is encoded first and moved bilinearly.
         """
+        if self.encoding == "depth-jet-bgr" and is_grey(raw):
+            raw = raw[:, :, 0]
         self._remark(raw)
         raw_depth = self.encoding == "depth-jet-bgr"
         try:
@@ -139,6 +161,7 @@ class Source:
             image = encode(self.encoding, raw, **self._options)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
+        self._watch.see(raw, image)
         if place is None or raw_depth:
             return image
         moved: NDArray[np.uint8] = place(
@@ -156,7 +179,7 @@ class Source:
             self._notices.note(
                 f"wide {name}",
                 f"{name} is {raw.dtype} thermal; each frame is stretched by its own minimum and maximum "
-                "(encoding 'thermal-16bit-minmax', ours; name it to say that you know).",
+                "(encoding 'thermal-16bit-minmax' [ours]; name it to say that you know).",
             )
         elif self.encoding == "depth-jet-bgr" and raw.ndim == 2:
             if raw.dtype == np.uint8:
@@ -181,6 +204,7 @@ def open_source(
     fps: float | None = None,
     window: float = DEFAULT_WINDOW,
     event_size: tuple[int, int] | None = None,
+    event_unit: str | None = None,
     notices: Notices | None = None,
 ) -> Source:
     """Open an image folder, a video file, a camera, a network stream or an event recording.
@@ -189,7 +213,8 @@ def open_source(
     suits the modality; the default is the one the published trackers use. depth_scale: value * depth_scale =
     millimetres. fps: the rate of an image folder without time stamps. window: seconds per image of an event recording
     on its own. event_size: (height, width) of an event sensor whose file does not say. notices: shared by the sources
-    of a clip. Raises ValueError, in one sentence, for whatever cannot be opened.
+    of a clip. event_unit: of the stamps in event tables (s, ms, us, ns), guessed where None. Raises ValueError, in one
+    sentence, for whatever cannot be opened.
     """
     kind = check_modality(modality)
     own = notices is None
@@ -200,7 +225,7 @@ def open_source(
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ValueError(f"The {name} of {kind.value} is {value} and a positive number was expected; correct it.")
     options: dict[str, Any] = {}
-    reader = _open_reader(spec, kind, heard, fps, window, event_size, nearest=kind == Modality.DEPTH)
+    reader = _open_reader(spec, kind, heard, fps, window, event_size, event_unit, nearest=kind == Modality.DEPTH)
     chosen = encoding or DEFAULT_ENCODING[kind]
     if isinstance(reader, EventReader):
         if encoding == "event-image":
@@ -234,27 +259,54 @@ def _open_reader(
     fps: float | None,
     window: float,
     event_size: tuple[int, int] | None,
+    event_unit: str | None,
     nearest: bool,
 ) -> Reader:
     if spec is None or str(spec) == "":
         raise ValueError(
             f"No source was given for {modality.value}; a folder, a video, a camera or an address is expected."
         )
-    text = str(spec)
+    text = without_file_scheme(str(spec))
     path = Path(text)
     suffix = path.suffix.lower()
+    name = shown(text)
     if text.startswith(("http://", "https://")) and suffix in VIDEO_SUFFIXES:
         return VideoReader(text, notices, fps)
     if is_live(text) and not path.is_dir():
         return LiveReader(text, notices, fps)
+    if modality == Modality.EVENT and path.is_dir() and npz_files(path):
+        return EventReader(path, notices, window, event_size, event_unit)
     if path.is_dir():
         return FolderReader(path, notices, fps, nearest)
-    if suffix in EVENT_SUFFIXES + UNREAD_SUFFIXES:
+    if suffix in EVENT_SUFFIXES + UNREAD_SUFFIXES and not _holds_pictures(path, modality):
         if modality != Modality.EVENT:
-            raise ValueError(f"{text} is an event recording and was given as {modality.value}; give it as event.")
-        return EventReader(path, notices, window, event_size)
+            raise ValueError(f"{name} is an event recording and was given as {modality.value}; give it as event.")
+        return EventReader(path, notices, window, event_size, event_unit)
+    if not path.exists() and is_pattern(text):
+        return FolderReader(path.parent, notices, fps, nearest, files=files_of_pattern(text))
     if not path.exists():
-        raise ValueError(f"The {modality.value} source {text} does not exist; check the path.")
+        raise ValueError(f"The {modality.value} source {name} does not exist; check the path.")
     if suffix in IMAGE_SUFFIXES:
-        raise ValueError(f"{text} is a single image and a clip was expected; give the folder that holds the frames.")
+        if frames_in(path) == 1:
+            raise ValueError(
+                f"{name} is a single image and a clip was expected; give the folder that holds the frames."
+            )
+        return FolderReader(path, notices, fps, nearest, files=[path])
     return VideoReader(text, notices, fps)
+
+
+def _holds_pictures(path: Path, modality: Modality) -> bool:
+    """Whether an array file is a stack of images rather than a table of events."""
+    if path.suffix.lower() != ".npy" or not path.exists():
+        return False
+    return modality != Modality.EVENT or frames_in(path) > 1
+
+
+def without_file_scheme(text: str) -> str:
+    """The path of a ``file://`` address, other specs as they are; ``%20`` is decoded where no such file exists."""
+    if not text.lower().startswith("file:"):
+        return text
+    path = re.sub(r"^file:(//(localhost)?(?=/))?(//)?", "", text, flags=re.IGNORECASE)
+    if os.name == "nt":
+        path = re.sub(r"^/(?=[A-Za-z]:)", "", path)
+    return path if Path(path).exists() else unquote(path)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from modaltrack.sources.notices import Notices
+from modaltrack.sources.notices import Notices, shown
 
 TIMEOUT_SECONDS = 10.0  # to open a camera or a stream, and for each read of it
 _HIDDEN_FRAMES = ("vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9")  # some packets are never shown
@@ -25,8 +25,14 @@ def raw_picture(frame: Any) -> NDArray[Any]:
     """A decoded frame as (H, W) uint8 / uint16 where the format is grey, else RGB uint8 (H, W, 3).
 
     Wide grey is read from the plane itself: FFmpeg's own conversion would rescale 10 to 14 bits, and depth is in
-    millimetres. The rotation that a container may carry is ignored.
+    millimetres. Turned upright by the display matrix a phone or a drone wrote, as players do.
     """
+    quarters = round(getattr(frame, "rotation", 0) / 90) % 4  # degrees, counter-clockwise
+    picture = _stored_picture(frame)
+    return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture
+
+
+def _stored_picture(frame: Any) -> NDArray[Any]:
     wide = _WIDE_GREY.fullmatch(frame.format.name)
     if wide is not None:
         plane = frame.planes[0]
@@ -41,24 +47,34 @@ def pictures(container: Any, name: str, notices: Notices) -> Iterator[tuple[floa
     """Yield (time in seconds or None, raw picture or None where a packet is damaged) of an open container."""
     stream = container.streams.video[0]
     packets = container.demux(stream)
+    raw_size = None if stream.codec_context is not None else raw_grey_size(container)
     while True:
         try:
             packet = next(packets)
         except StopIteration:
             return
         except av.error.FFmpegError as error:
-            notices.note(f"cut {name}", f"{name} breaks off ({_reason(error)}); what follows is lost.")
+            notices.note(f"cut {name}", f"{name} breaks off ({reason(error)}); what follows is lost.")
             return
+        if raw_size is not None:
+            if packet.size:
+                yield _seconds(packet), _raw_grey(packet, raw_size)
+            continue
         try:
             frames = packet.decode()
         except av.error.FFmpegError as error:
             notices.note(
                 f"damaged {name}",
-                f"{name} has parts that cannot be decoded ({_reason(error)}); those frames are missing.",
+                f"{name} has parts that cannot be decoded ({reason(error)}); those frames are missing.",
             )
             yield None, None
             continue
         for frame in frames:
+            if getattr(frame, "rotation", 0) % 360:
+                notices.note(
+                    f"turned {name}",
+                    f"{name} is turned by {frame.rotation % 360} degrees counter-clockwise (display matrix).",
+                )
             yield frame.time, raw_picture(frame)
 
 
@@ -71,11 +87,61 @@ def open_container(location: str, what: str, **options: Any) -> Any:
     try:
         container = av.open(location, **options)
     except (av.error.FFmpegError, OSError) as error:
-        raise ValueError(f"The {what} {location} cannot be opened ({_reason(error)}); {_ADVICE[what]}.") from error
+        raise ValueError(
+            f"The {what} {shown(location)} cannot be opened ({reason(error)}); {_ADVICE[what]}."
+        ) from error
     if not container.streams.video:
         container.close()
-        raise ValueError(f"The {what} {location} has no video stream (only sound or data); give one with pictures.")
+        raise ValueError(
+            f"The {what} {shown(location)} has no video stream (only sound or data); give one with pictures."
+        )
+    if container.streams.video[0].codec_context is None and raw_grey_size(container) is None:
+        codec = _codec_tag(container)
+        container.close()
+        raise ValueError(
+            f"The {what} {shown(location)} is of a codec{codec} that the FFmpeg here does not know; convert it, 16-bit "
+            "grey for example to gray16le in FFV1 (.mkv)."
+        )
     return container
+
+
+def raw_grey_size(container: Any) -> tuple[int, int] | None:
+    """(height, width) of a stream of uncompressed 16-bit grey ("Y16 ", as thermal USB cameras write), else None.
+
+    FFmpeg has no decoder by this name. The size stands in the BITMAPINFOHEADER that AVI and Matroska carry.
+    """
+    header = _bitmap_header(container)
+    if header is None or header[2] not in (b"Y16 ", b"Y16\0", b"Y160"):
+        return None
+    return header[:2]
+
+
+def _codec_tag(container: Any) -> str:
+    header = _bitmap_header(container)
+    return "" if header is None else f" ({shown(header[2].decode('latin-1').strip())!r})"
+
+
+def _bitmap_header(container: Any) -> tuple[int, int, bytes] | None:
+    path = Path(container.name)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    # biSize 40, biWidth, biHeight (negative: top row first), biPlanes 1, biBitCount, biCompression
+    found = re.search(rb"\x28\0\0\0(....)(....)\x01\0(..)(....)", head, re.DOTALL)
+    if found is None:
+        return None
+    width, height = (int.from_bytes(found[k], "little", signed=True) for k in (1, 2))
+    return (abs(height), width, found[4]) if 0 < width <= 16384 and 0 < abs(height) <= 16384 else None
+
+
+def _raw_grey(packet: Any, size: tuple[int, int]) -> NDArray[np.uint16] | None:
+    values = np.frombuffer(bytes(packet), "<u2")
+    return values[: size[0] * size[1]].reshape(size).copy() if len(values) >= size[0] * size[1] else None
+
+
+def _seconds(packet: Any) -> float | None:
+    return None if packet.pts is None else float(packet.pts * packet.time_base)
 
 
 _ADVICE = {
@@ -85,7 +151,7 @@ _ADVICE = {
 }
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error).rstrip(".")
 
 
@@ -99,11 +165,12 @@ class VideoReader:
     live = False
 
     def __init__(self, location: str, notices: Notices, fps: float | None = None) -> None:
-        self.name = location
+        self.name = shown(location)
+        self._location = location
         self._notices = notices
         if "://" not in location and not Path(location).exists():
-            raise ValueError(f"The video file {location} does not exist; check the path.")
-        with open_container(self.name, "video file") as container:
+            raise ValueError(f"The video file {self.name} does not exist; check the path.")
+        with open_container(location, "video file") as container:
             stream = container.streams.video[0]
             self.length: int | None = stream.frames or None
             rate = stream.average_rate or stream.guessed_rate
@@ -118,36 +185,52 @@ class VideoReader:
                 ((t, p) for t, p in pictures(container, self.name, Notices()) if p is not None), (None, None)
             )
         if first is None:
-            raise ValueError(f"No frame of the video file {location} can be decoded; it is truncated or damaged.")
+            raise ValueError(f"No frame of the video file {self.name} can be decoded; it is truncated or damaged.")
+        counted_end = None
         if self.length is None:
-            self.length = self._count_packets()
+            self.length, counted_end = self._count_packets()
         self.first: NDArray[Any] = first
         self.size = (int(first.shape[0]), int(first.shape[1]))
         self.fps = float(rate) if rate else fps
         self.has_time = time is not None
         self.start: float | None = time
         self.end: float | None = None
-        if time is not None and duration is not None:
+        if time is not None and counted_end is not None:
+            self.end = counted_end  # Matroska's duration counts from 0, wherever its first frame lies
+        elif time is not None and duration is not None:
             self.end = time + duration
 
-    def _count_packets(self) -> int | None:
-        """Matroska states no number of frames; without decoding, its packets are counted in well under a second."""
-        with open_container(self.name, "video file") as container:
+    def _count_packets(self) -> tuple[int | None, float | None]:
+        """(packets, end of the last in seconds) of a file that states no number of frames, as Matroska.
+
+        Without decoding, an hour takes well under a second. None where packets are no frames or the file is cut.
+        """
+        with open_container(self._location, "video file") as container:
             stream = container.streams.video[0]
-            if stream.codec_context.name in _HIDDEN_FRAMES or "://" in self.name:
-                return None
+            if "://" in self._location:
+                return None, None
+            hidden = stream.codec_context is not None and stream.codec_context.name in _HIDDEN_FRAMES
+            count, end = 0, None
             try:
-                return sum(1 for packet in container.demux(stream) if packet.size > 0)
+                for packet in container.demux(stream):
+                    if packet.size > 0:
+                        count += 1
+                        begin = _seconds(packet)
+                        if begin is not None:
+                            end = max(end or begin, begin + float((packet.duration or 0) * packet.time_base))
             except av.error.FFmpegError:  # cut short; frames() says so when it gets there
-                return None
+                return None, end
+            return None if hidden else count, end
 
     def frames(self) -> Iterator[tuple[float, NDArray[Any] | None]]:
         """Yield (time in seconds, raw picture or None where a packet is damaged)."""
         step = 1.0 / self.fps if self.fps else math.nan
         last = -step
         count = 0
-        with open_container(self.name, "video file") as container:
-            container.streams.video[0].thread_type = "AUTO"
+        with open_container(self._location, "video file") as container:
+            stream = container.streams.video[0]
+            if stream.codec_context is not None:
+                stream.thread_type = "AUTO"
             for time, picture in pictures(container, self.name, self._notices):
                 last = last + step if time is None else time
                 count += 1
