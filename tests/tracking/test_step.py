@@ -12,7 +12,7 @@ from modaltrack import models
 from modaltrack.boxes import iou
 from modaltrack.frame import Frame, Modality, Status
 from modaltrack.tracking import Policy, select, start, step
-from modaltrack.tracking.step import _crops
+from modaltrack.tracking.look import cut_crops
 from modaltrack.vision import IMAGENET_STD
 
 RGB, THERMAL, DEPTH, EVENT = Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT
@@ -275,7 +275,7 @@ def test_batched_crops_are_the_crops() -> None:
     images = [image, image[:, ::-1, ::-1], image]
     boxes = np.array([[40.0, 30, 20, 20], [100, 70, 30, 18], [-5, -5, 22, 18]])
     cpu = torch.device("cpu")
-    exact, batched = (_crops(images, boxes, 4.0, 64, cpu, batched=b) for b in (False, True))
+    exact, batched = (cut_crops(images, boxes, 4.0, 64, cpu, batched=b) for b in (False, True))
     assert exact.shape == (3, 3, 64, 64)
     assert (exact - batched).abs().max() <= 2 / 255 / min(IMAGENET_STD)
 

@@ -20,7 +20,8 @@ from modaltrack.session.inputs import FrameLike, as_frame
 from modaltrack.tracking.engine import ModelEngine
 from modaltrack.tracking.policy import Policy
 from modaltrack.tracking.run import TrackedBox, Tracker, follow, track, track_many
-from modaltrack.tracking.step import select, start, step
+from modaltrack.tracking.state_rows import select
+from modaltrack.tracking.step import start, step
 
 __all__ = [
     "FrameLike",

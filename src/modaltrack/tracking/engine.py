@@ -13,7 +13,8 @@ from modaltrack.frame import Frame, State
 from modaltrack.models.model import Model, declared
 from modaltrack.session import Answer
 from modaltrack.tracking.policy import Policy
-from modaltrack.tracking.step import select, start, step
+from modaltrack.tracking.state_rows import select
+from modaltrack.tracking.step import start, step
 
 
 class ModelEngine:

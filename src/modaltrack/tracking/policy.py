@@ -42,6 +42,9 @@ class Policy:
         the first look's by the margin. It finds targets that jumped (dropped frames, low frame rates), whose score the
         window has all but erased. In the first such frame after TRACKING, each sensor is in the end asked
         by itself, by the same rule, unless one is an event camera. ``second_look`` 1 is no second look.
+    redetect: while LOST, how many places of the whole image are searched beside the last one in every frame, nearest
+        first and then on through all of them, so that a target that left and came back elsewhere is found; 0 for none.
+        Each costs a pass of the model. What is found counts from ``redetect_threshold`` on.
     template_update: for models that take a second template, when and from which frame it is cut.
     """
 
@@ -59,6 +62,8 @@ class Policy:
     second_look: float = 1.5
     second_look_window: float = 0.4
     second_look_margin: float = 0.2
+    redetect: int = 0
+    redetect_threshold: float = 0.6
     template_update: TemplateUpdate = field(default_factory=TemplateUpdate)
 
     def __post_init__(self) -> None:
@@ -73,6 +78,8 @@ class Policy:
             "1 <= lost_search_limit <= 8": 1 <= self.lost_search_limit <= 8,
             "0 <= lost_window <= 1": 0 <= self.lost_window <= 1,
             "1 <= second_look <= 8": 1 <= self.second_look <= 8,
+            "0 <= redetect <= 64": 0 <= self.redetect <= 64,
+            "0 < redetect_threshold <= 1": 0 < self.redetect_threshold <= 1,
             "0 <= second_look_window <= 1": 0 <= self.second_look_window <= 1,
         }
         for rule, holds in checks.items():
@@ -86,6 +93,8 @@ class Policy:
         known: dict[str, Any] = {
             f"{k}_threshold": float(thresholds[k]) for k in ("tracking", "lost") if k in thresholds
         }
+        if declared(model).judges:
+            known["redetect"] = 2  # only a confidence that was taught on other targets can be believed anywhere
         return replace(cls(**known), **fields)
 
     @classmethod
