@@ -61,8 +61,8 @@ def test_clip_stays_inside_and_is_idempotent(a, margin, width, height) -> None:
 
 def test_a_margin_larger_than_one_side_counts_as_that_side_alone() -> None:
     """A strip of an image: the margin is cut to 3 pixels along its short side and stays 10 along the other."""
-    np.testing.assert_array_equal(boxes.clip_box([40.0, 1, 2, 2], 3, 100, 10), [40, 0, 10, 3])
-    np.testing.assert_array_equal(boxes.clip_box([1.0, 40, 2, 2], 100, 3, 10), [0, 40, 3, 10])
+    np.testing.assert_array_equal(bx.clip_box([40.0, 1, 2, 2], 3, 100, 10), [40, 0, 10, 3])
+    np.testing.assert_array_equal(bx.clip_box([1.0, 40, 2, 2], 100, 3, 10), [0, 40, 3, 10])
 
 
 def test_clip_equals_the_published_one() -> None:
