@@ -13,7 +13,7 @@ from tests.training.painted import build, pairs_of, target
 
 from modaltrack.scenes.pairs import Pairs, PairSampler
 from modaltrack.training.augment import DRAWS, KINDS, LUMA, UNCHANGED, Augmentation, AugmentedScenes, augment, spoil
-from modaltrack.training.data import scenes_sampler
+from modaltrack.training.samplers import scenes_sampler
 
 
 def pairs(count: int = 64, memory: bool = False) -> Pairs:

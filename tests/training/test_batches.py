@@ -6,12 +6,13 @@ from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from toy import RECIPE, BuildSampler, Toy
 
 from modaltrack.scenes import PairSampler
-from modaltrack.training.data import BatchSource, from_plain, to_plain
+from modaltrack.training.data import BatchSource, from_plain, to_plain, without_some
 from modaltrack.training.objective import Tracking, batch_losses
 from modaltrack.training.prefetch import Prefetcher
 from modaltrack.training.recipe import Recipe
@@ -145,3 +146,41 @@ def test_the_second_template_reaches_models_that_take_one(scenes: PairSampler) -
         batch_losses(Tracking(recipe, model), model, recipe, batch, torch.device("cpu"))
     assert given[0] is None
     assert torch.equal(given[1]["rgb"], normalise(batch.memory["rgb"].float() / 255))
+
+
+def test_dropout_never_takes_the_last_sensor_of_a_sample() -> None:
+    """Also where the sampler itself lacks one: then there is nothing to take."""
+    known = {"rgb": torch.tensor([True, True, False] * 200), "thermal": torch.tensor([True, False, True] * 200)}
+    left = without_some(known, 1.0, np.random.default_rng(0))
+    assert (left["rgb"] | left["thermal"]).all()
+    assert not (left["rgb"] & left["thermal"]).any()
+    assert left["rgb"][1::3].all()
+    assert left["thermal"][2::3].all()
+    assert left["rgb"][0::3].float().mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_of_four_sensors_any_set_is_left_and_never_none() -> None:
+    sensors = ("rgb", "thermal", "depth", "event")
+    everything = {m: torch.ones(3000, dtype=torch.bool) for m in sensors}
+    left = without_some(everything, 0.6, np.random.default_rng(1))
+    sets = [tuple(bool(left[m][i]) for m in sensors) for i in range(3000)]
+    counts = {s: sets.count(s) for s in set(sets)}
+    assert len(counts) == 15
+    assert (False,) * 4 not in counts
+    assert counts.pop((True,) * 4) / 3000 == pytest.approx(0.4, abs=0.04)
+    assert min(counts.values()) / 3000 == pytest.approx(0.6 / 14, abs=0.02)
+
+
+@pytest.mark.parametrize(("together", "count"), [(2, 2), (3, 3), (4, 4), (0, 4)])
+def test_a_sample_has_as_many_sensors_as_the_recipe_says(together: int, count: int) -> None:
+    recipe = replace(RECIPE, modalities=("thermal", "depth", "event"), together=together, modality_dropout=0.0)
+    drawn = [source(recipe)(step)[0] for step in range(12)]
+    assert all(next(iter(b.search)) == "rgb" and len(b.search) == len(b.template) == count for b in drawn)
+    assert all(b.present is not None and b.present.keys() == b.search.keys() for b in drawn)
+    assert len({tuple(b.search) for b in drawn}) == (1 if count == 4 else 3)
+    assert set().union(*(b.search for b in drawn)) == {"rgb", "thermal", "depth", "event"}
+
+
+def test_more_sensors_than_there_are_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"together is 4: give 2 to 3"):
+        replace(RECIPE, together=4)

@@ -30,7 +30,9 @@ from modaltrack.training.fingerprint import fingerprint
 log = logging.getLogger(__name__)
 VERSION = 1  # of the files and of how a BatchSource draws; raise it when either changes
 # Fields of a recipe that decide its samples, beside its data, of which the fingerprint speaks
-FIELDS = ("modalities", "input_mix", "batch", "accumulation", "seed", "modality_dropout", "templates", "augment")
+FIELDS = (
+    "modalities", "together", "modality_dropout", "input_mix", "templates", "augment", "batch", "accumulation", "seed",
+)  # fmt: skip
 LOCKS = 64  # files to lock, shared by all steps
 COUNT_EVERY = 200  # steps written between two looks at what the folder holds by now
 GB = 1e9

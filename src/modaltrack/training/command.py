@@ -51,6 +51,7 @@ def _usage() -> str:
             "",
             "RECIPE --help says what to expect of a recipe and lists its fields; each is an option. Often used:",
             "  --steps N --batch N --seed N --device cuda --threads N     how long, how much, where",
+            "  --data FOLDER                                              your own pictures and clips",
             "  --data-root DIR --start-from FILE                          where data sets and start weights are",
             "  --memory GB                                                cut steps so that they fit into this memory",
             "  --adaptation full|head|lora|adapters                       train other parts, to compare with",
@@ -113,7 +114,29 @@ def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
 
     # Annotations are resolved by hand: they name tyro, which is imported only here.
     options.__annotations__.update(recipe=Annotated[Recipe, tyro.conf.arg(name="")])
-    return tyro.cli(options, args=list(argv[1:]), prog=f"{program} {argv[0]}", description=RECIPES[argv[0]].__doc__)
+    return tyro.cli(
+        options, args=_with_weights(argv[1:]), prog=f"{program} {argv[0]}", description=RECIPES[argv[0]].__doc__
+    )
+
+
+def _with_weights(words: Sequence[str]) -> list[str]:
+    """``--data FOLDER`` as ``--data FOLDER 1``: what follows without a number has the weight 1."""
+    whole, inside = [], False
+    for word, following in zip(words, [*words[1:], "--"]):
+        whole.append(word)
+        if word.startswith("--"):
+            inside = word == "--data"
+        elif inside and not _is_number(word) and not _is_number(following):
+            whole.append("1")
+    return whole
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _fitted(options: Options, gigabytes: float) -> Recipe:

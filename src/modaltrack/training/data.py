@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,95 +13,11 @@ from numpy.typing import NDArray
 
 from modaltrack.frame import Modality
 from modaltrack.training.recipe import IMAGES, Recipe
-
-if TYPE_CHECKING:
-    from modaltrack.scenes.pairs import Pairs
+from modaltrack.training.samplers import Sampler, SamplerBuilder, sampler_builder
 
 REPLACEMENT = (
     1 << 40
 )  # replacements of failed draws live far beyond any step, so they never meet another step's samples
-
-
-class Sampler(Protocol):
-    """Draws pairs of some sensors; the answer depends only on how it was built and on the arguments."""
-
-    def sample(self, batch: int, step: int, modalities: Sequence[str]) -> Pairs: ...
-
-
-class SamplerBuilder(Protocol):
-    """Builds the sampler of these sensors for crops of these sizes; ``calls`` = draws per training step."""
-
-    def __call__(
-        self, modalities: tuple[str, ...], template: int, search: int, seed: int, device: str, calls: int
-    ) -> Sampler: ...
-
-
-CAST_STEPS = 250  # training steps for which the scenes keep one cast of actors; drawing a new one costs seconds
-
-
-OF_SCENES = ("centre_jitter", "scale_jitter", "misalign_pixels")  # augmentations that they do not take
-
-
-def scenes_sampler(
-    modalities: tuple[str, ...],
-    template: int,
-    search: int,
-    seed: int,
-    device: str,
-    calls: int,
-    *,
-    changes: Mapping[str, float] | None = None,
-    **options: Any,
-) -> Sampler:
-    """The sampler of the synthetic scenes.
-
-    Args:
-        changes: augmentations on top; none of the published ones is on.
-    """
-    from modaltrack.scenes.pairs import PairSampler
-    from modaltrack.training.augment import UNCHANGED, AugmentedScenes
-
-    refused = [name for name in OF_SCENES if name in (changes or {})]
-    if refused:
-        raise ValueError(f"Rendered scenes take no {refused[0]}: leave it out, or train on a data set.")
-    how = UNCHANGED.changed(changes or {})
-    if how.misalign_share:
-        options["misalignment"] = how.misalign_share
-    sampler = PairSampler(modalities, template, search, seed, device, stage_steps=CAST_STEPS * calls, **options)
-    return AugmentedScenes(sampler, how) if changes else sampler
-
-
-def data_sampler(
-    modalities: tuple[str, ...],
-    template: int,
-    search: int,
-    seed: int,
-    device: str,
-    calls: int,
-    *,
-    recipe: Recipe,
-    **options: Any,
-) -> Sampler:
-    """The sampler of the recipe's data sets."""
-    from modaltrack.training.augment import Augmentation
-    from modaltrack.training.benchmark_pairs import BenchmarkPairs, open_data
-
-    how = Augmentation().changed(recipe.augment)
-    return BenchmarkPairs(open_data(recipe), template, search, seed, how, **options)
-
-
-def sampler_builder(recipe: Recipe, template_factor: float = 2.0, search_factor: float = 4.0) -> SamplerBuilder:
-    """What builds the sampler that the recipe's data ask for, with crops of these factors."""
-    options: dict[str, Any] = {
-        "templates": recipe.templates,
-        "template_factor": template_factor,
-        "search_factor": search_factor,
-    }
-    if not recipe.data:
-        return partial(scenes_sampler, changes=recipe.augment, **options)
-    names = ("modalities", "input_mix", "data", "data_root", "augment")  # the rest is none of a sampler's business
-    chosen = Recipe(name="", model="", **{name: getattr(recipe, name) for name in names})
-    return partial(data_sampler, recipe=chosen, **options)
 
 
 @dataclass(slots=True)
@@ -217,8 +132,7 @@ class BatchSource:
         of_step = np.random.default_rng((recipe.seed, 1, step))  # equal on all ranks: one second sensor per step
         of_shard = np.random.default_rng((recipe.seed, 2, step, shard))
         if recipe.modalities:
-            second = recipe.modalities[int(of_step.integers(len(recipe.modalities)))]
-            return self._pair(second, index, of_shard)
+            return self._joint(_second_sensors(recipe, of_step), index, of_shard)
         shares = np.array(list(self.mix.values()))
         counts = of_shard.multinomial(self.shard, shares / shares.sum())
         drawn = [self._single(m, int(n), index + i) for i, (m, n) in enumerate(zip(self.mix, counts)) if n]
@@ -247,26 +161,59 @@ class BatchSource:
             replaced=list(pairs.failed),
         )
 
-    def _pair(self, second: str, index: int, random: np.random.Generator) -> Batch:
-        both = ("rgb", second)
-        pairs = self.sampler.sample(self.shard, index, both)
+    def _joint(self, others: Sequence[str], index: int, random: np.random.Generator) -> Batch:
+        """Samples that RGB and these others see at once."""
+        sensors = ("rgb", *others)
+        pairs = self.sampler.sample(self.shard, index, sensors)
         everywhere = torch.ones(self.shard, dtype=torch.bool, device=pairs.box.device)
         known = {str(m): has for m, has in (pairs.present or {}).items()}
-        present = {m: known.get(m, everywhere).to(torch.bool) for m in both}
-        drop = torch.from_numpy(random.random(self.shard) < self.recipe.modality_dropout)
-        drop_rgb = torch.from_numpy(random.random(self.shard) < 0.5)
-        drop, drop_rgb = drop.to(everywhere.device), drop_rgb.to(everywhere.device)
-        drop = drop & present["rgb"] & present[second]  # never take the last sensor away
-        present = {"rgb": present["rgb"] & ~(drop & drop_rgb), second: present[second] & ~(drop & ~drop_rgb)}
+        present = {m: known.get(m, everywhere).to(torch.bool) for m in sensors}
         return Batch(
-            {m: _of(pairs.template, m) for m in both},
-            {m: _of(pairs.search, m) for m in both},
+            {m: _of(pairs.template, m) for m in sensors},
+            {m: _of(pairs.search, m) for m in sensors},
             pairs.box.float(),
             pairs.visible.float(),
-            present,
-            None if pairs.memory is None else {m: _of(pairs.memory, m) for m in both},
+            without_some(present, self.recipe.modality_dropout, random),
+            None if pairs.memory is None else {m: _of(pairs.memory, m) for m in sensors},
             replaced=list(pairs.failed),
         )
+
+
+def _second_sensors(recipe: Recipe, random: np.random.Generator) -> Sequence[str]:
+    """The sensors beside RGB that a step has: one drawn for pairs, several for more, all for ``together`` 0."""
+    if recipe.together == 2:
+        return (recipe.modalities[int(random.integers(len(recipe.modalities)))],)
+    count = (recipe.together or len(recipe.modalities) + 1) - 1
+    chosen = random.choice(len(recipe.modalities), count, replace=False)
+    return [recipe.modalities[int(k)] for k in sorted(chosen)]
+
+
+def without_some(
+    present: Mapping[str, torch.Tensor], share: float, random: np.random.Generator
+) -> dict[str, torch.Tensor]:
+    """Take sensors away from a share of the samples, never the last one.
+
+    Of two sensors either goes with equal chance; of more, what stays is any smaller set, all equally likely.
+
+    Args:
+        present: sensor -> (B,) bool, what each sample has.
+        share: probability that a sample loses something, where it has every sensor.
+        random: what draws; how many numbers it draws does not depend on ``present``.
+    """
+    sensors = list(present)
+    here = torch.stack([present[m] for m in sensors])  # (S, B)
+    samples = here.shape[1]
+    drop = torch.from_numpy(random.random(samples) < share)
+    if len(sensors) == 2:
+        first_goes = torch.from_numpy(random.random(samples) < 0.5)
+        kept = torch.stack([~first_goes, first_goes])
+    else:
+        sets = torch.from_numpy(random.integers(1, max(2, 2 ** len(sensors) - 1), samples))  # bits: any set but all
+        kept = torch.stack([(sets >> k) % 2 == 1 for k in range(len(sensors))])
+    left = here & kept.to(here.device)
+    drop = drop.to(here.device) & left.any(0)
+    here = torch.where(drop, left, here)
+    return dict(zip(sensors, here))
 
 
 def _join(batches: list[Batch]) -> Batch:

@@ -15,9 +15,10 @@ from torch import nn
 
 from modaltrack.training.adaptation import merged
 from modaltrack.training.checkpoint import load_checkpoint
-from modaltrack.training.data import BatchSource, SamplerBuilder
+from modaltrack.training.data import BatchSource
 from modaltrack.training.objective import Tracking, batch_losses
 from modaltrack.training.recipe import Recipe
+from modaltrack.training.samplers import SamplerBuilder
 from modaltrack.training.start import CHECKPOINT, build_model, start_weights
 
 FAR = 1 << 30  # steps beyond any run's

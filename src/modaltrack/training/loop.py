@@ -21,13 +21,14 @@ from modaltrack.models.model import TorchModel, declared
 from modaltrack.training.adaptation import adapt
 from modaltrack.training.batch_cache import CachedSource
 from modaltrack.training.checkpoint import load_checkpoint, save_checkpoint
-from modaltrack.training.data import Batch, BatchSource, SamplerBuilder
+from modaltrack.training.data import Batch, BatchSource
 from modaltrack.training.distributed import Ranks, join_ranks, same_everywhere
 from modaltrack.training.fingerprint import fingerprint
 from modaltrack.training.optim import progress, rate
 from modaltrack.training.prefetch import Prefetcher, Source
 from modaltrack.training.recipe import Recipe
 from modaltrack.training.record import Display, Log, curves, environment, write_card
+from modaltrack.training.samplers import SamplerBuilder
 from modaltrack.training.start import CHECKPOINT, build_model, start_weights
 from modaltrack.training.step import PHASES, Stepper
 

@@ -15,9 +15,10 @@ from torch import Tensor
 from modaltrack.models.model import TorchModel
 from modaltrack.models.ostrack import OSTrack, OSTrackConfig
 from modaltrack.models.trunk import ViTConfig, ViTTracker
-from modaltrack.training.data import BatchSource, SamplerBuilder
+from modaltrack.training.data import BatchSource
 from modaltrack.training.objective import Tracking, batch_losses
 from modaltrack.training.recipe import Recipe
+from modaltrack.training.samplers import SamplerBuilder
 from modaltrack.training.significance import prior_significance, spread_prior
 
 SEED = 7_000_003  # added to the run's: the pairs of the prior are none of the run's

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-IMAGES = ("rgb", "thermal", "depth", "event")
+from modaltrack.frame import Modality
+
+IMAGES = tuple(modality.value for modality in Modality)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class Recipe:
     start_positions_from: str | None = None
     """Second checkpoint of an RGB tracker, of which only the positions are taken."""
     modalities: tuple[str, ...] = ()
-    """Second sensors, one drawn per step and paired with RGB; empty = a single-stream run on RGB."""
+    """Sensors beside RGB; empty = a single-stream run on RGB."""
+    together: int = 2
+    """Sensors of a sample: RGB and the others drawn per step from ``modalities``; 2 = pairs, 0 = all of them."""
     input_mix: dict[str, float] = field(default_factory=dict)
     """Single-stream runs only [ours]: share of samples whose image comes from this sensor, fed as if it were RGB."""
     trainable: tuple[Group, ...] = (Group(""),)
@@ -90,11 +94,13 @@ class Recipe:
     ema: float = 0.999
     """Decay of the running average of the weights, the ones that are evaluated and shipped; 0 = no average."""
     data: dict[str, float] = field(default_factory=dict)
-    """Benchmarks to draw pairs from (``modaltrack data list``) and their weights; empty = rendered scenes."""
+    """Benchmarks to draw pairs from (``modaltrack data list``) and their weights, or folders of your own pictures and
+    clips (``modaltrack pictures check``); empty = rendered scenes."""
     data_root: str | None = None
     """Folder of the benchmarks; None = where ``modaltrack data`` finds them."""
     augment: dict[str, float] = field(default_factory=dict)
-    """Changes of the augmentation of real pairs, by the fields of ``augment.Augmentation``."""
+    """Changes of the augmentation of pairs, by the fields of ``augment.Augmentation``; of own pictures, by those of
+    ``pictures.compose.Composition`` and ``pictures.degrade.Degradation``."""
     seed: int = 0
     """Seed of initialisation, samples, dropout."""
     modality_dropout: float = 0.0
@@ -154,6 +160,11 @@ class Recipe:
             raise ValueError(f"Recipe names the sensors {unknown}: choose among {list(IMAGES)}.")
         if "rgb" in self.modalities:
             raise ValueError("Recipe field modalities lists second sensors: leave rgb out, it is always there.")
+        if self.modalities and self.together and not 2 <= self.together <= len(self.modalities) + 1:
+            raise ValueError(
+                f"Recipe field together is {self.together}: give 2 to {len(self.modalities) + 1}, RGB and some of "
+                f"{list(self.modalities)}, or 0 for all."
+            )
         if self.modalities and self.input_mix:
             raise ValueError("Recipe sets both modalities and input_mix: input_mix is for single-stream runs only.")
         if self.input_mix and (min(self.input_mix.values()) < 0 or sum(self.input_mix.values()) <= 0):

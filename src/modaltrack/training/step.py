@@ -13,12 +13,13 @@ from modaltrack.models.model import EliminationConfig, TorchModel
 from modaltrack.training.activation_checkpointing import checkpointed
 from modaltrack.training.adaptation import as_adapted
 from modaltrack.training.checkpoint import Checkpoint, restore_optimizer
-from modaltrack.training.data import Batch, SamplerBuilder
+from modaltrack.training.data import Batch
 from modaltrack.training.distributed import Ranks, average_gradients, same_everywhere, take_from_first
 from modaltrack.training.objective import Objective, batch_losses, build_objective, precision
 from modaltrack.training.optim import EXTRA, Average, build_optimizer, keep_rate, progress, rate, set_training_mode
 from modaltrack.training.prior import measure_prior
 from modaltrack.training.recipe import Recipe
+from modaltrack.training.samplers import SamplerBuilder
 from modaltrack.training.significance import SignificanceBlend
 
 PHASES = ("data", "forward", "backward", "optimiser")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from modaltrack.frame import Clip, Frame, Modality, Result
 from modaltrack.models.model import TorchModel
-from modaltrack.training.data import Sampler
 from modaltrack.training.recipe import Recipe
+from modaltrack.training.samplers import Sampler
 
 PAIR_STEP = 1 << 50  # validation pairs are drawn far beyond any training step and any replacement
 

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``modaltrack train RECIPE --data FOLDER``: from ten pictures in a folder to weights, and what it says otherwise."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from toy import RECIPE, make_toy
+
+from modaltrack.training.command import parse
+from modaltrack.training.data import BatchSource
+from modaltrack.training.fingerprint import fingerprint
+from modaltrack.training.loop import train
+from modaltrack.training.record import read_log
+from modaltrack.training.samplers import folders_of, sampler_builder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """Ten pictures of a bright disc on noise, with boxes."""
+    folder, rng, lines = tmp_path_factory.mktemp("own"), np.random.default_rng(0), []
+    (folder / "images").mkdir()
+    for n in range(10):
+        image = rng.integers(0, 120, (90, 120, 3), np.uint8)
+        x, y, r = (int(v) for v in (rng.integers(30, 90), rng.integers(30, 60), rng.integers(12, 25)))
+        cv2.circle(image, (x, y), r, (40, 220, 240), -1)
+        cv2.imwrite(str(folder / f"images/{n}.jpg"), image)
+        lines.append(f"{n}.jpg {x - r} {y - r} {2 * r} {2 * r} disc")
+    (folder / "boxes.txt").write_text("\n".join(lines))
+    return folder
+
+
+def recipe(folder: Path, **changes):
+    return replace(RECIPE, modalities=(), modality_dropout=0.0, data={str(folder): 1.0}, **changes)
+
+
+def test_a_run_on_ten_pictures_learns(pictures: Path, tmp_path: Path) -> None:
+    card = train(recipe(pictures, steps=60, batch=8, lr=2e-2), tmp_path, "cpu", threads=1, make_model=make_toy)
+    assert card["finished"]
+    assert card["data"] == {"pictures": {"pictures": 10, "targets": 0, "records": card["data"]["pictures"]["records"]}}
+    losses = [line["losses"]["total"] for line in read_log(tmp_path) if "losses" in line]
+    assert np.mean(losses[-15:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_batches_are_a_function_of_recipe_and_step(pictures: Path) -> None:
+    a, b = (BatchSource(recipe(pictures), 16, 32) for _ in range(2))
+    a(0)
+    first, again = a(4)[0], b(4)[0]
+    assert (first.search["rgb"] == again.search["rgb"]).all()
+    assert (first.box == again.box).all()
+    assert (first.search["rgb"] != a(5)[0].search["rgb"]).any()
+    assert (BatchSource(recipe(pictures, seed=1), 16, 32)(4)[0].search["rgb"] != first.search["rgb"]).any()
+
+
+def test_what_changes_the_samples_changes_the_fingerprint(pictures: Path, tmp_path: Path) -> None:
+    before = fingerprint(recipe(pictures))
+    (tmp_path / "images").symlink_to(pictures / "images")
+    (tmp_path / "boxes.txt").write_text((pictures / "boxes.txt").read_text().replace("0.jpg ", "0.jpg 1", 1))
+    assert fingerprint(recipe(tmp_path)) != before
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"data": {"FOLDER": 2.0}}, "has the weight 2.0; folders are drawn from alike"),
+        ({"data": {"FOLDER": 1.0, "lasher": 1.0}}, "on benchmarks or on folders of pictures, not on both"),
+        ({"augment": {"sparkle": 1.0}}, "There is no augmentation 'sparkle' of pictures: choose among"),
+        ({"templates": 2}, "Pictures give one template"),
+    ],
+)
+def test_what_pictures_cannot_give_is_one_sentence(pictures: Path, changes, says: str) -> None:
+    data = {k.replace("FOLDER", str(pictures)): v for k, v in changes.get("data", {"FOLDER": 1.0}).items()}
+    wrong = replace(recipe(pictures), **{**changes, "data": data})
+    with pytest.raises(ValueError, match=says):
+        sampler_builder(wrong)(("rgb",), 16, 32, 0, "cpu", 1)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="There is no folder"):
+        fingerprint(recipe(tmp_path / "none"))
+
+
+def test_augmentations_are_the_fields_of_the_composition(pictures: Path) -> None:
+    plain = sampler_builder(recipe(pictures))(("rgb",), 16, 32, 0, "cpu", 1)
+    turned = sampler_builder(recipe(pictures, augment={"turn": 90.0, "grey": 1.0}))(("rgb",), 16, 32, 0, "cpu", 1)
+    assert turned.how.turn == 90.0
+    assert turned.how.degradation.grey == 1.0
+    assert turned.how.zoom == plain.how.zoom
+
+
+def test_names_of_benchmarks_stay_benchmarks(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lasher").mkdir()
+    (tmp_path / "mine").mkdir()
+    assert folders_of(replace(RECIPE, data={"lasher": 1.0})) == []
+    assert folders_of(replace(RECIPE, data={"./lasher": 1.0})) == [Path("lasher")]
+    assert folders_of(replace(RECIPE, data={"mine": 1.0})) == [Path("mine")]
+    assert folders_of(replace(RECIPE, data={"nothing": 1.0})) == []
+
+
+def test_the_weight_of_a_folder_may_be_left_out() -> None:
+    words = ["ostrack-tiny-scenes", "--data", "a/b", "--out", "x"]
+    assert parse(words).recipe.data == {"a/b": 1.0}
+    assert parse(["ostrack-tiny-scenes", "--data", "a", "c/d", "--out", "x"]).recipe.data == {"a": 1.0, "c/d": 1.0}
+    assert parse(["ostrack-tiny-scenes", "--data", "lasher", "2", "visevent", "0.5", "--out", "x"]).recipe.data == {
+        "lasher": 2.0,
+        "visevent": 0.5,
+    }
