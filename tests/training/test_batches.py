@@ -13,9 +13,11 @@ from toy import RECIPE, BuildSampler, Toy
 
 from modaltrack.scenes import PairSampler
 from modaltrack.training.data import BatchSource, from_plain, to_plain, without_some
+from modaltrack.training.distributed import Ranks
 from modaltrack.training.objective import Tracking, batch_losses
 from modaltrack.training.prefetch import Prefetcher
 from modaltrack.training.recipe import Recipe
+from modaltrack.training.step import Stepper
 from modaltrack.vision import normalise
 
 
@@ -184,3 +186,17 @@ def test_a_sample_has_as_many_sensors_as_the_recipe_says(together: int, count: i
 def test_more_sensors_than_there_are_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"together is 4: give 2 to 3"):
         replace(RECIPE, together=4)
+
+
+def test_a_step_in_parts_has_the_gradient_of_the_whole() -> None:
+    """AdamW does not care for the gradient's length, clipping does: it has to be the mean over parts, not their sum."""
+    recipe = replace(RECIPE, shard=2, clip=0.0, modality_dropout=0.0, model_options={"drop": 0.0})
+    seen = {}
+    for parts in (1, 4):
+        torch.manual_seed(3)
+        stepper = Stepper(recipe, Toy(drop=0.0), torch.device("cpu"), Ranks())
+        batches = source(replace(recipe, accumulation=parts))(2)
+        assert len(batches) == parts
+        seen[parts] = stepper(batches, 2, 0.0)
+    torch.testing.assert_close(seen[4], seen[1], rtol=1e-4, atol=1e-6)
+    assert seen[1][-1] > 1e-3
