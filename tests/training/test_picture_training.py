@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from toy import RECIPE, make_toy
 
 from modaltrack.training.command import parse
@@ -107,4 +108,17 @@ def test_the_weight_of_a_folder_may_be_left_out() -> None:
     assert parse(["ostrack-tiny-scenes", "--data", "lasher", "2", "visevent", "0.5", "--out", "x"]).recipe.data == {
         "lasher": 2.0,
         "visevent": 0.5,
+    }
+
+
+def test_pictures_are_seen_by_all_sensors_of_the_recipe(pictures: Path) -> None:
+    many = replace(recipe(pictures), modalities=("thermal", "depth", "event"), together=0, batch=2)
+    (batch,) = BatchSource(many, 16, 32)(3)
+    assert list(batch.search) == ["rgb", "thermal", "depth", "event"]
+    assert all(len(torch.unique(batch.search[m])) > 1 for m in batch.search)
+    pairs = replace(many, together=2)
+    assert {tuple(BatchSource(pairs, 16, 32)(step)[0].search) for step in range(8)} == {
+        ("rgb", "thermal"),
+        ("rgb", "depth"),
+        ("rgb", "event"),
     }

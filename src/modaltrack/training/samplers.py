@@ -110,8 +110,13 @@ def pictures_sampler(
 
     if templates != 1:
         raise ValueError("Pictures give one template: set --templates 1, or train on scenes or a benchmark.")
-    how = composition(recipe.augment, Composition())
-    return PicturePairs(open_pictures(recipe), template, search, seed=seed, how=how, **options)
+    settings = {"contents": open_pictures(recipe), "template_size": template, "search_size": search, "seed": seed}
+    settings |= {"how": composition(recipe.augment, Composition()), **options}
+    if modalities == ("rgb",):
+        return PicturePairs(**settings)
+    from modaltrack.training.pictures.many_sensors import ManySensorPairs
+
+    return ManySensorPairs(**settings)
 
 
 def composition(changes: Mapping[str, float], how: Composition) -> Composition:
