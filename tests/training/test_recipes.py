@@ -59,7 +59,8 @@ TPF = {
     "tpf-base-drf-lasher": (15, 1e-4, 0.1, 2, {"adapter": 1e-4, "head": 1e-4, "blocks": 1e-5, "projection": 1e-4}),
 }
 ON_SCENES = [name for name in RECIPES if name.endswith("-scenes")]
-ON_DATA = [name for name in RECIPES if name not in ON_SCENES]
+ON_PICTURES = [name for name in RECIPES if "-laptop-" in name]
+ON_DATA = [name for name in RECIPES if name not in ON_SCENES + ON_PICTURES]
 
 
 def rates(recipe: Recipe) -> dict[str, float]:
@@ -109,12 +110,14 @@ def test_every_recipe_is_of_a_model_and_says_what_it_is(name: str) -> None:
     assert len(first) <= 80  # a line of `modaltrack train list` with the name
     assert second == ""
     assert all(len(line) <= 120 for line in doc.splitlines())
+    if name in ON_PICTURES:
+        assert "one core" in doc
     if name in ON_SCENES:
         assert "two CPU cores" in doc
     assert recipe.objective in OBJECTIVES
     found = rates(recipe)
     own = [part for part in found if part not in BASE_NAMES]
-    if not name.endswith(("-mad-lasher", "-mad-vtuav", "-mad-scenes")):
+    if not name.endswith(("-mad-lasher", "-mad-vtuav", "-mad-scenes", "-confidence")):
         assert "blocks" in found or recipe.model.startswith("sdstrack-base")
     assert bool(own) == (not recipe.model.startswith("ostrack") and "judge" not in name)
 

@@ -111,6 +111,17 @@ def test_wrong_files_are_told_in_one_sentence(tmp_path: Path, published) -> None
         start_weights(model, str(tmp_path / "resnet.pth"))
 
 
+def test_a_part_only(tmp_path: Path, published) -> None:
+    model = models.create("ostrack-base", **SMALL)
+    fresh = model.pos_search.clone()
+    report = start_weights(model, str(published[0]), only=r"blocks\.")
+    assert torch.equal(model.blocks[0].attn.qkv.weight, published[1].blocks[0].attn.qkv.weight)
+    assert torch.equal(model.pos_search, fresh)
+    assert not [name for name in report["fresh"] if name.startswith("blocks.")]
+    with pytest.raises(ValueError, match="No tensor"):
+        start_weights(model, str(published[0]), only="nothing")
+
+
 RECIPE = Recipe("r", "sdstrack-tiny", TWO, modalities=("thermal",), steps=2, batch=2, warmup=0, ema=0.0, lr=0.05)
 
 

@@ -38,7 +38,7 @@ def held_out_losses(
         torch.manual_seed(recipe.seed)
         model = build_model(recipe)
         if recipe.start_from:
-            start_weights(model, recipe.start_from, recipe.start_sha256, recipe.start_positions_from)
+            start_weights(model, recipe.start_from, recipe.start_sha256, recipe.start_positions_from, recipe.start_only)
         config = model.config
         assert not isinstance(config, nn.Module | torch.Tensor)
         source = BatchSource(plain, config.template_size, config.search_size, build_sampler=make_sampler)

@@ -142,7 +142,7 @@ class _Run:
         self.start_report: dict[str, Any] = {}
         if recipe.start_from and not going_on:
             self.start_report = start_weights(
-                self.model, recipe.start_from, recipe.start_sha256, recipe.start_positions_from
+                self.model, recipe.start_from, recipe.start_sha256, recipe.start_positions_from, recipe.start_only
             )
         self.model = adapt(self.model, recipe).to(device)
         self.stepper = Stepper(recipe, self.model, device, ranks)

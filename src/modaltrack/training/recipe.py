@@ -47,6 +47,8 @@ class Recipe:
     """What the SHA-256 of the file ``start_from`` has to be; None = not known, so not checked."""
     start_positions_from: str | None = None
     """Second checkpoint of an RGB tracker, of which only the positions are taken."""
+    start_only: str | None = None
+    """Regular expression; of ``start_from`` only the tensors are taken whose names it matches from their beginning."""
     modalities: tuple[str, ...] = ()
     """Sensors beside RGB; empty = a single-stream run on RGB."""
     together: int = 2

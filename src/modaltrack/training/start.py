@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,11 @@ def build_model(recipe: Recipe) -> TorchModel:
 
 
 def start_weights(
-    model: nn.Module, start_from: str, sha256: str | None = None, positions_from: str | None = None
+    model: nn.Module,
+    start_from: str,
+    sha256: str | None = None,
+    positions_from: str | None = None,
+    only: str | None = None,
 ) -> dict[str, Any]:
     """Copy weights into the model by name and say what was copied and what keeps its fresh values.
 
@@ -36,14 +41,19 @@ def start_weights(
             or an authors' checkpoint (.pth, .tar) of an RGB tracker, whose positions are fitted to the model's size.
         sha256: what the file's has to be.
         positions_from: an authors' checkpoint of which only the positions are taken.
+        only: regular expression; of ``start_from`` nothing but the tensors whose names it matches.
 
     Raises:
-        ValueError: when a file is missing or another one, or a tensor of the source has no place or another shape in
-            the model.
+        ValueError: when a file is missing or another one, ``only`` matches nothing, or a tensor of the source has no
+            place or another shape in the model.
     """
     from modaltrack import models
 
     source = _tensors(model, start_from, sha256)
+    if only is not None:
+        source = {name: tensor for name, tensor in source.items() if re.match(only, name)}
+        if not source:
+            raise ValueError(f"No tensor of {start_from} has a name that matches {only!r}: correct start_only.")
     if positions_from is not None:
         source |= _tensors(model, positions_from, None, tuple(POSITIONS))
     try:

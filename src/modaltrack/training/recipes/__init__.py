@@ -4,6 +4,17 @@
 from __future__ import annotations
 
 from modaltrack.training.recipe import RECIPES, get_recipe
-from modaltrack.training.recipes import ainet, ostrack, scenes, sdstrack, smstracker, srtrack, tpf
+from modaltrack.training.recipes import ainet, ostrack, pictures, scenes, sdstrack, smstracker, srtrack, tpf
 
-__all__ = ["RECIPES", "ainet", "get_recipe", "ostrack", "scenes", "sdstrack", "smstracker", "srtrack", "tpf"]
+__all__ = [
+    "RECIPES",
+    "ainet",
+    "get_recipe",
+    "ostrack",
+    "pictures",
+    "scenes",
+    "sdstrack",
+    "smstracker",
+    "srtrack",
+    "tpf",
+]
