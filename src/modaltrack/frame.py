@@ -97,6 +97,7 @@ class State:
     template_present: modality -> (B,) bool: whether that target has a template in that modality yet.
     unseen: (B,) int64, frames since the target was last ``TRACKING``.
     initial_size: (B, 2) float64 width and height of the box the user gave, the anchor of the guard rails.
+    image_size: (B, 2) int64 height and width of the images in whose pixels box and initial_size are.
     memory: the second templates; None for models that take one.
     """
 
@@ -107,6 +108,7 @@ class State:
     template_present: Mapping[Modality, NDArray[np.bool_]]
     unseen: NDArray[np.int64]
     initial_size: NDArray[np.float64]
+    image_size: NDArray[np.int64]
     index: int = 0
     memory: TemplateMemory | None = None
 

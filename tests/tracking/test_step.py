@@ -323,3 +323,25 @@ def test_ignored_sensors_are_named_once() -> None:
 def test_bad_input_is_one_clear_sentence(model, given, box, words) -> None:
     with pytest.raises(ValueError, match=words):
         start(model, given, box)
+
+
+@pytest.mark.parametrize("name", ["ostrack-tiny", "sdstrack-tiny"])
+def test_the_default_type_of_new_tensors_changes_nothing(name) -> None:
+    """Some programs set float64 for all of torch; the weights stay float32, whenever they were loaded."""
+    sensors = (RGB, THERMAL) if name == "sdstrack-tiny" else (RGB,)
+    boxes = path(3)
+
+    def tracked(network) -> np.ndarray:
+        state = start(network, frame(0, boxes[0], *sensors), boxes[0])
+        return step(network, state, frame(1, boxes[1], *sensors)).box
+
+    before = models.load_model(name, device="cpu")
+    expected = tracked(before)
+    torch.set_default_dtype(torch.float64)
+    try:
+        after = models.load_model(name, device="cpu")
+        assert {p.dtype for p in after.parameters()} == {torch.float32}
+        np.testing.assert_array_equal(tracked(before), expected)
+        np.testing.assert_array_equal(tracked(after), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)

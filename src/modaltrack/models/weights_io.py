@@ -116,7 +116,7 @@ def load_torch_model(name_or_path: str | Path, device: str | torch.device = "aut
         raise ValueError(f"{path} is damaged: {len(bad)} weights hold NaN or infinity, the first is {bad[0]}.")
     model.load_state_dict(tensors)
     model.card = card
-    return model.to(pick_device(device)).eval()
+    return model.float().to(pick_device(device)).eval()
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:

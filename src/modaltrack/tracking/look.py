@@ -39,7 +39,7 @@ def cut_crops(
     if not (device.type == "cuda" if batched is None else batched):
         crops = vision.to_tensor([vision.crop(image, box, factor, size)[0] for image, box in zip(images, boxes)])
         return vision.normalise(crops.to(device))
-    crops = torch.empty(len(images), 3, size, size, device=device)
+    crops = torch.empty(len(images), 3, size, size, device=device, dtype=torch.float32)
     rows = defaultdict(list)
     for row, image in enumerate(images):
         rows[id(image)].append(row)
@@ -92,7 +92,7 @@ def respond(
         place[modality] = np.zeros(len(frames), np.int64)
         place[modality][needed] = np.arange(len(needed))
     sums: list[torch.Tensor] = []
-    counts, weights = torch.zeros(len(frames), device=device), torch.zeros(len(frames), device=device)
+    counts, weights = torch.zeros(2, len(frames), device=device, dtype=torch.float32)
     for pair, members in pairs.items():
         rows = torch.tensor(members, device=device)
         template = {m: state.template[m].to(device)[rows].to(dtype) for m in pair}
@@ -103,7 +103,7 @@ def respond(
         prediction = model(template, search, **second)
         confidence = prediction.score_map if prediction.confidence_map is None else prediction.confidence_map
         maps = [m.float() for m in (*prediction[:3], confidence)]  # (R, ., H, W)
-        sums = sums or [torch.zeros(len(frames), *m.shape[1:], device=device) for m in maps]
+        sums = sums or [m.new_zeros(len(frames), *m.shape[1:]) for m in maps]
         sure = maps[0].flatten(1).amax(1) ** 2  # a pair that sees nothing has little to say (ours)
         for total, part in zip(sums, maps):
             total.index_add_(0, rows, part * sure[:, None, None, None])

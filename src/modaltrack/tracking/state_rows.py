@@ -27,4 +27,5 @@ def select(state: State, rows: Sequence[int] | NDArray[np.int64]) -> State:
         template_present={m: p[rows] for m, p in state.template_present.items()},
         unseen=state.unseen[rows],
         initial_size=state.initial_size[rows],
+        image_size=state.image_size[rows],
     )

@@ -16,17 +16,18 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from modaltrack.boxes import check_box
+from modaltrack.boxes import check_box, clip_box
 from modaltrack.frame import Frame, State, Status
 from modaltrack.models.model import Model, declared, placed
 from modaltrack.session.inputs import FrameLike, list_of_boxes, per_target
+from modaltrack.tracking.image_size import fitted, size_of
 from modaltrack.tracking.look import cut_crops, look, look_again, sensor_sets
 from modaltrack.tracking.policy import Policy
 from modaltrack.tracking.redetection import search_everywhere
 from modaltrack.tracking.template_memory import TemplateUpdate, adopt, propose, remember
 
 Boxes = NDArray[np.float64]
-_LARGEST_BOX = 4  # times the image, along either axis: beyond it the crops alone would fill the memory
+_LARGEST_BOX = 2  # times the image, along either axis: nobody means such a box
 
 
 def start(model: Model, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLike) -> State:
@@ -42,13 +43,7 @@ def start(model: Model, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLik
     checked = []
     for frame, box in zip(targets, rows):
         _check_sensors(model, frame)
-        height, width = next(iter(frame.images.values())).shape[:2]
-        checked.append(check_box(box, height, width))
-        if checked[-1][2] > _LARGEST_BOX * width or checked[-1][3] > _LARGEST_BOX * height:
-            raise ValueError(
-                f"The box is {checked[-1][2]:g} x {checked[-1][3]:g} pixels and the image {width} x {height}; "
-                "give a box around the target, in pixels of this image."
-            )
+        checked.append(_first_box(box, *size_of(frame)))
     ignored = sorted({str(m) for frame in targets for m in frame.images} - {str(m) for m in model.config.modalities})
     if ignored:
         reads = ", ".join(model.config.modalities)
@@ -64,8 +59,33 @@ def start(model: Model, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLik
         template_present={},
         unseen=np.zeros(count, np.int64),
         initial_size=np.stack(checked)[:, 2:].copy(),
+        image_size=np.array([size_of(frame) for frame in targets], np.int64),
     )
     return _fill_templates(model, state, targets)
+
+
+def _first_box(box: ArrayLike, height: int, width: int) -> Boxes:
+    """The checked box (4,); one whose centre is outside or that is larger than the image is clipped, with a warning."""
+    checked = check_box(box, height, width)
+    x, y, w, h = checked
+    if w > _LARGEST_BOX * width or h > _LARGEST_BOX * height:
+        raise ValueError(
+            f"The box is {w:g} x {h:g} pixels and the image {width} x {height}; "
+            "give a box around the target, in pixels of this image."
+        )
+    inside = 0 <= x + w / 2 <= width and 0 <= y + h / 2 <= height
+    if w > width or h > height or not inside:
+        checked = np.asarray(clip_box(checked, height, width, 1.0), np.float64)
+        warnings.warn(
+            f"The box x={x:g}, y={y:g}, width={w:g}, height={h:g} reaches far out of the image of {width} x {height} "
+            "pixels; it is clipped to the image.",
+            stacklevel=3,
+        )
+    elif w < 1 or h < 1:
+        warnings.warn(
+            f"The box is {w:g} x {h:g} pixels; boxes are in pixels of the image, not in shares of it.", stacklevel=3
+        )
+    return checked
 
 
 def _check_sensors(model: Model, frame: Frame) -> None:
@@ -97,7 +117,7 @@ def _fill_templates(model: Model, state: State, frames: Sequence[Frame]) -> Stat
         rows, crops = rows[take], crops[torch.from_numpy(take).to(device)]
         if not len(rows):
             continue
-        whole = torch.zeros(len(state.box), 3, size, size, device=device)
+        whole = torch.zeros(len(state.box), 3, size, size, device=device, dtype=crops.dtype)
         if modality in template:
             whole.copy_(template[modality])
         whole[torch.from_numpy(rows).to(device)] = crops
@@ -148,10 +168,11 @@ def step(model: Model, state: State, frames: FrameLike | Sequence[FrameLike], po
     """Follow the targets of ``state`` into the next frame: a pure function, state in, state out.
 
     frames: one frame for all B targets, or a sequence of B. policy: default ``Policy.of(model)``. A target without any
-    usable image in its frame keeps its box and gets the score 0. Raises ValueError for bad images.
+    usable image in its frame keeps its box and gets the score 0. Images of another size than before take the box with
+    them, with a warning. Raises ValueError for bad images.
     """
     policy = policy or Policy.of(model)
-    targets = per_target(frames, len(state.box), state.index + 1)
+    state, targets = fitted(state, per_target(frames, len(state.box), state.index + 1), policy.margin)
     box, score = state.box.copy(), np.zeros(len(state.box))
     pairs = sensor_sets(model, state, targets)
     if pairs:
@@ -165,7 +186,7 @@ def step(model: Model, state: State, frames: FrameLike | Sequence[FrameLike], po
         if policy.redetect and len(lost):
             predicted, peak = search_everywhere(model, state, targets, policy, lost, (predicted, peak))
         for row in np.flatnonzero(seen & np.isfinite(predicted).all(1) & np.isfinite(peak)):
-            height, width = next(iter(targets[row].images.values())).shape[:2]
+            height, width = size_of(targets[row])
             score[row] = peak[row]
             box[row] = policy.next_box(
                 state.box[row], predicted[row], peak[row], state.initial_size[row], height, width
