@@ -10,12 +10,13 @@ import pytest
 import torch
 from toy import RECIPE, make_toy
 
-from modaltrack.training.command import parse
+from modaltrack.training.command import cli_main, parse
 from modaltrack.training.data import BatchSource
 from modaltrack.training.fingerprint import fingerprint
 from modaltrack.training.loop import train
 from modaltrack.training.record import read_log
 from modaltrack.training.samplers import folders_of, sampler_builder
+from modaltrack.training.sheet import TILE
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +123,28 @@ def test_pictures_are_seen_by_all_sensors_of_the_recipe(pictures: Path) -> None:
         ("rgb", "depth"),
         ("rgb", "event"),
     }
+
+
+def test_the_sheet_shows_what_the_model_will_see(pictures: Path, tmp_path: Path, capsys) -> None:
+    words = ["ostrack-tiny-scenes", "--data", str(pictures), "--input-mix.thermal", "0", "--input-mix.depth", "0"]
+    words += ["--input-mix.event", "0", "--sheet", str(tmp_path / "sheet.png")]
+    assert cli_main(words) == 0
+    assert "48 pairs" in capsys.readouterr().out
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1]
+    assert sheet.shape == (6 * (TILE + 4), 8 * (TILE + TILE // 2 + 4), 3)
+    shown = replace(parse([*words[:-2], "--out", "x"]).recipe, batch=48)
+    batch = BatchSource(shown, 64, 128)(0)[0]
+    crop = batch.search["rgb"][0].permute(1, 2, 0).numpy()
+    drawn = sheet[:TILE, TILE // 2 : TILE // 2 + TILE].astype(int)
+    wanted = cv2.resize(crop, (TILE, TILE), interpolation=cv2.INTER_AREA)
+    assert (np.abs(drawn - wanted).sum(2) < 3).mean() > 0.9  # all but the box
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_sheet_of_another_kind_and_a_run_without_a_folder_are_errors(pictures: Path, tmp_path: Path, capsys) -> None:
+    start = ["ostrack-tiny-scenes", "--data", str(pictures)]
+    assert cli_main([*start, "--sheet", str(tmp_path / "sheet.gif")]) == 2
+    assert "suffix '.gif'; give one of .jpg" in capsys.readouterr().err
+    assert cli_main(start) == 2
+    assert "give --out DIR" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -28,6 +28,7 @@ class Options:
     batch_cache: Path | None = None
     batch_cache_gb: float = 50.0
     memory: float | None = None
+    sheet: Path | None = None
 
 
 def _usage() -> str:
@@ -37,6 +38,7 @@ def _usage() -> str:
     width = max(map(len, RECIPES))
     lines = [
         "usage: modaltrack train RECIPE --out DIR [--field value ...]",
+        "       modaltrack train RECIPE --sheet FILE [--data FOLDER]       look at its pairs before training",
         "       modaltrack train list [--markdown]",
     ]
     for title, names in (
@@ -87,7 +89,7 @@ def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
     given = get_recipe(argv[0])
 
     def options(
-        out: Path,
+        out: Path | None = None,
         recipe: Annotated[Recipe, tyro.conf.arg(name="")] = given,
         device: str = "auto",
         resume: Literal["auto", "never", "must"] = "auto",
@@ -96,6 +98,7 @@ def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
         batch_cache: Path | None = None,
         batch_cache_gb: float = 50.0,
         memory: float | None = None,
+        sheet: Path | None = None,
     ) -> Options:
         """Collect the options.
 
@@ -109,8 +112,12 @@ def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
             batch_cache: Folder that keeps rendered batches for other runs with the same samples.
             batch_cache_gb: Size in GB (1e9 bytes) that this folder may reach.
             memory: GB (1e9 bytes) that a step may take on each device; sets accumulation and activation_checkpointing.
+            sheet: Draw the first pairs of the recipe into this JPEG or PNG instead of training on them.
         """
-        return Options(out, recipe, device, resume, threads, export, batch_cache, batch_cache_gb, memory)
+        if out is None and sheet is None:
+            raise ValueError("A run needs a folder to write into: give --out DIR (or --sheet FILE).")
+        where = out or Path()
+        return Options(where, recipe, device, resume, threads, export, batch_cache, batch_cache_gb, memory, sheet)
 
     # Annotations are resolved by hand: they name tyro, which is imported only here.
     options.__annotations__.update(recipe=Annotated[Recipe, tyro.conf.arg(name="")])
@@ -163,6 +170,11 @@ def cli_main(argv: Sequence[str]) -> int:
         return 0 if argv else 2
     try:
         options = parse(argv)
+        if options.sheet is not None:
+            from modaltrack.training.sheet import write_sheet
+
+            print(f"Wrote {options.sheet} with {write_sheet(options.recipe, options.sheet)} pairs")
+            return 0
         recipe = options.recipe if options.memory is None else _fitted(options, options.memory)
         from modaltrack.training.loop import train
 
