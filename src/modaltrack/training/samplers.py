@@ -110,7 +110,7 @@ def pictures_sampler(
 
     if templates != 1:
         raise ValueError("Pictures give one template: set --templates 1, or train on scenes or a benchmark.")
-    settings = {"contents": open_pictures(recipe), "template_size": template, "search_size": search, "seed": seed}
+    settings: dict[str, Any] = {"contents": open_pictures(recipe), "template_size": template, "search_size": search, "seed": seed}
     settings |= {"how": composition(recipe.augment, Composition()), **options}
     if modalities == ("rgb",):
         return PicturePairs(**settings)
