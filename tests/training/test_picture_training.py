@@ -99,7 +99,8 @@ def test_names_of_benchmarks_stay_benchmarks(tmp_path: Path, monkeypatch) -> Non
     assert folders_of(replace(RECIPE, data={"lasher": 1.0})) == []
     assert folders_of(replace(RECIPE, data={"./lasher": 1.0})) == [Path("lasher")]
     assert folders_of(replace(RECIPE, data={"mine": 1.0})) == [Path("mine")]
-    assert folders_of(replace(RECIPE, data={"nothing": 1.0})) == []
+    with pytest.raises(ValueError, match="Nor is there a folder nothing: give the path of yours"):
+        folders_of(replace(RECIPE, data={"nothing": 1.0}))
 
 
 def test_the_weight_of_a_folder_may_be_left_out() -> None:

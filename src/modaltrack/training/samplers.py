@@ -110,7 +110,12 @@ def pictures_sampler(
 
     if templates != 1:
         raise ValueError("Pictures give one template: set --templates 1, or train on scenes or a benchmark.")
-    settings: dict[str, Any] = {"contents": open_pictures(recipe), "template_size": template, "search_size": search, "seed": seed}
+    settings: dict[str, Any] = {
+        "contents": open_pictures(recipe),
+        "template_size": template,
+        "search_size": search,
+        "seed": seed,
+    }
     settings |= {"how": composition(recipe.augment, Composition()), **options}
     if modalities == ("rgb",):
         return PicturePairs(**settings)
@@ -149,9 +154,9 @@ def folders_of(recipe: Recipe) -> list[Path]:
             try:
                 find(name)
                 continue
-            except ValueError:
+            except ValueError as error:
                 if not path.is_dir():
-                    continue  # neither: the error about benchmarks names what is close
+                    raise ValueError(f"{error} Nor is there a folder {name}: give the path of yours.") from None
         if weight != 1:
             raise ValueError(f"The folder {name} has the weight {weight}; folders are drawn from alike: leave it out.")
         folders.append(path)

@@ -46,9 +46,15 @@ def write_sheet(recipe: Recipe, file: Path, samples: int = 48) -> int:
 
     config = build_model(recipe).config
     small = replace(recipe, batch=min(recipe.batch, samples), accumulation=1, shard=None)
-    sizes = config.template_size, config.search_size
-    factors = {"template_factor": config.template_factor, "search_factor": config.search_factor}
-    source, tiles, step = BatchSource(small, *sizes, **factors), [], 0
+    source = BatchSource(
+        small,
+        config.template_size,
+        config.search_size,
+        template_factor=config.template_factor,
+        search_factor=config.search_factor,
+    )
+    tiles: list[Image] = []
+    step = 0
     while len(tiles) < samples:
         for batch in source(step):
             tiles += list(_tiles(batch, recipe.min_visible))
