@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from modaltrack.frame import Frame, Modality
-from modaltrack.sources import SourceWarning, open_clip
+from modaltrack.sources import LivePolicy, SourceWarning, open_clip
 from modaltrack.sources.encodings import encode
 
 Make = Callable[..., Path]
@@ -222,7 +222,8 @@ def test_closing_early_stops_everything(write_video: Make, colours: Colours) -> 
 
 def test_stream_is_opened_late_and_stamped_on_arrival(write_video: Make, colours: Colours) -> None:
     video = write_video("a.mkv", colours(4))
-    reader = open_clip({"rgb": f"async:file://{video}"})  # an address: read like a network stream
+    address = f"async:file://{video}"  # read like a network stream
+    reader = open_clip({"rgb": address}, policy=LivePolicy(reconnect=0.0))
     assert reader.length is None
     with pytest.raises(TypeError, match="not known"):
         len(reader)
@@ -245,5 +246,5 @@ def test_recording_beside_a_live_source_is_said(write_video: Make, write_folder:
 
 def test_two_live_sources(write_video: Make, colours: Colours) -> None:
     specs = {kind: f"async:file://{write_video(f'{kind}.mkv', colours(4))}" for kind in ("rgb", "thermal")}
-    frames, _ = heard(lambda: list(open_clip(specs, tolerance=10.0)))
+    frames, _ = heard(lambda: list(open_clip(specs, policy=LivePolicy(tolerance=10.0, reconnect=0.0))))
     assert all(set(f.images) == {Modality.RGB, Modality.THERMAL} for f in frames)

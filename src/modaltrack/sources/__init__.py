@@ -7,6 +7,7 @@
 from modaltrack.sources.clip import ClipReader, open_clip
 from modaltrack.sources.encodings import DEFAULT_ENCODING, ENCODINGS, encode
 from modaltrack.sources.layout import open_folder, read_boxes
+from modaltrack.sources.live import LivePolicy
 from modaltrack.sources.notices import SourceWarning
 from modaltrack.sources.source import Source, open_source
 
@@ -14,6 +15,7 @@ __all__ = [
     "DEFAULT_ENCODING",
     "ENCODINGS",
     "ClipReader",
+    "LivePolicy",
     "Source",
     "SourceWarning",
     "encode",

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from modaltrack.sources.notices import Notices, shown
 from modaltrack.sources.video import open_container, pictures
 
+# Half a second of probing instead of five. (With "nobuffer" what is probed would be lost, a first key frame with it.)
+QUICK = {"analyzeduration": "500000", "probesize": "1000000", "rtsp_transport": "tcp"}
+
 
 def is_live(spec: str) -> bool:
     """Whether a spec names a camera (``"0"``, ``"video=Name"`` on Windows) or a stream (``"rtsp://..."``)."""
@@ -38,7 +41,11 @@ class LiveReader:
         self._spec = spec
         self._notices = notices
         self._fps = fps
+        self._rate: float | None = None
         self._known: tuple[tuple[int, int], float | None] | None = None
+        self._pending: Any = None  # the open container and its pictures from the second on, after ``size`` was asked
+        self._first: NDArray[Any] | None = None
+        self.broken = ""  # why the last ``frames`` ended, empty where the stream just ended
 
     @property
     def first(self) -> NDArray[Any] | None:
@@ -47,35 +54,56 @@ class LiveReader:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of a first frame; opens the camera for it once."""
-        return self._look()[0]
+        """(height, width) of a first frame; opens the camera for it, and ``frames`` goes on from there.
+
+        Opening it a second time would fail: a camera, and a UDP port, has one reader.
+        """
+        if self._known is None:
+            container = self._open()
+            shown = pictures(container, self.name, self._notices, self._broke)
+            self._first = next((picture for _, picture in shown if picture is not None), None)
+            if self._first is None:
+                container.close()
+                raise ValueError(f"{self.name} was opened and gives no frame; check the camera or the sender.")
+            self._pending = container, shown
+            self._note_known(self._first)
+        assert self._known is not None
+        return self._known[0]
 
     @property
     def fps(self) -> float | None:
-        """Frames per second the camera states, None if it states none; opens it once."""
-        return self._fps or self._look()[1]
+        """Frames per second the camera states, None if it states none or has not been opened yet."""
+        return self._fps or (self._known[1] if self._known is not None else None)
 
-    def _look(self) -> tuple[tuple[int, int], float | None]:
-        if self._known is None:
-            with self._open() as container:
-                stream = container.streams.video[0]
-                rate = stream.average_rate or stream.guessed_rate
-                first = next((p for _, p in pictures(container, self.name, self._notices) if p is not None), None)
-            if first is None:
-                raise ValueError(f"{self.name} was opened and gives no frame; check the camera or the sender.")
-            self._known = (int(first.shape[0]), int(first.shape[1])), float(rate) if rate else None
-        return self._known
+    def _note_known(self, picture: NDArray[Any]) -> None:
+        self._known = (int(picture.shape[0]), int(picture.shape[1])), self._rate
 
     def _open(self) -> Any:
         if "://" in self._spec:
-            return open_container(self._spec, "stream")
-        location, driver = camera_address(self._spec, sys.platform)
-        return open_container(location, "camera", format=driver)
+            container = open_container(self._spec, "stream", options=QUICK)
+        else:
+            location, driver = camera_address(self._spec, sys.platform)
+            container = open_container(location, "camera", format=driver)
+        stream = container.streams.video[0]
+        rate = stream.average_rate or stream.guessed_rate
+        self._rate = float(rate) if rate else None
+        return container
+
+    def _broke(self, reason: str) -> None:
+        self.broken = reason
 
     def frames(self) -> Iterator[tuple[float, NDArray[Any] | None]]:
         """Yield (arrival time in seconds, raw picture or None where a packet is damaged)."""
-        with self._open() as container:
-            for _, picture in pictures(container, self.name, self._notices):
+        if self._pending is not None:
+            (container, shown), self._pending = self._pending, None
+            yield time.monotonic(), self._first
+        else:
+            container = self._open()
+            shown = pictures(container, self.name, self._notices, self._broke)
+        with container:
+            for _, picture in shown:
+                if self._known is None and picture is not None:
+                    self._note_known(picture)
                 yield time.monotonic(), picture
 
 

@@ -5,6 +5,7 @@ The rules, in one place:
 
 * RGB is the reference; without RGB the longest source is (of equals the first given). The clip has the reference's
   instants, its length and its pixels.
+* Live sources alone: the newest instant, by ``live.LiveFrames``.
 * Pairing: by time where both streams carry real time stamps (nearest, within half a frame interval of the reference),
   event recordings by cutting at the reference's stamps, by position otherwise. Clocks that do not overlap at all are
   both counted from their own first frame, with a warning.
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from modaltrack.frame import Frame, Modality
 from modaltrack.sources.align import Homographies, load_alignment, rescale, warp
 from modaltrack.sources.events import DEFAULT_WINDOW, EventReader
+from modaltrack.sources.live import LiveFrames, LivePolicy
 from modaltrack.sources.notices import Notices
 from modaltrack.sources.source import Place, Source, check_modality, open_source
 from modaltrack.sources.sync import ByIndex, BySlice, ByTime, Follower, Image
@@ -50,6 +52,7 @@ class ClipReader:
         notices: Notices,
         offsets: Mapping[Modality, float] | None = None,
         tolerance: float | None = None,
+        policy: LivePolicy | None = None,
     ) -> None:
         self.sources = dict(sources)
         self.reference = choose_reference(self.sources)
@@ -57,6 +60,8 @@ class ClipReader:
         self._notices = notices
         self._offsets = dict(offsets or {})
         self._tolerance = tolerance
+        self._policy = policy or LivePolicy(tolerance=tolerance)
+        self._live: LiveFrames | None = None
         if not any(source.live for source in self.sources.values()):
             self._remark()
         notices.speak()
@@ -88,6 +93,12 @@ class ClipReader:
 
         Raises ValueError if nothing can be read in the first instant: no target could be shown there.
         """
+        if all(source.live for source in self.sources.values()):
+            self._live = LiveFrames(
+                self.sources, self.reference, self._place_live, self._notices, self._policy, self._offsets
+            )
+            yield from self._live.frames()
+            return
         self._remark()
         reference = self.sources[self.reference].images()
         followers: dict[Modality, Follower] = {}
@@ -153,6 +164,17 @@ class ClipReader:
                     "clock (offsets) and the tolerance.",
                 )
 
+    def live_facts(self) -> dict[str, Any] | None:
+        """Of a clip of live sources, what became of each sensor's images (see ``LiveFrames.facts``); else None."""
+        return None if self._live is None else self._live.facts()
+
+    def _place_live(self, modality: Modality, own: tuple[int, int], size: tuple[int, int]) -> Place | None:
+        homography = self._homographies.get(modality)
+        if homography is not None:
+            return lambda image, nearest, border: warp(image, homography, size, nearest, border)
+        self._remark_size(modality, own, size)
+        return None if own == size else lambda image, nearest, border: rescale(image, size, nearest)
+
     def _follow(self, modality: Modality) -> Follower:
         source = self.sources[modality]
         place = self._place(modality)
@@ -203,7 +225,7 @@ class ClipReader:
         for modality, source in self.sources.items():
             if modality == self.reference:
                 continue
-            self._remark_size(modality, source, reference)
+            self._remark_size(modality, source.size, reference.size)
             timed = self._timed(modality)
             if source.live != reference.live:
                 self._notices.note(
@@ -233,9 +255,9 @@ class ClipReader:
                 elif source.length > reference.length:
                     self._note_left_over(modality)
 
-    def _remark_size(self, modality: Modality, source: Source, reference: Source) -> None:
-        (height, width), (to_height, to_width) = source.size, reference.size
-        if modality in self._homographies or (height, width) == (to_height, to_width):
+    def _remark_size(self, modality: Modality, own: tuple[int, int], size: tuple[int, int]) -> None:
+        (height, width), (to_height, to_width) = own, size
+        if modality in self._homographies or own == size:
             return
         text = (
             f"{modality} is {width}x{height} and {self.reference} is {to_width}x{to_height}; {modality} is scaled to "
@@ -278,6 +300,7 @@ def open_clip(
     event_unit: str | None = None,
     offsets: Mapping[Any, float] | None = None,
     tolerance: float | None = None,
+    policy: LivePolicy | None = None,
 ) -> ClipReader:
     """Open one clip seen by several sensors: ``open_clip({"rgb": "rgb.mp4", "thermal": "thermal/"})``.
 
@@ -287,8 +310,8 @@ def open_clip(
     has no clock (by default RGB's frame interval, 1/30 s if unknown). event_size: (height, width) of an event sensor
     whose file does not say. event_unit: of the stamps in event tables (s, ms, us, ns), guessed if None.
     offsets: modality -> seconds added to that stream's time stamps. tolerance: seconds within which two
-    stamps are one instant (default half a frame interval). Raises ValueError, in one sentence, for what
-    cannot be opened.
+    stamps are one instant (default half a frame interval). policy: of live sources (late images, silence, reopening).
+    Raises ValueError, in one sentence, for what cannot be opened.
     """
     wanted = {check_modality(key): spec for key, spec in specs.items() if spec is not None}
     if not wanted:
@@ -324,4 +347,4 @@ def open_clip(
     sources = {modality: opened[modality] for modality in wanted}
     reference = choose_reference(sources)
     path = str(align) if isinstance(align, os.PathLike) else align
-    return ClipReader(sources, load_alignment(path, tuple(sources), reference), notices, shifts, tolerance)
+    return ClipReader(sources, load_alignment(path, tuple(sources), reference), notices, shifts, tolerance, policy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from modaltrack.sources.notices import Notices, shown
 
-TIMEOUT_SECONDS = 10.0  # to open a camera or a stream, and for each read of it
+TIMEOUT_SECONDS = 10.0  # to open a camera or a stream
+SILENCE_SECONDS = 5.0  # of a stream until it counts as broken
 _HIDDEN_FRAMES = ("vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9")  # some packets are never shown
 _WIDE_GREY = re.compile(r"gray(9|10|12|14|16)(le|be)")
 
@@ -43,8 +44,13 @@ def _stored_picture(frame: Any) -> NDArray[Any]:
     return picture
 
 
-def pictures(container: Any, name: str, notices: Notices) -> Iterator[tuple[float | None, NDArray[Any] | None]]:
-    """Yield (time in seconds or None, raw picture or None where a packet is damaged) of an open container."""
+def pictures(
+    container: Any, name: str, notices: Notices, broke: Callable[[str], None] | None = None
+) -> Iterator[tuple[float | None, NDArray[Any] | None]]:
+    """Yield (time in seconds or None, raw picture or None where a packet is damaged) of an open container.
+
+    broke: called with the reason where it breaks off, instead of a notice that the rest is lost.
+    """
     stream = container.streams.video[0]
     packets = container.demux(stream)
     raw_size = None if stream.codec_context is not None else raw_grey_size(container)
@@ -54,7 +60,10 @@ def pictures(container: Any, name: str, notices: Notices) -> Iterator[tuple[floa
         except StopIteration:
             return
         except av.error.FFmpegError as error:
-            notices.note(f"cut {name}", f"{name} breaks off ({reason(error)}); what follows is lost.")
+            if broke is not None:
+                broke(reason(error))
+            else:
+                notices.note(f"cut {name}", f"{name} breaks off ({reason(error)}); what follows is lost.")
             return
         if raw_size is not None:
             if packet.size:
@@ -83,7 +92,7 @@ def open_container(location: str, what: str, **options: Any) -> Any:
     if "://" in location:
         what = "stream"
     if what != "video file":
-        options["timeout"] = TIMEOUT_SECONDS
+        options["timeout"] = (TIMEOUT_SECONDS, SILENCE_SECONDS)
     try:
         container = av.open(location, **options)
     except (av.error.FFmpegError, OSError) as error:
