@@ -2,8 +2,9 @@
 """Any set of sensors in one pass: tokens of all sensors become one set before the trunk, weighed by what each sees.
 
 Legend: B batch, S sensors in the mappings, Nz and Nx template and search tokens, D width, g = cells along an edge.
-Source: [ours], docs/methods/modaltrack.md. From the methods of this house: one stem and one trunk for all sensors with light adapters (SDSTrack),
-score maps as reliability (SMSTracker), the difference to the others as a hint (AINet), fusion where it is cheap (TPF).
+Source: [ours], docs/methods/modaltrack.md. From the methods of this house: one stem and one trunk for all sensors with
+light adapters (SDSTrack), score maps as reliability (SMSTracker), the difference to the others as a hint (AINet),
+fusion where it is cheap (TPF).
 
     x_m = a_m(stem(search_m));  s_m = sight(x_m);  w_m = softmax_m(trust(s_m, x_m, x_m - mean x));  x = sum_m w_m x_m
 """
