@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from modaltrack.scenes.photo_world import World
 from modaltrack.scenes.photographs import simulate
 from modaltrack.training.pictures.compose import Canvas, Thing
 from modaltrack.training.pictures.degrade import Degradation, degrade, draw_light, relight
+from modaltrack.training.pictures.library import usable_frames
+from modaltrack.training.pictures.records import LabelledClip
 from modaltrack.training.pictures.sampler import Draft, Images, Pair, PicturePairs, stacked
 
 ELSEWHERE = 99  # number of what a search crop without the target is around
@@ -26,8 +29,8 @@ class ManySensorPairs(PicturePairs):
     """Pairs of any sensors: ``sample(batch, step, modalities)``.
 
     A pair is composed as RGB and then seen by all sensors in one simulated world, before light and file spoil the
-    images. Of real clips the event pictures come from the real motion. Stills of another sensor alone (thermal from a
-    drone) come as they are, RGB missing.
+    images. Of real clips the event pictures come from the real motion. What several sensors really saw comes as it is,
+    the sensors it lacks missing; so do stills of another sensor alone (thermal from a drone).
 
     Args:
         hard: 0..1, how often night, fog, crossover and failing sensors are met.
@@ -62,6 +65,8 @@ class ManySensorPairs(PicturePairs):
             source = self.sources[int(random.choice(len(self.sources), p=self.chances))]
             if source == "other_sensors":
                 pair = self._alone(random, sensors)
+            elif source == "aligned":
+                pair = self._real(random, sensors)
             else:
                 draft = self.of_clip(random) if source == "clips" else self.of_still(random, "pictures")
                 pair = None if draft is None else self.seen(random, draft, sensors)
@@ -78,18 +83,38 @@ class ManySensorPairs(PicturePairs):
             return None
         thing = things[int(random.integers(len(things)))]
         # no neighbours, backdrops or occluders: they are RGB; so the crop is black beyond the picture's edge
-        pair = super().finish(random, self._plain(random, thing))
+        pair = super().finish(random, self._plain(random, thing, thing))
         return Pair({sensor: pair.template[Modality.RGB]}, {sensor: pair.search[Modality.RGB]}, pair.box, pair.visible)
 
-    def _plain(self, random: np.random.Generator, thing: Thing) -> Draft:
-        from dataclasses import replace
+    def _real(self, random: np.random.Generator, sensors: Sequence[Modality]) -> Pair | None:
+        """A pair as RGB and other sensors really saw it; None where that is none of ``sensors``."""
+        number = int(random.integers(len(self.aligned) + len(self.aligned_clips)))
+        if number < len(self.aligned):
+            picture = self.aligned[number]
+            things = self.library.things(picture, tuple(sensors))
+            first = second = things[int(random.integers(len(things)))] if things else None
+        else:
+            clip = self.aligned_clips[number - len(self.aligned)]
+            frames = usable_frames(clip)
+            at = int(frames[random.integers(len(frames))])
+            near = frames[np.abs(frames - at) <= self.how.gap]
+            first, second = (self._frame(clip, i, sensors) for i in (at, int(near[random.integers(len(near))])))
+        if first is None or second is None or len(first.images) < 2:
+            return None
+        draft = self._plain(random, first, second, still=first is second)
+        return self._spoiled(random, draft.template.images, draft.search.images, draft)
 
-        whole, self.how = (
-            self.how,
-            replace(self.how, fill_search=0, fill_template=0, transplant=0, neighbours=0, occluder=0, absent=0),
-        )
+    def _frame(self, clip: LabelledClip, number: int, sensors: Sequence[Modality]) -> Thing:
+        """The target in one frame of a clip as these sensors see it."""
+        files = {m: f[number] for m, f in clip.files.items() if m in sensors}
+        return Thing({m: self.library.image(f, m, clip.depth_scale) for m, f in files.items()}, clip.boxes[number])
+
+    def _plain(self, random: np.random.Generator, first: Thing, second: Thing, still: bool = True) -> Draft:
+        """A draft without other pictures in it, which are RGB only: the crops are black beyond the picture's edge."""
+        whole = self.how
+        self.how = replace(whole, fill_search=0, fill_template=0, transplant=0, neighbours=0, occluder=0, absent=0)
         try:
-            return self.draft(random, thing, thing)
+            return self.draft(random, first, second, still)
         finally:
             self.how = whole
 
@@ -105,6 +130,10 @@ class ManySensorPairs(PicturePairs):
             world,
             draft.moment_ago,
         )
+        return self._spoiled(random, template, search, draft)
+
+    def _spoiled(self, random: np.random.Generator, template: Images, search: Images, draft: Draft) -> Pair:
+        """The pair after light, resolution, motion and file have changed it, each sensor by itself."""
         how = self.how.degradation
         light = draw_light(random, how)
 

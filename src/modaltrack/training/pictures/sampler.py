@@ -27,7 +27,7 @@ from modaltrack.training.pictures.compose import (
 from modaltrack.training.pictures.degrade import degrade, draw_light, relight
 from modaltrack.training.pictures.geometry import Map, covered, map_box, overlap_share, warp
 from modaltrack.training.pictures.library import Library, usable, usable_frames
-from modaltrack.training.pictures.records import Contents, LabelledPicture
+from modaltrack.training.pictures.records import Contents, LabelledClip, LabelledPicture
 
 Image = NDArray[np.uint8]
 Images = dict[Modality, Image]
@@ -111,15 +111,22 @@ class PicturePairs:
         self.others = [p for p in contents.pictures if Modality.RGB not in p.files]
         self.aligned = [p for p in self.stills if len(p.files) > 1]
         self.clips = [c for c in contents.clips if Modality.RGB in c.files and len(usable_frames(c)) > 1]
+        self.aligned_clips = [c for c in self.clips if len(c.files) > 1]
+        self.scenery = self.stills or frames_of(self.clips)
         shares = shares or Shares()
-        pools = {"pictures": self.stills, "clips": self.clips, "other_sensors": self.others, "aligned": self.aligned}
+        pools: dict[str, Sequence[object]] = {
+            "pictures": self.stills,
+            "clips": self.clips,
+            "other_sensors": self.others,
+            "aligned": [*self.aligned, *self.aligned_clips],
+        }
         weights = {name: getattr(shares, name) if pool else 0.0 for name, pool in pools.items()}
-        if not sum(weights.values()) or not self.stills:
-            raise ValueError(f"{contents.folder} holds no RGB picture with a usable box to train on.")
+        if not sum(weights.values()) or not self.scenery:
+            raise ValueError(f"{contents.folder} holds no RGB picture or clip with a usable box to train on.")
         self.sources = list(weights)
         self.chances = np.array(list(weights.values())) / sum(weights.values())
         self.by_kind: dict[str, list[int]] = {}
-        for i, picture in enumerate(self.stills):
+        for i, picture in enumerate(self.scenery):
             for kind in set(picture.classes):
                 self.by_kind.setdefault(kind, []).append(i)
         lengths = np.array([min(len(usable_frames(c)), 60) ** 0.5 for c in self.clips] or [1.0])
@@ -149,6 +156,8 @@ class PicturePairs:
     def of_still(self, random: np.random.Generator, source: str) -> Draft | None:
         """A pair from one picture; of another sensor its image stands under the name of RGB."""
         pool = {"pictures": self.stills, "other_sensors": self.others, "aligned": self.aligned}[source]
+        if not pool:
+            return None
         picture = pool[int(random.integers(len(pool)))]
         others = [m for m in picture.files if m != Modality.RGB]
         sensor = Modality.RGB if source == "pictures" else others[int(random.integers(len(others)))]
@@ -243,14 +252,23 @@ class PicturePairs:
     def _other(self, random: np.random.Generator, like: str = "") -> Thing | None:
         """Some other object, every second time of the same class if there is one."""
         rows = self.by_kind.get(like, []) if like and random.random() < 0.5 else []
-        row = rows[int(random.integers(len(rows)))] if rows else int(random.integers(len(self.stills)))
-        things = self._things(self.stills[row], Modality.RGB)
+        row = rows[int(random.integers(len(rows)))] if rows else int(random.integers(len(self.scenery)))
+        things = self._things(self.scenery[row], Modality.RGB)
         same = [t for t in things if t.kind == like] or things
         return same[int(random.integers(len(same)))] if same else None
 
     def _backdrop(self, random: np.random.Generator) -> Images:
-        picture = self.stills[int(random.integers(len(self.stills)))]
+        picture = self.scenery[int(random.integers(len(self.scenery)))]
         return {Modality.RGB: self.library.image(picture.files[Modality.RGB])}
+
+
+def frames_of(clips: Sequence[LabelledClip]) -> list[LabelledPicture]:
+    """A few frames of each clip as stills, for what goes on beyond an edge where there are no other pictures."""
+    return [
+        LabelledPicture(f"{c.name}/{c.target}/{i}", {m: c.files[m][i] for m in c.files}, c.boxes[i : i + 1], ("",))
+        for c in clips
+        for i in usable_frames(c)[::10]
+    ]
 
 
 def shown(thing: Thing, way: Map, size: int) -> Shown:
