@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors only suffer from threads
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real clips; the test is skipped where it is absent."""
     named = os.environ.get("MODALTRACK_SHARED")

@@ -14,8 +14,8 @@ from modaltrack.models.registry import METHODS
 from modaltrack.tracking import Policy, start, step, track, track_many
 
 RGB, THERMAL = Modality.RGB, Modality.THERMAL
-ALL = [f"{method}-{size}" for method in METHODS for size in ("tiny", "base")]
-TWO_SENSORS = [f"{method}-tiny" for method in METHODS if method != "ostrack"]
+ALL = models.list_models()
+TWO_SENSORS = [f"{method}-tiny" for method in METHODS if method not in ("nanotrack", "ostrack")]
 TRUSTING = Policy(tracking_threshold=0.0, lost_threshold=0.0, second_look=1.0)  # weights that were drawn are never sure
 
 
@@ -33,7 +33,7 @@ def without(frame, *sensors):
     return Frame(kept, frame.time, frame.index, missing=frozenset(sensors))
 
 
-@pytest.mark.filterwarnings("ignore:This model reads rgb")
+@pytest.mark.filterwarnings("ignore:This model reads")
 @pytest.mark.parametrize("name", ALL)
 def test_five_different_clips_at_once_are_five_single_runs(name):
     """Of different lengths, image sizes, boxes and sensors; every frame's box to 1e-4 px."""

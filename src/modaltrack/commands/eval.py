@@ -114,9 +114,14 @@ def _tracker(options: Options) -> TrackerSpec:
         raise ValueError("Give one of --model NAME and --tracker module:Class; 'modaltrack models' lists the models.")
     if options.images and not options.tracker:
         raise ValueError("--images belongs to --tracker; models of this package take every sensor by name.")
-    stem = Path(options.model).stem if options.model.endswith(".safetensors") else options.model
-    name = options.name or (stem or options.tracker.partition(":")[2])
+    name = options.name or (_stem(options.model) or options.tracker.partition(":")[2])
     return TrackerSpec(name, options.model, options.tracker, options.images, options.device)
+
+
+def _stem(model: str) -> str:
+    """A folder's name for a model: late:folder/x.safetensors -> late-x."""
+    late, colon, rest = model.rpartition(":") if model.startswith("late:") else ("", "", model)
+    return late + colon.replace(":", "-") + (Path(rest).stem if rest.endswith(".safetensors") else rest)
 
 
 def summary(outcome: Outcome) -> str:

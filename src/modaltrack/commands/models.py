@@ -19,7 +19,8 @@ class Options:
 
     'models results' prints what the shipped weights reach, sensor by sensor. 'models show NAME' prints recipe, seed,
     hours and what it reached. 'models import FILE --method sdstrack --out NAME.safetensors' reads a .pth or .pth.tar
-    file without running anything in it and says what became of its tensors.
+    file without running anything in it and says what became of its tensors; for NanoTrack, FILE is the .onnx file of
+    its backbone.
     """
 
     action: Positional[Literal["list", "results", "show", "import"]] = "list"
@@ -28,6 +29,8 @@ class Options:
     """With show: a name from the list or a weights file. With import: the authors' checkpoint."""
     method: str = ""
     """With import: whose checkpoint it is, e.g. sdstrack."""
+    head: Annotated[Path | None, arg(metavar="FILE.onnx")] = None
+    """With import --method nanotrack: the head's graph; by default the file beside the backbone's with 'head' in it."""
     out: Annotated[Path | None, arg(metavar="FILE.safetensors")] = None
     """With import: the file to write."""
     name: str = ""
@@ -105,8 +108,10 @@ def _import(options: Options) -> int:
     if not (options.target and options.method and options.out):
         raise ValueError(
             "'models import' needs a file, --method and --out: modaltrack models import FILE --method "
-            f"{'|'.join(sorted(KEY_MAPS))} --out FILE.safetensors."
+            f"{'|'.join(sorted([*KEY_MAPS, 'nanotrack']))} --out FILE.safetensors."
         )
+    if options.method == "nanotrack":
+        return _import_graphs(options, Path(options.target), options.out)
     if strange := [m for m in options.modality if m not in list(Modality)]:
         raise ValueError(f"--modality {strange[0]} is not known; use {', '.join(Modality)}.")
     done = import_checkpoint(
@@ -137,6 +142,19 @@ def _import(options: Options) -> int:
     if not done.coverage.complete:
         warnings.warn("The file does not cover the model: what is missing keeps random values.", stacklevel=2)
     console.print(f"Wrote {options.out}; licence: {done.card['licence']}", markup=False)
+    return 0
+
+
+def _import_graphs(options: Options, backbone: Path, target: Path) -> int:
+    from modaltrack.commands.terminal import out
+    from modaltrack.models.nanotrack_graphs import head_beside, import_nanotrack
+
+    if options.modality or options.half or options.allow_partial or options.report:
+        raise ValueError(
+            "NanoTrack's graphs are taken whole: --modality, --half, --allow-partial, --report do not apply."
+        )
+    card = import_nanotrack(backbone, options.head or head_beside(backbone), target, name=options.name or None)
+    out().print(f"Coverage: {card['coverage']}\nWrote {target}; licence: {card['licence']}", markup=False)
     return 0
 
 

@@ -14,6 +14,7 @@ from modaltrack.models.prediction import Images, Prediction, Presence
 
 Card = Mapping[str, Any]  # the JSON object inside a weight file
 NO_CARD: Card = {}
+NO_RULE: Mapping[str, Any] = {}
 # {"template": {modality: (B, Nz) bool}, "search": {... (B, Nx)}}
 Masks = Mapping[str, Mapping[Modality, Tensor] | Mapping[str, Tensor]]
 
@@ -64,6 +65,9 @@ class Model(Protocol):
         card: what the weight file says about itself; empty for fresh weights.
         sensors_together: whether any number of sensors goes into one call; else RGB and at most one other.
         judges: whether the confidence map is learned; else it is the score map.
+        one_sensor: whether only one sensor goes into one call, whichever it is.
+        crop_context: its crops are cut around the box grown by this share of (width + height) along both axes.
+        policy: fields of ``tracking.Policy`` that belong to the method's published rule.
         num_templates: how many templates it takes; with 2, the later one goes into the call as ``memory``.
         missing_policy: one sentence on what happens to a sample without one of its sensors; empty where none may lack.
         training: whether it draws random numbers (dropout); trackers warn about it.
@@ -76,6 +80,9 @@ class Model(Protocol):
     card: Card = NO_CARD
     sensors_together: bool = False
     judges: bool = False
+    one_sensor: bool = False
+    crop_context: float = 0.0
+    policy: Mapping[str, Any] = NO_RULE
     num_templates: int = 1
     missing_policy: str = ""
     training: bool = False
@@ -137,6 +144,9 @@ class TorchModel(nn.Module):
     card: Card = NO_CARD
     sensors_together: bool = False
     judges: bool = False
+    one_sensor: bool = False
+    crop_context: float = 0.0
+    policy: Mapping[str, Any] = NO_RULE
     num_templates: int = 1
     missing_policy: str = ""
 
@@ -146,6 +156,9 @@ _DEFAULTS = {
     "card": NO_CARD,
     "sensors_together": False,
     "judges": False,
+    "one_sensor": False,
+    "crop_context": 0.0,
+    "policy": NO_RULE,
     "num_templates": 1,
     "missing_policy": "",
     "training": False,

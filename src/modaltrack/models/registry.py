@@ -20,6 +20,7 @@ from modaltrack.models.model import ModelConfig, TorchModel, declared
 METHODS = (
     "ainet",
     "any_sensor",
+    "nanotrack",
     "ostrack",
     "sdstrack",
     "smstracker",

@@ -24,6 +24,7 @@ from torch import Tensor
 from modaltrack.files import remove_abandoned, write_file
 from modaltrack.frame import Modality
 from modaltrack.models.copies import spread
+from modaltrack.models.late_fusion import PREFIX, LateFusion
 from modaltrack.models.model import Model, TorchModel, declared
 from modaltrack.models.registry import DataclassConfig, create, list_models, unknown_name
 from modaltrack.models.zoo import SHIPPED, Shipped
@@ -87,8 +88,11 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
 def load_torch_model(name_or_path: str | Path, device: str | torch.device = "auto") -> TorchModel:
     """The model of a shipped name or of a weight file, float32, in evaluation mode, with its card as ``.card``.
 
-    device: "auto" takes a GPU if there is one. ValueError, in one sentence, for anything wrong with the file.
+    "late:NAME" is that model run on each sensor and fused late. device: "auto" takes a GPU if there is one.
+    ValueError, in one sentence, for anything wrong with the file.
     """
+    if str(name_or_path).startswith(PREFIX):
+        return LateFusion(load_torch_model(str(name_or_path).removeprefix(PREFIX), device)).eval()
     path, expected = _find(name_or_path)
     tensors, card = read_weights(path, expected)
     known = list_models()

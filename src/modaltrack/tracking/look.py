@@ -51,8 +51,8 @@ def cut_crops(
 
 
 def sensor_sets(model: Model, state: State, frames: Sequence[Frame]) -> dict[tuple[Modality, ...], list[int]]:
-    """Which targets (rows) to run on which modalities: all at once where the model can, else (RGB and) one
-    other sensor at a time, or RGB alone.
+    """Which targets (rows) to run on which modalities: all at once where the model can, the first of them where
+    it reads one sensor only, else (RGB and) one other sensor at a time, or RGB alone.
 
     Rows with the same modalities share a batch, so no model ever sees a placeholder for a missing image.
     """
@@ -63,9 +63,9 @@ def sensor_sets(model: Model, state: State, frames: Sequence[Frame]) -> dict[tup
             for m in model.config.modalities
             if m in frame.images and m in state.template and state.template_present[m][target]
         ]
-        if model.sensors_together:
+        if model.sensors_together or model.one_sensor:
             if usable:
-                pairs[tuple(usable)].append(target)
+                pairs[tuple(usable[:1] if model.one_sensor else usable)].append(target)
             continue
         rgb = [m for m in usable if m == Modality.RGB]
         for other in [m for m in usable if m != Modality.RGB]:
@@ -117,6 +117,7 @@ def look(
     state: State,
     frames: Sequence[Frame],
     pairs: Mapping[tuple[Modality, ...], list[int]],
+    policy: Policy,
     growth: NDArray[np.float64],
     share: NDArray[np.float64],
 ) -> tuple[Boxes, NDArray[np.float64], NDArray[np.bool_]]:
@@ -129,17 +130,19 @@ def look(
     """
     grown = xywh_to_cxcywh(state.box)
     grown[:, 2:] *= growth[:, None]
-    around = cxcywh_to_xywh(grown)
+    around = vision.with_context(cxcywh_to_xywh(grown), model.crop_context)
     maps, counts = respond(model, state, frames, around, pairs)
     window = vision.hann_window(maps[0].shape[-1], maps[0].device)  # (W, W), the maps are square
     kept = torch.from_numpy(share).to(window)[:, None, None, None]
-    weight = 1 - kept + kept * window  # (B, 1, W, W)
-    response = maps[0] * weight
-    decoded, peaks = vision.decode(response, maps[1], maps[2])
-    if model.judges:
-        peaks = maps[3].flatten(1).gather(1, response.flatten(1).argmax(1)[:, None])[:, 0]
     size = model.config.search_size
-    factors = size / np.array([vision.crop_side(b, model.config.search_factor) for b in around])
+    sides = np.array([vision.crop_side(b, model.config.search_factor) for b in around])
+    previous = torch.from_numpy(state.box[:, 2:] / sides[:, None]).to(window)  # (B, 2) in crops
+    response, score = policy.response(maps[0], maps[1], 1 - kept + kept * window, previous)
+    decoded, peaks = vision.decode(response, maps[1], maps[2])
+    believed = maps[3] if model.judges else score
+    if believed is not response:
+        peaks = believed.flatten(1).gather(1, response.flatten(1).argmax(1)[:, None])[:, 0]
+    factors = size / sides
     predicted = vision.box_from_crop(decoded.cpu().double().numpy(), around, factors, size)
     return predicted, peaks.cpu().double().numpy(), counts.cpu().numpy() > 0
 
@@ -167,7 +170,7 @@ def look_again(
     def ask(asked: Mapping[tuple[Modality, ...], list[int]]) -> None:
         if not asked:
             return
-        box, top, _ = look(model, state, frames, asked, growth, share)
+        box, top, _ = look(model, state, frames, asked, policy, growth, share)
         found = top >= np.maximum(needed, peak)  # who was not asked has a top of 0
         predicted[found], peak[found] = box[found], top[found]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from modaltrack.boxes import clip_box, cxcywh_to_xywh, xywh_to_cxcywh
@@ -45,6 +46,13 @@ class Policy:
     redetect: while LOST, how many places of the whole image are searched beside the last one in every frame, nearest
         first and then on through all of them, so that a target that left and came back elsewhere is found; 0 for none.
         Each costs a pass of the model. What is found counts from ``redetect_threshold`` on.
+    hold_box: whether a peak below ``lost_threshold`` holds the box; False believes every peak, as published.
+    window_influence: None multiplies the score with the window (OSTrack's rule); a number w of at least 0 and below 1
+        takes (1 - w) * score + w * window instead, where the score is penalised, and the score of a target is the
+        penalised score at the peak, without the window (SiamRPN's rule).
+    size_penalty: k in exp(-k * (c - 1)), the factor on the score of a cell whose box changes its scale or its aspect
+        ratio, c being the product of both changes; 0 is none (SiamRPN's rule).
+    size_rate: None smooths by ``size_smoothing``; a number r takes r * score of the new size (SiamRPN's rule).
     template_update: for models that take a second template, when and from which frame it is cut.
     """
 
@@ -52,6 +60,7 @@ class Policy:
     lost_threshold: float = 0.2
     lost_after: int = 5
     hold_size: bool = True
+    hold_box: bool = True
     max_size_change: float = 1.6
     max_total_change: float = 8.0
     size_smoothing: float = 0.3
@@ -64,6 +73,9 @@ class Policy:
     second_look_margin: float = 0.2
     redetect: int = 0
     redetect_threshold: float = 0.6
+    window_influence: float | None = None
+    size_penalty: float = 0.0
+    size_rate: float | None = None
     template_update: TemplateUpdate = field(default_factory=TemplateUpdate)
 
     def __post_init__(self) -> None:
@@ -81,6 +93,9 @@ class Policy:
             "0 <= redetect <= 64": 0 <= self.redetect <= 64,
             "0 < redetect_threshold <= 1": 0 < self.redetect_threshold <= 1,
             "0 <= second_look_window <= 1": 0 <= self.second_look_window <= 1,
+            "0 <= window_influence < 1": 0 <= (self.window_influence or 0) < 1,
+            "0 <= size_penalty": 0 <= self.size_penalty < math.inf,
+            "0 < size_rate <= 1": self.size_rate is None or 0 < self.size_rate <= 1,
         }
         for rule, holds in checks.items():
             if not holds:
@@ -88,14 +103,17 @@ class Policy:
 
     @classmethod
     def of(cls, model: Model, **fields: Any) -> Policy:
-        """The default policy with the thresholds of the model's card, if it has some, and with ``fields`` replaced."""
-        thresholds = declared(model).card.get("thresholds") or {}
+        """The default policy with these replaced, in this order: what the model declares in ``model.policy`` (its
+        method's rule), the thresholds of its card, ``fields``.
+        """
+        model = declared(model)
+        thresholds = model.card.get("thresholds") or {}
         known: dict[str, Any] = {
             f"{k}_threshold": float(thresholds[k]) for k in ("tracking", "lost") if k in thresholds
         }
-        if declared(model).judges:
+        if model.judges:
             known["redetect"] = 2  # only a confidence that was taught on other targets can be believed anywhere
-        return replace(cls(**known), **fields)
+        return replace(cls(**{**model.policy, **known}), **fields)
 
     @classmethod
     def published(cls) -> Policy:
@@ -131,6 +149,26 @@ class Policy:
         status = np.where(tracking, Status.TRACKING, np.where(lost, Status.LOST, Status.UNCERTAIN))
         return status.astype(np.int64), unseen.astype(np.int64)
 
+    def response(
+        self, score: torch.Tensor, size: torch.Tensor, window: torch.Tensor, previous: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where to look for the peak, and what the score of a cell is: both (B, 1, H, W).
+
+        score: (B, 1, H, W). size: (B, 2, H, W) width and height in crops. window: (B, 1, H, W), the part of the Hann
+        window that counts. previous: (B, 2) width and height of the previous box in crops.
+        Source: SiamRPN (Li et al., CVPR 2018), section 4.3, for penalty and added window.
+        """
+        if self.size_penalty:
+            was, now = previous[:, :, None, None].clamp(min=1e-6), size.clamp(min=1e-6)
+            scale = _padded_side(now) / _padded_side(was)  # (B, H, W)
+            ratio = (now[:, 0] / now[:, 1]) / (was[:, 0] / was[:, 1])
+            change = torch.maximum(scale, 1 / scale) * torch.maximum(ratio, 1 / ratio)
+            score = score * torch.exp(-self.size_penalty * (change - 1))[:, None]
+        if self.window_influence is None:
+            score = score * window
+            return score, score
+        return (1 - self.window_influence) * score + self.window_influence * window, score
+
     def next_box(
         self,
         previous: NDArray[np.float64],
@@ -141,14 +179,22 @@ class Policy:
         width: int,
     ) -> NDArray[np.float64]:
         """One target's next xywh box (4,): the prediction as far as it is believed, inside the image."""
-        if score < self.lost_threshold:
+        if self.hold_box and score < self.lost_threshold:
             return clip_box(previous, height, width, self.margin)
         centre, size = np.split(xywh_to_cxcywh(predicted), 2)
         if self.hold_size and score < self.tracking_threshold:
             size = previous[2:]
         else:
-            size = self.size_smoothing * previous[2:] + (1 - self.size_smoothing) * size
+            kept = self.size_smoothing if self.size_rate is None else 1 - self.size_rate * score
+            size = kept * previous[2:] + (1 - kept) * size
             size = np.clip(size, previous[2:] / self.max_size_change, previous[2:] * self.max_size_change)
             size = np.clip(size, initial_size / self.max_total_change, initial_size * self.max_total_change)
         box = cxcywh_to_xywh(np.concatenate([centre, np.minimum(size, (width, height))]))
         return np.asarray(clip_box(box, height, width, self.margin), np.float64)
+
+
+def _padded_side(size: torch.Tensor) -> torch.Tensor:
+    """(B, 2, ...) width and height -> (B, ...) the side of the square around the box with half its sizes as context."""
+    width, height = size.unbind(1)
+    context = (width + height) / 2
+    return torch.sqrt((width + context) * (height + context))

@@ -67,7 +67,7 @@ def search_everywhere(
     asked = replace(select(state, rows), box=np.array(boxes))
     seen_by = [frames[row] for row in rows]
     growth, share = np.full(len(rows), COARSE), np.zeros(len(rows))
-    found, confidence, _ = look(model, asked, seen_by, sensor_sets(model, asked, seen_by), growth, share)
+    found, confidence, _ = look(model, asked, seen_by, sensor_sets(model, asked, seen_by), policy, growth, share)
     for i, row in enumerate(rows):
         if confidence[i] >= max(policy.redetect_threshold, score[row]):
             predicted[row], score[row] = found[i], confidence[i]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from modaltrack import vision
 from modaltrack.boxes import check_box, clip_box
 from modaltrack.frame import Frame, State, Status
 from modaltrack.models.model import Model, declared, placed
@@ -48,6 +49,12 @@ def start(model: Model, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLik
     if ignored:
         reads = ", ".join(model.config.modalities)
         warnings.warn(f"This model reads {reads}; the {', '.join(ignored)} images are ignored.", stacklevel=2)
+    if model.one_sensor and any(len(set(frame.images) - set(ignored)) > 1 for frame in targets):
+        warnings.warn(
+            f"This model reads one sensor at a time, the first of {', '.join(model.config.modalities)} that has an "
+            "image and a template; 'late:' in front of its name runs it on each.",
+            stacklevel=2,
+        )
     if model.training:
         warnings.warn("The model is in training mode, its answers are random; call model.eval() first.", stacklevel=2)
     count = len(checked)
@@ -111,7 +118,8 @@ def _fill_templates(model: Model, state: State, frames: Sequence[Frame]) -> Stat
             continue
         images = [frames[int(row)].images[modality] for row in rows]
         size = config.template_size
-        crops = cut_crops(images, state.box[rows], config.template_factor, size, device)
+        around = vision.with_context(state.box[rows], model.crop_context)
+        crops = cut_crops(images, around, config.template_factor, size, device)
         followed = np.any([p[rows] for p in present.values()], axis=0) if present else np.zeros(len(rows), bool)
         take = ~(_blank(crops) & followed)
         rows, crops = rows[take], crops[torch.from_numpy(take).to(device)]
@@ -154,7 +162,8 @@ def _update_memory(model: Model, state: State, frames: Sequence[Frame], update: 
             members = np.flatnonzero(rows & state.template_present[modality])
             if len(members):
                 images = [frames[int(row)].images[modality] for row in members]
-                cut = cut_crops(images, state.box[members], config.template_factor, config.template_size, device)
+                around = vision.with_context(state.box[members], model.crop_context)
+                cut = cut_crops(images, around, config.template_factor, config.template_size, device)
                 fresh[modality][torch.from_numpy(members).to(device)] = cut
                 rows[members] &= ~(_blank(cut) & several[members])
         memory = propose(memory, fresh, rows, state)
@@ -177,7 +186,7 @@ def step(model: Model, state: State, frames: FrameLike | Sequence[FrameLike], po
     pairs = sensor_sets(model, state, targets)
     if pairs:
         growth, share = policy.search_growth(state.status, state.unseen), policy.window_share(state.status)
-        predicted, peak, seen = look(model, state, targets, pairs, growth, share)
+        predicted, peak, seen = look(model, state, targets, pairs, policy, growth, share)
         doubtful = seen & (peak < policy.tracking_threshold)
         if policy.second_look > 1 and doubtful.any():
             first = (predicted, peak)

@@ -22,6 +22,16 @@ def crop_side(box: ArrayLike, factor: float) -> int:
     return math.ceil(math.sqrt(w * h) * factor)
 
 
+def with_context(box: ArrayLike, context: float) -> NDArray[np.float64]:
+    """xywh boxes (..., 4) grown around their centres by context * (width + height) along both axes.
+
+    What Siamese trackers cut their crops around (context 0.5; Bertinetto et al. 2016); 0 leaves the boxes.
+    """
+    x, y, w, h = np.moveaxis(np.asarray(box, np.float64), -1, 0)
+    more = context * (w + h)
+    return np.stack([x - more / 2, y - more / 2, w + more, h + more], -1)
+
+
 def crop(image: NDArray[np.uint8], box: ArrayLike, factor: float, size: int) -> tuple[NDArray[np.uint8], float]:
     """Cut a square around an xywh box out of an image and resize it: the published crop.
 
