@@ -189,6 +189,15 @@ def test_camera_formats(tmp_path: Path, name: str, content: bytes) -> None:
     assert len(load_events(tmp_path / name).events.t) >= COUNT - 2
 
 
+@pytest.mark.parametrize("content", [evt2(), evt21(), evt3(), evt3(offset=(1 << 24) - 250_000)])
+def test_chunks_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    (tmp_path / "e.raw").write_bytes(content)
+    whole = load_events(tmp_path / "e.raw").events
+    for size in (7, 64, 1001):
+        monkeypatch.setattr("modaltrack.sources.event_streams.CHUNK_WORDS", size)
+        assert equal(load_events(tmp_path / "e.raw").events, whole)
+
+
 def test_clocks_that_overflow_go_on(tmp_path: Path) -> None:
     """EVT3 counts 24 bits of microseconds, 16.8 s."""
     (tmp_path / "e.raw").write_bytes(evt3(offset=(1 << 24) - 250_000))

@@ -70,6 +70,50 @@ def test_depth_with_alpha(tmp_path: Path, channels: int) -> None:
     assert images_of(tmp_path, "depth", depth_scale=0.1 if channels == 4 else 20)[0].shape == (64, 72, 3)
 
 
+def fff(counts: Any, png: bool, order: str = "<") -> bytes:
+    """A FLIR file with one record: the raw image, after a record of another kind."""
+    height, width = counts.shape
+    pixels = cv2.imencode(".png", counts.byteswap())[1].tobytes() if png else counts.astype(order + "u2").tobytes()
+    raw = struct.pack(order + "HHH26x", 2, width, height) + pixels
+    other = bytes(40)
+    directory = struct.pack(order + "HHIIII12x", 0x20, 0, 100, 1, 128, len(other))
+    directory += struct.pack(order + "HHIIII12x", 1, 3, 100, 2, 128 + len(other), len(raw))
+    return struct.pack(order + "4s16sIII32x", b"FFF\0", b"ATAU", 101, 64, 2) + directory + other + raw
+
+
+@pytest.mark.parametrize("png", [True, False])
+def test_radiometric_jpeg_gives_its_counts(tmp_path: Path, png: bool) -> None:
+    jpeg = cv2.imencode(".jpg", cv2.applyColorMap((RAMP // 256).astype(np.uint8), cv2.COLORMAP_HOT))[1].tobytes()
+    content = fff(RAMP, png)
+    parts = [content[k : k + 3000] for k in range(0, len(content), 3000)]
+    segments = b""
+    for number, part in enumerate(parts):
+        body = b"FLIR\0\x01" + bytes([number, len(parts) - 1]) + part
+        segments += b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    (tmp_path / "1.jpg").write_bytes(jpeg[:2] + segments + jpeg[2:])
+    with pytest.warns(SourceWarning, match="16-bit counts"):
+        source = open_source(tmp_path, "thermal")
+    assert np.array_equal(source.reader.first, RAMP)
+    assert np.array_equal(next(raw for _, raw in source.reader.frames()), RAMP)
+    assert open_source(tmp_path, "rgb").reader.first.ndim == 3
+    broken = jpeg[:2] + segments[:1000].ljust(len(segments), b"\0") + jpeg[2:]
+    (tmp_path / "1.jpg").write_bytes(broken)
+    with pytest.warns(SourceWarning, match="palette picture is taken"):
+        open_source(tmp_path, "thermal")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_sequence_of_flir_frames(tmp_path: Path, order: str) -> None:
+    frames = [RAMP + 7 * k for k in range(5)]
+    (tmp_path / "a.seq").write_bytes(b"".join(fff(f, False, order) for f in frames))
+    source = open_source(tmp_path / "a.seq", "thermal", fps=30)
+    assert len(source) == 5
+    assert all(np.array_equal(raw, f) for (_, raw), f in zip(source.reader.frames(), frames, strict=True))
+    (tmp_path / "b.seq").write_bytes(b"FFF\0" * 100)
+    with pytest.raises(ValueError, match=r"decoded|single image"):
+        open_source(tmp_path / "b.seq", "thermal")
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     stored = {

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -224,6 +226,22 @@ def test_an_offset_moves_a_sensor_in_time() -> None:
         with running({"rgb": rgb.url, "thermal": thermal.url}, **options) as (clip, frames, _):
             until(frames, count(15))
             assert clip.live_facts()["thermal"]["skew_seconds_median"] < -0.1
+
+
+def test_standard_input_is_read_whole(write_video: Any, colours: Any) -> None:
+    code = (
+        "import sys, time, warnings\n"
+        "from modaltrack.sources import open_clip\n"
+        "warnings.simplefilter('ignore')\n"
+        "for frame in open_clip({'rgb': '-'}):\n"
+        "    time.sleep(0.02)\n"
+        "    print(frame.images['rgb'][0, 0, 0])\n"
+    )
+    with write_video("a.mkv", colours(20)).open("rb") as video:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdin=video, capture_output=True, text=True, timeout=120, check=False
+        )
+    assert done.stdout.split() == [str(10 * k) for k in range(20)], done.stderr
 
 
 @pytest.mark.parametrize("second", [False, True])

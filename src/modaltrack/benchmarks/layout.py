@@ -147,13 +147,13 @@ def read_sequence(folder: Path, name: str, layout: Layout) -> Reading:
 
 def list_images(folder: Path) -> list[Path]:
     """As ``sources.folder.list_images``, by the same rule, without a question to the disk per file: sets are large."""
-    from modaltrack.sources.folder import IMAGE_SUFFIXES  # imports OpenCV, which truth alone does not need
+    from modaltrack.sources.images import OPENCV_SUFFIXES  # imports OpenCV, which truth alone does not need
 
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() in IMAGE_SUFFIXES and not stem.startswith(".") and entry.is_file():
+            if suffix.lower() in OPENCV_SUFFIXES and not stem.startswith(".") and entry.is_file():
                 found.append((last_number(stem), entry.name))
     return [folder / name for _, name in sorted(found)]
 

@@ -34,8 +34,20 @@ def main(file: str) -> int:
     return 0
 
 
+def limit_memory(file: str) -> None:
+    """A damaged length must not take the machine's memory: 64 times the file, at least 2 GiB (POSIX only)."""
+    if sys.platform != "win32":
+        import os
+        import resource
+
+        most = max(2 << 30, 64 * os.path.getsize(file))
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
 if __name__ == "__main__":
     try:
+        limit_memory(sys.argv[1])
         code = main(sys.argv[1])
     except BaseException as error:  # noqa: BLE001 - the decoder's PanicException is no Exception
         print(f"{' '.join(str(error).split())}", file=sys.stderr)

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from modaltrack.sources.notices import Notices, shown
 from modaltrack.sources.video import open_container, pictures
 
+PIPE = "-"  # ffmpeg ... -f matroska - | modaltrack track --rgb -
 # Half a second of probing instead of five. (With "nobuffer" what is probed would be lost, a first key frame with it.)
 QUICK = {"analyzeduration": "500000", "probesize": "1000000", "rtsp_transport": "tcp"}
 
 
 def is_live(spec: str) -> bool:
-    """Whether a spec names a camera (``"0"``, ``"video=Name"`` on Windows) or a stream (``"rtsp://..."``)."""
-    return spec.isdigit() or "://" in spec or spec.startswith(("video=", "/dev/video"))
+    """Whether a spec names a camera ("0", "video=Name" on Windows), a stream ("rtsp://...") or standard input ("-")."""
+    return spec == PIPE or spec.isdigit() or "://" in spec or spec.startswith(("video=", "/dev/video"))
 
 
 class LiveReader:
@@ -37,7 +38,8 @@ class LiveReader:
     end: float | None = None
 
     def __init__(self, spec: str, notices: Notices, fps: float | None = None) -> None:
-        self.name = shown(f"camera {spec}" if "://" not in spec else spec)
+        self.name = "standard input" if spec == PIPE else shown(spec if "://" in spec else f"camera {spec}")
+        self.is_pipe = spec == PIPE
         self._spec = spec
         self._notices = notices
         self._fps = fps
@@ -79,7 +81,9 @@ class LiveReader:
         self._known = (int(picture.shape[0]), int(picture.shape[1])), self._rate
 
     def _open(self) -> Any:
-        if "://" in self._spec:
+        if self.is_pipe:
+            container = open_container("pipe:0", "stream")
+        elif "://" in self._spec:
             container = open_container(self._spec, "stream", options=QUICK)
         else:
             location, driver = camera_address(self._spec, sys.platform)

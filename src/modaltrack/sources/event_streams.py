@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,16 @@ _GENERATIONS = {
     "gen41": (720, 1280),
     "imx636": (720, 1280),
 }
-Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
+CHUNK_WORDS = 1 << 22
+Columns = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any], NDArray[np.bool_]]
+
+
+class Decoded(NamedTuple):
+    """Events of a chunk of words. carry: words that bring a decoder to its state after it. overflow: us it passed."""
+
+    columns: Columns
+    carry: NDArray[Any]
+    overflow: int
 
 
 def load_prophesee_raw(file: Path) -> Recording:
@@ -42,8 +53,27 @@ def load_prophesee_raw(file: Path) -> Recording:
             f"{shown(file)} does not say in its header which encoding it has (EVT2, EVT2.1 or EVT3 are read); it is no "
             "Prophesee RAW file, or of another version."
         )
-    decode = {"2": _decode_evt2, "2.1": _decode_evt21, "3": _decode_evt3}[kind]
-    return Recording(Events(*decode(body)), size)
+    form, decode = {"2": ("<u4", _decode_evt2), "2.1": ("<u8", _decode_evt21), "3": ("<u2", _decode_evt3)}[kind]
+    words = np.frombuffer(body, form, len(body) // np.dtype(form).itemsize)
+    return Recording(Events(*_in_chunks(words, decode)), size)
+
+
+def _in_chunks(words: NDArray[Any], decode: Callable[[NDArray[Any]], Decoded]) -> Columns:
+    """Decode a few million words at a time: the whole of a recording would need twenty times its size at once.
+
+    What a decoder remembers (time, row, base of a vector) is handed to the next chunk as words in front of it.
+    """
+    pieces: list[Columns] = []
+    carry = words[:0]
+    overflow = 0
+    for first in range(0, max(1, len(words)), CHUNK_WORDS):
+        part = decode(np.concatenate((carry, words[first : first + CHUNK_WORDS])))
+        t, x, y, on = part.columns
+        pieces.append((t + overflow, x.astype(np.int32), y.astype(np.int32), on))
+        overflow += part.overflow
+        carry = part.carry.astype(words.dtype)
+    columns = tuple(np.concatenate([piece[k] for piece in pieces]) for k in range(4))
+    return columns[0], columns[1], columns[2], columns[3]
 
 
 def _geometry(text: str) -> tuple[int, int] | None:
@@ -78,48 +108,52 @@ def _last_value(values: NDArray[np.int64], at: NDArray[np.bool_]) -> NDArray[np.
     return np.where(index >= 0, values[np.maximum(index, 0)], -1)
 
 
-def _unwrapped(high: NDArray[np.int64], at: NDArray[np.bool_], bits: int) -> NDArray[np.int64]:
-    """Counters of ``bits`` bits at the positions ``at``, with 2**bits added after each overflow."""
+def _unwrapped(high: NDArray[np.int64], at: NDArray[np.bool_], bits: int) -> tuple[NDArray[np.int64], int]:
+    """Counters of ``bits`` bits at the positions ``at``, with 2**bits added after each overflow, and what was added."""
     ticks = high[at]
     wraps = np.concatenate(([0], np.cumsum(np.diff(ticks) < -(1 << (bits - 1)))))[: len(ticks)]
     result = high.copy()
     result[at] = ticks + (wraps << bits)
-    return result
+    return result, int(wraps[-1]) << bits if len(wraps) else 0
 
 
-def _decode_evt2(body: bytes) -> Columns:
+def _decode_evt2(raw: NDArray[Any]) -> Decoded:
     """32-bit words: type (4 bits), then time high (28 bits), or time low (6), x (11), y (11)."""
-    words = np.frombuffer(body, "<u4", len(body) // 4).astype(np.int64)
+    words = raw.astype(np.int64)
     kind = words >> 28
     is_high = kind == 8
-    high = _last_value(_unwrapped(words & 0xFFFFFFF, is_high, 28), is_high)
+    counted, passed = _unwrapped(words & 0xFFFFFFF, is_high, 28)
+    high = _last_value(counted, is_high)
     chosen = (kind <= 1) & (high >= 0)
     w = words[chosen]
-    return (high[chosen] << 6) | ((w >> 22) & 0x3F), (w >> 11) & 0x7FF, w & 0x7FF, kind[chosen] == 1
+    columns = (high[chosen] << 6) | ((w >> 22) & 0x3F), (w >> 11) & 0x7FF, w & 0x7FF, kind[chosen] == 1
+    return Decoded(columns, raw[is_high][-1:], passed << 6)
 
 
-def _decode_evt21(body: bytes) -> Columns:
+def _decode_evt21(words: NDArray[Any]) -> Decoded:
     """64-bit words: type (4), time low (6), x of the first (11), y (11), 32 bits of valid neighbours to the right."""
-    words = np.frombuffer(body, "<u8", len(body) // 8)
     kind = (words >> np.uint64(60)).astype(np.int64)
     upper = (words >> np.uint64(32)).astype(np.int64)
     is_high = kind == 8
-    high = _last_value(_unwrapped(upper & 0xFFFFFFF, is_high, 28), is_high)
+    counted, passed = _unwrapped(upper & 0xFFFFFFF, is_high, 28)
+    high = _last_value(counted, is_high)
     chosen = (kind <= 1) & (high >= 0)
     valid = words[chosen].astype("<u4")
     bits = np.unpackbits(valid.view(np.uint8).reshape(-1, 4), axis=1, bitorder="little")
     row, bit = np.nonzero(bits)
     u = upper[chosen][row]
     times = (high[chosen][row] << 6) | ((u >> 22) & 0x3F)
-    return times, ((u >> 11) & 0x7FF) + bit, u & 0x7FF, kind[chosen][row] == 1
+    columns = times, ((u >> 11) & 0x7FF) + bit, u & 0x7FF, kind[chosen][row] == 1
+    return Decoded(columns, words[is_high][-1:], passed << 6)
 
 
-def _decode_evt3(body: bytes) -> Columns:
+def _decode_evt3(raw: NDArray[Any]) -> Decoded:
     """16-bit words: type (4 bits) and 12 bits of y, x, base of a vector, its valid bits, time low or time high."""
-    words = np.frombuffer(body, "<u2", len(body) // 2).astype(np.int64)
+    words = raw.astype(np.int64)
     kind, value = words >> 12, words & 0xFFF
     is_high, is_low, is_y, is_base = kind == 8, kind == 6, kind == 0, kind == 3
-    high = _last_value(_unwrapped(value, is_high, 12), is_high)
+    counted, overflow = _unwrapped(value, is_high, 12)
+    high = _last_value(counted, is_high)
     low = _last_value(np.where(is_high, 0, value), is_low | is_high)  # a new high part starts its low part at 0
     time = (high << 12) | np.maximum(low, 0)
     y = _last_value(value & 0x7FF, is_y)
@@ -137,7 +171,13 @@ def _decode_evt3(body: bytes) -> Columns:
     x = np.concatenate((value[single] & 0x7FF, start[vector][row] + bit))
     on = np.concatenate(((value[single] >> 11) == 1, polarity[vector][row] == 1))
     order = np.argsort(where, kind="stable")  # as the words came
-    return time[where][order], x[order], y[where][order], on[order]
+    columns = time[where][order], x[order], y[where][order], on[order]
+    if not len(words):
+        return Decoded(columns, raw, 0)
+    next_base = int(start[-1] + width[-1])
+    state = [(8, high[-1] & 0xFFF, high[-1] >= 0), (6, low[-1], low[-1] >= 0), (0, y[-1], y[-1] >= 0)]
+    state += [(3, int(polarity[-1]) << 11 | next_base & 0x7FF, base[-1] >= 0)]
+    return Decoded(columns, np.array([code << 12 | int(v) for code, v, known in state if known], "<u2"), overflow << 12)
 
 
 def load_prophesee_dat(file: Path) -> Recording:
@@ -150,7 +190,7 @@ def load_prophesee_dat(file: Path) -> Recording:
     words = np.frombuffer(body, "<u4", (len(body) - 2) // 8 * 2, offset=2).astype(np.int64).reshape(-1, 2)
     if not header:
         raise ValueError(f"{shown(file)} does not begin with the header lines of a Prophesee DAT file.")
-    times = _unwrapped(words[:, 0], np.ones(len(words), bool), 32)
+    times, _ = _unwrapped(words[:, 0], np.ones(len(words), bool), 32)
     xyp = words[:, 1]
     columns = times, xyp & 0x3FFF, (xyp >> 14) & 0x3FFF, (xyp >> 28) > 0
     return Recording(Events(*columns), _geometry(header.decode("latin-1")))
@@ -218,7 +258,7 @@ def load_aedat2(file: Path) -> Recording:
         )
     pairs = np.frombuffer(body, ">u4", len(body) // 8 * 2).astype(np.int64).reshape(-1, 2)
     address, text = pairs[:, 0], header.decode("latin-1").lower()
-    times = _unwrapped(pairs[:, 1], np.ones(len(pairs), bool), 32)
+    times, _ = _unwrapped(pairs[:, 1], np.ones(len(pairs), bool), 32)
     if "davis" not in text:
         x, y, on = (address >> 1) & 0x7F, (address >> 8) & 0x7F, (address & 1) == 0
         return Recording(Events(times, 127 - x, 127 - y, on), (128, 128))

@@ -10,7 +10,8 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -162,37 +163,20 @@ def load_text(file: Path, unit: str | None) -> Recording:
     Seconds with fractions are the RPG, v2e and ESIM texts; whole numbers are microseconds.
     """
     name = shown(file)
-    lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    start, order, size, remark = 0, None, None, ""
-    for number, line in enumerate(lines):
-        start = number
-        content = line.strip()
-        order = _header(content) or order
-        if not content or content[0] in "#%":
-            continue
-        words = [w for w in re.split(r"[,;\s]+", content) if w]
-        if re.search(r"[A-Za-z_]{1,}", re.sub(r"(?i)nan|inf|\de[+-]?\d", "", content)):
-            if order is None:
-                raise ValueError(
-                    f"{name} begins with {shown(content[:60])!r} and a header of t,x,y,p (or none) was expected."
-                )
-            continue
-        if len(words) == 2 and size is None:
-            size = (_whole(words[1], name), _whole(words[0], name))
-            continue
-        break
-    head = lines[start] if lines else ""
-    delimiter = "," if "," in head else ";" if ";" in head else None
-    try:
-        rows = (line for line in lines[start:] if line.strip())
-        table = np.loadtxt(rows, delimiter=delimiter, comments=("#", "%"), ndmin=2)
-    except ValueError as error:
-        where = re.search(r"row (\d+)", str(error))
-        raise ValueError(
-            f"{name} cannot be read as rows of t,x,y,p"
-            + (f" (data row {where[1]} does not fit)" if where else "")
-            + "; four numbers per line are expected."
-        ) from error
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+        first, order, size = _preamble(lines, name)
+        delimiter = "," if "," in first else ";" if ";" in first else None
+        rows = (line for line in chain([first], lines) if line.strip())
+        try:
+            table = np.loadtxt(rows, delimiter=delimiter, comments=("#", "%"), ndmin=2)
+        except ValueError as error:
+            where = re.search(r"row (\d+)", str(error))
+            raise ValueError(
+                f"{name} cannot be read as rows of t,x,y,p"
+                + (f" (data row {where[1]} does not fit)" if where else "")
+                + "; four numbers per line are expected."
+            ) from error
+    remark = ""
     if table.size and table.shape[1] != 4:
         raise ValueError(
             f"{name} has {table.shape[1]} columns and 4 (t,x,y,p; t in microseconds or seconds) were expected."
@@ -203,6 +187,27 @@ def load_text(file: Path, unit: str | None) -> Recording:
     recording = from_columns({key: table[:, i] for i, key in enumerate(order)}, name, unit, size)
     assert recording is not None
     return recording._replace(remarks=tuple(r for r in (remark, *recording.remarks) if r))
+
+
+def _preamble(lines: Iterator[str], name: str) -> tuple[str, list[str] | None, tuple[int, int] | None]:
+    """Read up to the first row of numbers: (that row, the columns' order if named, (height, width) if stated)."""
+    order, size = None, None
+    for line in lines:
+        content = line.strip()
+        order = _header(content) or order
+        if not content or content[0] in "#%":
+            continue
+        words = [w for w in re.split(r"[,;\s]+", content) if w]
+        if re.search(r"[A-Za-z_]", re.sub(r"(?i)nan|inf|\de[+-]?\d", "", content)):
+            if order is None:
+                raise ValueError(
+                    f"{name} begins with {shown(content[:60])!r} and a header of t,x,y,p (or none) was expected."
+                )
+        elif len(words) == 2 and size is None:
+            size = (_whole(words[1], name), _whole(words[0], name))
+        else:
+            return line, order, size
+    return "", order, size
 
 
 def _whole(word: str, name: str) -> int:

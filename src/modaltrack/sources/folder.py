@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from modaltrack.sources.images import IMAGE_SUFFIXES, frames_in, is_turned, read_frames, read_image
 from modaltrack.sources.notices import Notices, shown
 from modaltrack.sources.order import Order, order_names
+from modaltrack.sources.radiometric import is_radiometric, read_radiometric
 
 __all__ = ["IMAGE_SUFFIXES", "FolderReader", "list_images", "read_image"]
 
@@ -30,9 +31,11 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def _images_of(folder: Path) -> list[Path]:
-    return [
+    """The images of a folder; arrays only where there is nothing else, since they also hold stamps and the like."""
+    files = [
         f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".") and f.is_file()
     ]
+    return [f for f in files if f.suffix.lower() != ".npy"] or files
 
 
 def is_pattern(spec: str) -> bool:
@@ -65,7 +68,8 @@ class FolderReader:
     """Reads images as they are stored; images of another size than the first are scaled to it.
 
     place: a folder, or the file or folder that ``files`` come from. fps: the rate where there are no time stamps,
-    neither in a file beside the images nor in their names. Raises ValueError for a missing or empty folder, for one
+    neither in a file beside the images nor in their names. radiometric: the counts of FLIR's JPEG files are read where
+    they have some, not the palette. Raises ValueError for a missing or empty folder, for one
     without images, one without a single readable image, and for time stamps that do not fit.
     """
 
@@ -78,6 +82,7 @@ class FolderReader:
         fps: float | None = None,
         nearest: bool = False,
         files: list[Path] | None = None,
+        radiometric: bool = False,
     ) -> None:
         if not place.exists():
             raise ValueError(f"The image folder {shown(place)} does not exist; check the path.")
@@ -89,6 +94,7 @@ class FolderReader:
             raise ValueError(_nothing_found(place))
         order = order_names([f.stem for f in found])
         self.files = [found[i] for i in order.places]
+        self._radiometric = radiometric and self._has_counts(self.files[0])
         self._counts = [frames_in(f) for f in self.files]
         self.length: int | None = sum(self._counts)
         folder = place if place.is_dir() else place.parent
@@ -109,6 +115,21 @@ class FolderReader:
         self.first = self._first_readable()
         self.size = (int(self.first.shape[0]), int(self.first.shape[1]))
 
+    def _has_counts(self, file: Path) -> bool:
+        if not is_radiometric(file):
+            return False
+        counts = read_radiometric(file)
+        what = (
+            "its palette picture is taken, because its counts cannot be read"
+            if counts is None
+            else f"its 16-bit counts ({counts.shape[1]}x{counts.shape[0]}) are taken, not its palette picture"
+        )
+        self._notices.note(f"radiometric {self.name}", f"{shown(file)} is a radiometric JPEG; {what}.")
+        return counts is not None
+
+    def _read(self, file: Path, count: int) -> Iterator[NDArray[Any] | None]:
+        return iter([read_radiometric(file)]) if self._radiometric else read_frames(file, count)
+
     def _note_order(self, order: Order, stamped: bool) -> None:
         if order.remark:
             self._notices.note(f"order {self.name}", f"The images in {self.name} are {order.remark}.")
@@ -127,10 +148,10 @@ class FolderReader:
 
     def _first_readable(self) -> NDArray[Any]:
         for file, count in zip(self.files, self._counts, strict=True):
-            image = next(iter(read_frames(file, count)))
+            image = next(self._read(file, count))
             if image is None:
                 continue
-            if is_turned(file):
+            if not self._radiometric and is_turned(file):
                 self._notices.note(
                     f"turned {self.name}", f"{shown(file)} is turned as its EXIF orientation says, as viewers do."
                 )
@@ -144,7 +165,7 @@ class FolderReader:
         """Yield (time in seconds or nan, raw image or None where the file is damaged)."""
         times = iter(self._times)
         for file, count in zip(self.files, self._counts, strict=True):
-            for page, image in enumerate(read_frames(file, count)):
+            for page, image in enumerate(self._read(file, count)):
                 yield (
                     float(next(times)),
                     self._in_size(image, shown(file) + (f", page {page + 1}," if count > 1 else "")),

@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.sources.radiometric import SEQUENCE_SUFFIXES, count_frames, read_sequence
+
 TIFF_SUFFIXES = (".tif", ".tiff")
 OPENCV_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", *TIFF_SUFFIXES, ".pgm", ".ppm", ".pnm", ".pbm", ".webp", ".jp2")
-IMAGE_SUFFIXES = (*OPENCV_SUFFIXES, ".exr", ".npy")
+IMAGE_SUFFIXES = (*OPENCV_SUFFIXES, ".exr", ".npy", *SEQUENCE_SUFFIXES)
 # The depth and the channels as stored and alpha dropped. Turned upright by EXIF, as viewers and cv2.imread do.
 _FLAGS = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
 _PAGES_AT_ONCE = 16  # a page is found by walking from the first: by sixteens the walk costs nothing
@@ -30,6 +32,8 @@ def read_image(file: Path) -> NDArray[Any] | None:
     if suffix == ".npy":
         array = read_array(file)
         return None if array is None else as_image(array)
+    if suffix in SEQUENCE_SUFFIXES:
+        return next(read_sequence(file), None) if count_frames(file) else None
     if suffix == ".exr":
         return _read_exr(file)
     try:
@@ -128,6 +132,8 @@ def frames_in(file: Path) -> int:
     suffix = file.suffix.lower()
     if suffix in TIFF_SUFFIXES:
         return max(1, len(tiff_pages(file)))
+    if suffix in SEQUENCE_SUFFIXES:
+        return max(1, count_frames(file))
     if suffix == ".npy":
         shape = _array_shape(file)
         if len(shape) == 4 or (len(shape) == 3 and shape[0] > 1 and shape[2] > 4):
@@ -139,6 +145,8 @@ def read_frames(file: Path, count: int) -> Iterator[NDArray[Any] | None]:
     """The ``count`` frames of one file (see ``frames_in``), None for each that is damaged."""
     if count == 1:
         yield read_image(file)
+    elif file.suffix.lower() in SEQUENCE_SUFFIXES:
+        yield from read_sequence(file)
     elif file.suffix.lower() == ".npy":
         yield from map(as_image, np.load(file, mmap_mode="r", allow_pickle=False))
     else:

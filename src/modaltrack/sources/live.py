@@ -200,7 +200,7 @@ class LiveFrames:
     def _choose(self, driver: Modality) -> tuple[float, dict[Modality, Shot]]:
         """The driver's newest image (its next one where every image counts), and the others' nearest to it in time."""
         own = [shot for shot in self._streams[driver].shots() if shot.number > self._taken[driver]]
-        shot = own[0] if self._policy.late == "wait" else own[-1]
+        shot = own[0] if self._streams[driver].waits else own[-1]
         chosen = {driver: shot}
         for modality, stream in self._streams.items():
             past = stream.shots()

@@ -75,7 +75,9 @@ class LiveStream:
         self.first_size: tuple[int, int] | None = None
         self.last_arrival = -math.inf
         self._notices, self._news = notices, news
-        self._offset, self._reopen, self._wait = offset, reopen, wait
+        # A pipe cannot be opened again, and what stands behind it waits by itself: no image of it is dropped.
+        self._offset, self._reopen = offset, reopen and not self.reader.is_pipe
+        self.waits = wait or self.reader.is_pipe
         self._ring: deque[Shot] = deque(maxlen=RING)
         self._intervals: deque[float] = deque(maxlen=_RATE_INTERVALS)
         self._freeze = FreezeWatch(None)
@@ -116,7 +118,7 @@ class LiveStream:
 
     def take(self, number: int) -> None:
         """The images up to ``number`` are done with; a reader that waits goes on. Call with the condition held."""
-        if self._wait:
+        if self.waits:
             while self._ring and self._ring[0].number < number:
                 self._ring.popleft()
             self._news.notify_all()
@@ -182,7 +184,7 @@ class LiveStream:
         raw = self._in_size(raw)
         frozen = self._freeze.frozen(arrived, raw)
         with self._news:
-            while self._wait and len(self._ring) == RING and not self._stop.is_set():
+            while self.waits and len(self._ring) == RING and not self._stop.is_set():
                 self._news.wait(0.1)
             if math.isfinite(self.last_arrival):
                 self._intervals.append(arrived - self.last_arrival)

@@ -269,7 +269,7 @@ def _open_reader(
     text = without_file_scheme(str(spec))
     path = Path(text)
     suffix = path.suffix.lower()
-    name = shown(text)
+    name, thermal = shown(text), modality == Modality.THERMAL
     if text.startswith(("http://", "https://")) and suffix in VIDEO_SUFFIXES:
         return VideoReader(text, notices, fps)
     if is_live(text) and not path.is_dir():
@@ -277,13 +277,13 @@ def _open_reader(
     if modality == Modality.EVENT and path.is_dir() and npz_files(path):
         return EventReader(path, notices, window, event_size, event_unit)
     if path.is_dir():
-        return FolderReader(path, notices, fps, nearest)
+        return FolderReader(path, notices, fps, nearest, radiometric=thermal)
     if suffix in EVENT_SUFFIXES + UNREAD_SUFFIXES and not _holds_pictures(path, modality):
         if modality != Modality.EVENT:
             raise ValueError(f"{name} is an event recording and was given as {modality.value}; give it as event.")
         return EventReader(path, notices, window, event_size, event_unit)
     if not path.exists() and is_pattern(text):
-        return FolderReader(path.parent, notices, fps, nearest, files=files_of_pattern(text))
+        return FolderReader(path.parent, notices, fps, nearest, files=files_of_pattern(text), radiometric=thermal)
     if not path.exists():
         raise ValueError(f"The {modality.value} source {name} does not exist; check the path.")
     if suffix in IMAGE_SUFFIXES:
@@ -291,7 +291,7 @@ def _open_reader(
             raise ValueError(
                 f"{name} is a single image and a clip was expected; give the folder that holds the frames."
             )
-        return FolderReader(path, notices, fps, nearest, files=[path])
+        return FolderReader(path, notices, fps, nearest, files=[path], radiometric=thermal)
     return VideoReader(text, notices, fps)
 
 
