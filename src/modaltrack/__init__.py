@@ -44,6 +44,9 @@ _HOME = {
     "scenes": ("modaltrack.scenes", ""),
 }
 
+# packages that are there after a plain ``import modaltrack``
+_ROOMS = {"benchmarks", "boxes", "models", "results", "scoring", "session", "sinks", "sources", "tracking", "vision"}
+
 __all__ = [
     "Modality",
     "Status",
@@ -66,6 +69,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"modaltrack.{name}")
     try:
         module, attribute = _HOME[name]
     except KeyError:

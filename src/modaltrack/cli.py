@@ -7,10 +7,14 @@ Exit codes: 0 done, 1 an error of the input (one sentence on stderr), 2 a comman
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import ModuleType
 
 COMMANDS = {
     "demo": "render a hard clip with four sensors, track it, show what each sensor adds",
@@ -50,6 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"there is no command {verb!r}{_suggestion(verb)}; 'modaltrack --help' lists them", 2)
     if verb == "train":  # any field of a recipe is an option there, and lists are given by repeating
         return _run(verb, rest, debug)
+    if verb == "track":
+        from modaltrack.commands.track_words import complaint, with_whole_boxes
+
+        rest = with_whole_boxes(rest)
+        if words := complaint(rest):
+            return _complain(f"{words}; 'modaltrack track --help' lists them all", 2)
     # argparse keeps the last of two values in silence, and half of the input would be missing
     twice = [flag for flag, n in Counter(_flags(rest)).items() if n > 1 and flag not in REPEATABLE]
     if twice:
@@ -58,16 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: str, rest: list[str], debug: bool) -> int:
-    from modaltrack.commands.arguments import parse
-    from modaltrack.commands.terminal import warnings_as_lines
-
     module = import_module(f"modaltrack.commands.{verb}")
     try:
-        if verb == "train":
-            return int(module.main(rest))
-        options = parse(module, f"modaltrack {verb}", rest)
-        with warnings_as_lines():
-            return int(module.run(options))
+        with _termination_as_interrupt():
+            return _call(module, verb, rest)
     except SystemExit as stop:  # tyro has said what is wrong, or printed the help
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
@@ -79,6 +83,30 @@ def _run(verb: str, rest: list[str], debug: bool) -> int:
         if debug:
             raise
         return _complain(_sentence(error), 1)
+
+
+def _call(module: ModuleType, verb: str, rest: list[str]) -> int:
+    from modaltrack.commands.arguments import parse
+    from modaltrack.commands.terminal import warnings_as_lines
+
+    if verb == "train":
+        return int(module.main(rest))
+    options = parse(module, f"modaltrack {verb}", rest)
+    with warnings_as_lines():
+        return int(module.run(options))
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM is Ctrl-C while a command runs: what is half written is removed on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _sentence(error: ValueError | OSError | ImportError) -> str:

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 from colour_world import ColourModel, block, frame, path
 
+import modaltrack
 from modaltrack.boxes import iou
 from modaltrack.frame import Clip, Frame, Modality, Status
 from modaltrack.tracking import Tracker, follow, track, track_many
@@ -122,3 +126,32 @@ def test_clips_without_frames_or_boxes_say_so(model) -> None:
         track_many(model, [clip("a", 2, RGB)], boxes=np.ones((2, 4)))
     with pytest.raises(ValueError, match="one target"):
         track(model, [block(None)], np.ones((2, 4)))
+
+
+def test_what_newcomers_try_gets_a_sentence(model) -> None:
+    with pytest.raises(ValueError, match=r"Expected a model and found the text 'ostrack-tiny'.*load_model"):
+        Tracker("ostrack-tiny")
+    for other in ("ostrack-tiny", None, 3):
+        with pytest.raises(ValueError, match="load_model"):
+            track(other, [block(None)], (1, 2, 3, 4))
+        with pytest.raises(ValueError, match="load_model"):
+            next(iter(follow(other, [block(None)], (1, 2, 3, 4))))
+    for frames in ({"rgb": "clip.mp4"}, "clip.mp4", Path("clip"), {"rgb": block(None)}):
+        with pytest.raises(ValueError, match=r"open files first: track\(model, modaltrack.open_clip"):
+            track(model, frames, (1, 2, 3, 4))
+
+
+@pytest.mark.parametrize("specs", ["clip.mp4", Path("clip.mp4"), ["a.mp4", "b.mp4"], 0, None])
+def test_open_clip_takes_a_mapping(specs) -> None:
+    with pytest.raises(ValueError, match=r'open_clip\(\{"rgb": '):
+        modaltrack.open_clip(specs)
+
+
+def test_rooms_are_there_after_a_plain_import() -> None:
+    code = (
+        "import modaltrack, sys\n"
+        "assert 'torch' not in sys.modules\n"
+        "modaltrack.tracking.track_many, modaltrack.sources.open_clip, modaltrack.session.Session\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -6,24 +6,24 @@ The window is Tk's, because the headless OpenCV wheel has none.
 
 from __future__ import annotations
 
-import re
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from modaltrack.box_text import parse_table
 
 MAX_SIDE = 1200  # pixels of the window; larger images are shown smaller
 
 
 def parse_box(text: str) -> NDArray[np.float64]:
-    """``"x,y,w,h"`` -> (4,) float64; ValueError for anything but four numbers."""
+    """``"x,y,w,h"``, with blanks or brackets as well, -> (4,) float64; ValueError for anything but four numbers."""
     try:
-        values = [float(word) for word in re.split(r"[,\s]+", text.strip()) if word]
+        rows = parse_table(text.encode(), "--box").numbers if text.strip() else np.empty((0, 0))
     except ValueError:
         raise ValueError(f"The box {text!r} is not four numbers; give --box x,y,w,h in pixels.") from None
-    if len(values) != 4:
-        raise ValueError(f"The box {text!r} holds {len(values)} numbers; give four: --box x,y,w,h in pixels.")
-    return np.array(values, dtype=np.float64)
+    if rows.size != 4 or len(rows) != 1:
+        raise ValueError(f"The box {text!r} holds {rows.size} numbers; give four: --box x,y,w,h in pixels.")
+    return rows[0]
 
 
 def why_no_window() -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from modaltrack.commands.outputs import RunFolder
     from modaltrack.frame import Clip, Modality
 
 SIZE = (240, 320)  # height, width of the rendered images
@@ -42,18 +43,22 @@ class Options:
 
 def run(options: Options) -> int:
     """Render, track, write, print the table; -> 0."""
-    from modaltrack.files import prepare_folder
+    from modaltrack.commands.outputs import RunFolder
 
-    began = time.perf_counter()
     if options.length < 2:
         raise ValueError(f"--length is {options.length}; give at least 2 frames.")
-    folder = prepare_folder(options.out)
+    with RunFolder(options.out) as folder:
+        return _demo(options, folder)
+
+
+def _demo(options: Options, folder: RunFolder) -> int:
+    began = time.perf_counter()
     with progress() as bar:
         task = bar.add_task("loading the model", total=None, facts="")
         import torch
 
         from modaltrack import scenes
-        from modaltrack.commands.outputs import versions, write_outputs
+        from modaltrack.commands.outputs import versions
         from modaltrack.frame import Modality
         from modaltrack.models import load_model
         from modaltrack.models.model import placed
@@ -78,7 +83,7 @@ def run(options: Options) -> int:
         bar.update(task, description="tracking with every sensor", completed=0, total=len(frames))
         opened = Opened(with_sensors(clip, everything).frames, clip.boxes[0])
         engine, note = ModelEngine(model), " + ".join(everything)
-        with AnnotatedVideo(folder / "video.mp4", everything, clip.fps, clip.boxes, note) as video:
+        with AnnotatedVideo(folder.place("video.mp4"), everything, clip.fps, clip.boxes, note) as video:
             observers = [video.row, lambda row: bar.advance(task)]
             session = Session(engine, [Job(clip.name, lambda: opened)], observers, info=engine.info)
             ((result,),) = session.run()
@@ -95,7 +100,7 @@ def run(options: Options) -> int:
         "speed": session.clock.facts(),
         "versions": versions(),
     }
-    files = [folder / "video.mp4", *write_outputs(folder, [result], facts)]
+    files = folder.publish([result], facts)
 
     console = out()
     rows = table(

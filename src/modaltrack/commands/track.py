@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from modaltrack.commands.outputs import RunFolder
     from modaltrack.frame import Frame, Modality, Result, Row
     from modaltrack.models.model import Model
     from modaltrack.session import Clock, Session
@@ -74,40 +75,27 @@ class Options:
 
 def run(options: Options) -> int:
     """Track and write the files; -> 0, or 130 where a recording was stopped before its end."""
-    from modaltrack.commands.outputs import versions, write_outputs
+    from modaltrack.commands.outputs import RunFolder, versions
     from modaltrack.commands.terminal import out
-    from modaltrack.files import prepare_folder
     from modaltrack.models import load_model
     from modaltrack.models.model import placed
-    from modaltrack.sources import open_clip
 
     asked = check(options)
-    folder = prepare_folder(options.out)
-    model = load_model(options.model, device=options.device)
-    clip = open_clip(
-        asked.specs,
-        align=options.align,
-        depth_scale=options.depth_scale,
-        encodings=choose_encodings(model.card, asked.specs, asked.encodings),
-        fps=options.fps,
-        event_size=parse_size(options.event_size),
-        event_unit=options.event_unit,
-    )
-    results, session = follow(options, asked, model, clip, folder)
-    live = is_live(clip)
-    complete = live or not session.stopped
-    facts = {
-        "model": model.card.get("name", options.model),
-        "card": model.card,
-        "device": str(placed(model)[0]),
-        "sources": {m: without_password(spec) for m, spec in asked.specs.items()},
-        "complete": complete,
-        "speed": session.clock.facts(),
-        "versions": versions(),
-    }
-    files = [folder / "fused.mp4"] if options.show == "fused" else []
-    files += [folder / "video.mp4"] if options.video else []
-    files += write_outputs(folder, results, facts)
+    with RunFolder(options.out) as folder:
+        model = load_model(options.model, device=options.device)
+        clip = opened_clip(options, asked, model)
+        results, session = follow(options, asked, model, clip, folder)
+        complete = is_live(clip) or not session.stopped
+        facts = {
+            "model": model.card.get("name", options.model),
+            "card": model.card,
+            "device": str(placed(model)[0]),
+            "sources": {m: without_password(spec) for m, spec in asked.specs.items()},
+            "complete": complete,
+            "speed": session.clock.facts(),
+            "versions": versions(),
+        }
+        files = folder.publish(results, facts)
     console = out()
     console.print(summary(results, session.clock))
     if asked.truth is not None:
@@ -121,6 +109,21 @@ def run(options: Options) -> int:
             stacklevel=2,
         )
     return 0 if complete else 130
+
+
+def opened_clip(options: Options, asked: Asked, model: Model) -> ClipReader:
+    """The clip, encoded as the model was trained unless the user says otherwise."""
+    from modaltrack.sources import open_clip
+
+    return open_clip(
+        asked.specs,
+        align=options.align,
+        depth_scale=options.depth_scale,
+        encodings=choose_encodings(model.card, asked.specs, asked.encodings),
+        fps=options.fps,
+        event_size=parse_size(options.event_size),
+        event_unit=options.event_unit,
+    )
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def check(options: Options) -> Asked:
 
 
 def follow(
-    options: Options, asked: Asked, model: Model, clip: ClipReader, folder: Path
+    options: Options, asked: Asked, model: Model, clip: ClipReader, folder: RunFolder
 ) -> tuple[list[Result], Session]:
     """Run the session with its observers: progress, and the videos that were asked for."""
     import numpy as np
@@ -170,7 +173,7 @@ def follow(
     with ExitStack() as stack:
         first, frames = peek(stack.enter_context(closing(clip.frames())))
         height, width = next(iter(first.images.values())).shape[:2]
-        boxes = np.stack([check_box(box, height, width) for box in asked.boxes or [ask(first, folder)]])
+        boxes = np.stack([check_box(box, height, width) for box in asked.boxes or [ask(first, folder.folder)]])
         stop = stack.enter_context(stop_signal())
         bar = stack.enter_context(progress())
         lengths = [n for n in (clip.length, options.max_frames) if n]
@@ -178,10 +181,10 @@ def follow(
         task = bar.add_task(title, total=min(lengths, default=None), facts="")
         observers: list[Callable[[Row], None]] = []
         if options.video:
-            video = AnnotatedVideo(folder / "video.mp4", tuple(asked.specs), clip.fps, asked.truth)
+            video = AnnotatedVideo(folder.place("video.mp4"), tuple(asked.specs), clip.fps, asked.truth)
             observers.append(stack.enter_context(video).row)
         if options.show == "fused":
-            observers.append(stack.enter_context(FusedVideo(folder / "fused.mp4", model, clip.fps)).row)
+            observers.append(stack.enter_context(FusedVideo(folder.place("fused.mp4"), model, clip.fps)).row)
 
         def report(row: Row) -> None:
             clock = session.clock

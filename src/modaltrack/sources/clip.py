@@ -313,6 +313,11 @@ def open_clip(
     stamps are one instant (default half a frame interval). policy: of live sources (late images, silence, reopening).
     Raises ValueError, in one sentence, for what cannot be opened.
     """
+    if not isinstance(specs, Mapping):
+        raise ValueError(
+            f"open_clip takes a mapping from sensor to source and was given {specs!r:.80}; "
+            f'write for example open_clip({{"rgb": {str(specs)!r:.80}}}).'
+        )
     wanted = {check_modality(key): spec for key, spec in specs.items() if spec is not None}
     if not wanted:
         raise ValueError("No source was given (all are None); give at least one of rgb, thermal, depth, event.")

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from modaltrack.frame import Clip, Frame, Result, Row, State, Status
-from modaltrack.models.model import Model
+from modaltrack.models.model import Model, declared
 from modaltrack.session import Job, Opened, Session
 from modaltrack.session.inputs import FrameLike, as_frame
 from modaltrack.tracking.engine import ModelEngine
@@ -38,7 +39,7 @@ class Tracker:
     """
 
     def __init__(self, model: Model, policy: Policy | None = None) -> None:
-        self.model = model
+        self.model = declared(model)
         self.policy = policy or Policy.of(model)
         self.state: State | None = None
 
@@ -84,6 +85,13 @@ def track(
     the number of frames done. Memory does not grow with the clip, except for a few numbers a frame. Answers a
     ``Result`` whose row 0 is the given box; ``info`` has the seconds spent in the tracker, reading frames not counted.
     """
+    declared(model)
+    if isinstance(frames, Mapping | str | PathLike):
+        raise ValueError(
+            "track() takes a clip or frames one after the other, and was given "
+            f"{'a mapping' if isinstance(frames, Mapping) else 'a path'}; open files first: "
+            'track(model, modaltrack.open_clip({"rgb": PATH}), box).'
+        )
     name = frames.name if isinstance(frames, Clip) else ""
     if isinstance(frames, Clip):
         box = _first_box(frames) if box is None else box
