@@ -36,11 +36,11 @@ def cards() -> str:
 
 def card_section(name: str, card: dict[str, Any]) -> str:
     """One card; ``measured`` makes a table for each of its groups."""
-    parts = [f"## {name}", "| | |\n|---|---|"]
+    parts = [f"## {name}", "| fact | |\n|---|---|"]
     parts[1] += "".join(
         f"\n| {key.replace('_', ' ')} | {_cell(value)} |"
         for key, value in card.items()
-        if key not in (*LEFT_OUT, "measured")
+        if key not in (*LEFT_OUT, "measured") and value not in (None, "", [], {})
     )
     for title, group in card.get("measured", {}).items():
         parts += _measured(title, group) if isinstance(group, dict) else [f"**{title}**: {_cell(group)}"]
@@ -59,17 +59,25 @@ def _measured(title: str, group: dict[str, Any]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
+    return _text(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _text(value: Any) -> str:
     if isinstance(value, dict):
-        shown = "; ".join(f"{k}: {_cell(v)}" for k, v in value.items() if not isinstance(v, (dict, list)) or len(v) < 8)
-    elif isinstance(value, list):
-        shown = ", ".join(map(_cell, value)) if len(value) <= 8 else f"{len(value)} values"
-    else:
-        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return shown.replace("|", "\\|").replace("\n", " ")
+        return "; ".join(f"{k}: {_text(v)}" for k, v in value.items() if v not in (None, "", [], {}))
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) if len(value) <= 8 else f"{len(value)} values"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def api(rooms: str) -> str:
-    """mkdocstrings blocks of the public classes and functions of rooms, each under the module that defines it."""
+    """mkdocstrings blocks of the public classes and functions of rooms.
+
+    Each under its public name, or under the module that defines it where the room looks names up on first use, which
+    the reader of the source cannot follow.
+    """
     blocks = []
     for room in rooms.split():
         module = importlib.import_module(room)
@@ -77,7 +85,9 @@ def api(rooms: str) -> str:
             value = getattr(module, name)
             is_own = getattr(value, "__module__", "").startswith("modaltrack" if hasattr(module, "__all__") else room)
             if is_own and (inspect.isclass(value) or inspect.isfunction(value)):
-                blocks.append(f"::: {value.__module__}.{value.__qualname__}")
+                text = inspect.getsource(module)
+                is_imported = re.search(rf"^(from .* import .*\b{name}\b|    {name},)", text, re.MULTILINE)
+                blocks.append(f"::: {room if is_imported else value.__module__}.{name}")
     return "\n\n".join(blocks)
 
 
