@@ -109,7 +109,7 @@ def test_the_tokens_are_those_of_the_depth():
     tokens = model.embed(model.patch_embed, template["rgb"], search["rgb"])
     assert torch.equal(heard["embedding"][0], tokens[:, model.num_template :])
     for i in range(2):
-        block = model.block(i)
+        block = model.stack[i]
         tokens = tokens + block.attn(block.norm1(tokens))[0]
         tokens = tokens + block.mlp(block.norm2(tokens))
         torch.testing.assert_close(heard[f"block {i + 1}"][0], tokens[:, model.num_template :], rtol=0, atol=1e-5)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from modaltrack.frame import Modality
 from modaltrack.models.parts.mamba import Mamba
 from modaltrack.models.parts.order_fusion import OrderFusion
-from modaltrack.models.parts.vit import accumulate, scaled, working_room
 from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
 from modaltrack.models.trunk import TINY, ViTConfig
@@ -69,8 +68,8 @@ class Difference(nn.Module):
     def exchange(self, tokens: Tensor) -> Tensor:
         """Both streams (2 * B, N, D), RGB first, each with its share of the other."""
         rgb, x = tokens.chunk(2)
-        share = self.mamba(self.norm(rgb - x)).tanh()  # (B, N, D)
-        return torch.cat([torch.addcmul(rgb, share, x), torch.addcmul(x, share, rgb)])
+        g = self.mamba(self.norm(rgb - x)).tanh()  # (B, N, D)
+        return torch.cat([rgb + g * x, x + g * rgb])
 
     def map(self, tokens: Tensor, first: int, streams: int) -> Tensor:
         """One map (B, N - first, D) of the streams' tokens (S * B, N, D) from token ``first`` on.
@@ -109,28 +108,24 @@ class AINet(TwoSensorTracker):
             for difference in self.differences.values():
                 nn.init.zeros_(cast(Difference, difference).mamba.out_proj.weight)
 
-    def _run(self, template: Images, search: Images, modalities: list[Modality]) -> Prediction:
-        z, x = (torch.cat([images[m] for m in modalities]) for images in (template, search))  # (S * B, 3, h, w)
-        return self.predict(self.backbone(self.embed(self.patch_embed, z, x), len(modalities)))
+    def run(self, template: Images, search: Images, sensors: list[Modality]) -> Prediction:
+        z, x = (torch.cat([images[m] for m in sensors]) for images in (template, search))  # (S * B, 3, h, w)
+        return self.predict(self.encode(self.embed(self.patch_embed, z, x), len(sensors)))
 
-    def backbone(self, tokens: Tensor, streams: int) -> Tensor:
+    def encode(self, tokens: Tensor, streams: int) -> Tensor:
         """Stacked tokens (S * B, N, D) -> fused search tokens (B, Nx, D)."""
-        room = working_room(tokens, self.config.mlp_ratio)
         maps = []
-        for i in range(len(self.blocks)):
-            block = self.block(i)
-            attention, _, _ = block.attn(block.norm1(tokens), room)
-            tokens = tokens + scaled(attention, block.keep_scale(tokens))
-            tokens = accumulate(tokens, scaled(block.mlp(block.norm2(tokens), room), block.keep_scale(tokens)))
+        for i, block in enumerate(self.stack):
+            tokens = block(tokens)  # (S * B, N, D)
             if i in self.config.fusion_blocks:
                 difference = cast(Difference, self.differences[str(i)])
-                tokens = difference.exchange(tokens) if streams == 2 else tokens
-                maps.append(difference.map(tokens, self.first, streams))  # (B, n, D)
-        fused = self.order_fusion(maps)[:, -self.num_search :]
+                tokens = difference.exchange(tokens) if streams == 2 else tokens  # v', i'
+                maps.append(difference.map(tokens, self.first, streams))  # f_l, (B, n, D)
+        fused = self.order_fusion(maps)[:, -self.num_search :]  # F
         if self.gate is None:
             return fused
         mean = self.norm(tokens[:, self.num_template :]).unflatten(0, (streams, -1)).mean(0)
-        return mean + self.gate * fused
+        return mean + self.gate * fused  # [ours]
 
 
 @register(AINet)

@@ -147,15 +147,6 @@ class AnySensor(ViTTracker):
             normed = torch.cat([normed, normed - mean], 3)
         return self.trust_summary(summary) + self.trust_token(normed).squeeze(3) + self.trust_score * logits
 
-    def walk(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, N, D) through the trunk, normalised."""
-        for i in range(len(self.blocks)):
-            block = self.block(i)
-            tokens = tokens + block.attn(block.norm1(tokens))[0]
-            tokens = tokens + block.mlp(block.norm2(tokens))
-        out: Tensor = self.norm(tokens)
-        return out
-
     def look(self, template: Images, search: Images, present: Presence | None = None) -> tuple[Prediction, Sight]:
         """The prediction, and what every sensor says alone (in the order of ``Modality``)."""
         names = list(check_images(template, search, self.config.template_size, self.config.search_size))

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from modaltrack.frame import Modality
-from modaltrack.models.parts.elimination import eliminate, restore
-from modaltrack.models.parts.vit import accumulate, scaled, working_room
+from modaltrack.models.parts.elimination import restore, through_eliminating
 from modaltrack.models.prediction import Images, Prediction, Presence, check_images
 from modaltrack.models.registry import register
 from modaltrack.models.trunk import LAPTOP, TINY, ViTConfig, ViTTracker
@@ -29,21 +28,6 @@ class OSTrack(ViTTracker):
     """``model(template, search) -> Prediction`` on exactly one modality."""
 
     config: OSTrackConfig
-
-    def backbone(self, tokens: Tensor, keep_rate: float) -> Tensor:
-        """Tokens (B, N, D) -> normalised tokens (B, N, D); eliminated search positions hold zeros."""
-        index = self.start_index(tokens)
-        room = working_room(tokens, self.config.mlp_ratio)
-        for i in range(len(self.blocks)):
-            block = self.block(i)
-            attention, q, k = block.attn(block.norm1(tokens), room)
-            tokens = tokens + scaled(attention, block.keep_scale(tokens))
-            if i in self.config.elimination_blocks:
-                tokens, index = eliminate(tokens, index, q, k, self.num_template, keep_rate)
-            tokens = accumulate(tokens, scaled(block.mlp(block.norm2(tokens), room), block.keep_scale(tokens)))
-        tokens = self.norm(tokens)
-        search = restore(tokens[:, self.num_template :], index, self.num_search)
-        return torch.cat([tokens[:, : self.num_template], search], 1)
 
     def forward(
         self, template: Images, search: Images, present: Presence | None = None, keep_rate: float | None = None
@@ -60,9 +44,19 @@ class OSTrack(ViTTracker):
         if len(usable) != 1:
             found, wanted = ", ".join(available) or "none", ", ".join(self.config.modalities)
             raise ValueError(f"The images are of {found}; this model reads one modality, of {wanted}.")
-        tokens = self.embed(self.patch_embed, template[usable[0]], search[usable[0]])
-        tokens = self.backbone(tokens, self.config.keep_rate if keep_rate is None else keep_rate)
-        return self.predict_all(tokens)
+        tokens = self.embed(self.patch_embed, template[usable[0]], search[usable[0]])  # (B, Nz + Nx, D)
+        return self.predict_all(self.encode(tokens, self.config.keep_rate if keep_rate is None else keep_rate))
+
+    def encode(self, tokens: Tensor, keep_rate: float) -> Tensor:
+        """Tokens (B, Nz + Nx, D) -> the same, normalised, with zeros where a search token was eliminated."""
+        left = self.search_positions(tokens)  # (B, Nx)
+        for i, block in enumerate(self.stack):
+            if i in self.config.elimination_blocks:
+                tokens, left = through_eliminating(block, tokens, left, self.num_template, keep_rate)
+            else:
+                tokens = block(tokens)
+        template, search = self.norm(tokens).split([self.num_template, left.shape[1]], 1)
+        return torch.cat([template, restore(search, left, self.num_search)], 1)
 
 
 @register(OSTrack)

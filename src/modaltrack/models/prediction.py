@@ -44,7 +44,8 @@ def check_images(template: Images, search: Images, template_size: int, search_si
                     f"The {role} of {key} has the shape {tuple(image.shape)}; expected (batch, 3, {size}, {size})."
                 )
     both = [modality for modality in Modality if modality in template and modality in search]
-    batches = {image.shape[0] for images in (template, search) for image in images.values()}
-    if len(batches) > 1:
-        raise ValueError(f"The images have different batch sizes {sorted(batches)}; expected one size for all of them.")
+    everything = [image for images in (template, search) for image in images.values()]
+    if any(image.shape[0] != everything[0].shape[0] for image in everything):
+        found = sorted({image.shape[0] for image in everything})
+        raise ValueError(f"The images have different batch sizes {found}; expected one size for all of them.")
     return both

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from modaltrack.frame import Modality
 from modaltrack.models.model import Masks
-from modaltrack.models.parts.adapter import MLP_SCALE, AdapterPair
+from modaltrack.models.parts.adapter import MLP_SCALE, AdapterPair, gated
 from modaltrack.models.parts.elimination import eliminate, restore
-from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
-from modaltrack.models.parts.vit import accumulate, init_linear, make_stem, scaled, working_room
+from modaltrack.models.parts.presence import run_by_presence
+from modaltrack.models.parts.vit import Attention, Block, embed_pair, init_linear, make_stem
 from modaltrack.models.prediction import Images, Prediction, Presence
 from modaltrack.models.registry import register
-from modaltrack.models.trunk import TINY, ViTConfig, ViTTracker
+from modaltrack.models.trunk import TINY, ViTConfig
+from modaltrack.models.two_sensors import TwoSensorTracker
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,8 @@ class Stage(NamedTuple):
     left: Tensor
 
 
-class SDSTrack(ViTTracker):
-    """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
-
-    Missing modalities are ours, see ``missing_policy``.
-    """
+class SDSTrack(TwoSensorTracker):
+    """Two streams through one frozen transformer; X's has adapters, and some blocks run once more to fuse both."""
 
     missing_policy = "A sample with one sensor runs that stream alone, without fusion and without averaging."
     config: SDSTrackConfig
@@ -81,23 +79,20 @@ class SDSTrack(ViTTracker):
             self.patch_embed_x.load_state_dict(self.patch_embed.state_dict())
 
     def copies_of_base(self, name: str) -> list[str]:
-        """Our further tensors that start as the RGB tracker's tensor ``name`` does: X's stem where it is a copy."""
+        """Further tensors that start as the RGB tracker's tensor ``name`` does: X's stem where it is a copy."""
         is_stem = self.config.x_stem_init == "copy" and name.startswith("patch_embed.")
         return [name.replace("patch_embed", "patch_embed_x", 1)] if is_stem else []
 
     def forward(
         self, template: Images, search: Images, present: Presence | None = None, keep_rate: float | None = None
     ) -> Prediction:
-        """Normalised images per modality -> Prediction; ``keep_rate`` overrides the configuration's (1: keep all).
-
-        present: per modality which samples have it, (B,) bool; a key missing in an image mapping counts as missing for
-        the whole batch. A sample without any sensor gets a meaningless prediction; a batch without any is an error.
-        """
+        """As every two-sensor tracker; ``keep_rate`` overrides the configuration's (1: keep all)."""
         rate = self.config.keep_rate if keep_rate is None else keep_rate
-        modalities = self._modalities(template, search)
-        return run_by_presence(
-            lambda z, x, chosen: self._run(z, x, chosen, rate), template, search, modalities, present
-        )
+
+        def run(z: Images, x: Images, sensors: list[Modality]) -> Prediction:
+            return self.predict(self.encode(self.tokens(z, x, sensors), rate, sensors))
+
+        return run_by_presence(run, template, search, self.sensors(template, search), present)
 
     def masked_pair(
         self,
@@ -109,113 +104,103 @@ class SDSTrack(ViTTracker):
     ) -> tuple[Prediction, Prediction, list[tuple[Tensor, Tensor]]]:
         """Clean prediction, masked prediction and (clean, masked) fused tokens (2 * B, N, D) of every fusion block.
 
-        masks say which patches are blanked, per role and modality; both sensors have to be there. Blanking happens
-        after the patch projection and before the positions are added (docs/methods/sdstrack.md 2.1); with a
-        convolutional stem (ours) a neighbour may already have seen the patch. Elimination orders the two sets
-        independently, as published; places, if given, collects the search positions (2 * B, n) of the clean and of the
-        masked tokens of every fusion block.
+        Blanking happens after the patch projection and before the positions are added; with a convolutional stem [ours]
+        a neighbour may already have seen the patch. Elimination orders the two sets independently, as published.
+
+        Args:
+            masks: which patches are blanked, per role and modality; both sensors have to be there.
+            places: if given, collects the search positions (2 * B, n) of the clean and of the masked tokens of every
+                fusion block.
+
+        Source: docs/methods/sdstrack.md 2.1 and 2.2.
         """
-        modalities = self._modalities(template, search)
-        if len(modalities) != 2:
-            raise ValueError(f"Masked pairs need RGB and one other modality; only {modalities[0]} was given.")
+        sensors = self.sensors(template, search)
+        if len(sensors) != 2:
+            raise ValueError(f"Masked pairs need RGB and one other modality; only {sensors[0]} was given.")
         rate = self.config.keep_rate if keep_rate is None else keep_rate
-        fused: tuple[list[Stage], list[Stage]] = ([], [])
-        predictions = []
-        for chosen, stages in zip((None, masks), fused):
-            tokens = self._tokens(template, search, modalities, chosen)
-            predictions.append(self.predict(self.backbone(tokens, rate, modalities, stages)[:, self.num_template :]))
+        clean: list[Stage] = []
+        masked: list[Stage] = []
+        seen = self.predict(self.encode(self.tokens(template, search, sensors), rate, sensors, clean))
+        blanked = self.predict(self.encode(self.tokens(template, search, sensors, masks), rate, sensors, masked))
         if places is not None:
-            places += [(clean.left, masked.left) for clean, masked in zip(*fused)]
-        return predictions[0], predictions[1], [(clean.tokens, masked.tokens) for clean, masked in zip(*fused)]
+            places += [(a.left, b.left) for a, b in zip(clean, masked)]
+        return seen, blanked, [(a.tokens, b.tokens) for a, b in zip(clean, masked)]
 
-    def _modalities(self, template: Images, search: Images) -> list[Modality]:
-        """RGB and X, RGB alone or X alone, in this order."""
-        c = self.config
-        return rgb_and_other(template, search, c.modalities, c.template_size, c.search_size)
-
-    def _tokens(self, template: Images, search: Images, modalities: list[Modality], masks: Masks | None) -> Tensor:
-        """Stacked tokens (S * B, N, D)."""
+    def tokens(self, template: Images, search: Images, sensors: list[Modality], masks: Masks | None = None) -> Tensor:
+        """Stacked tokens (S * B, N, D), RGB first (1.1)."""
         streams = []
-        for m in modalities:
-            stem = self.patch_embed if m is Modality.RGB else self.patch_embed_x
-            z, x = stem(template[m]), stem(search[m])
+        for m in sensors:
+            z, x = embed_pair(self.patch_embed if m is Modality.RGB else self.patch_embed_x, template[m], search[m])
             if masks is not None:
                 z = z.masked_fill(masks["template"][m][:, :, None], 0)
                 x = x.masked_fill(masks["search"][m][:, :, None], 0)
             streams.append(torch.cat([z + self.pos_template, x + self.pos_search], 1))
         return torch.cat(streams)
 
-    def _run(self, template: Images, search: Images, modalities: list[Modality], keep_rate: float) -> Prediction:
-        tokens = self._tokens(template, search, modalities, None)
-        return self.predict(self.backbone(tokens, keep_rate, modalities)[:, -self.num_search :])
-
-    def backbone(
-        self, tokens: Tensor, keep_rate: float, modalities: list[Modality], stages: list[Stage] | None = None
+    def encode(
+        self, tokens: Tensor, keep_rate: float, sensors: list[Modality], stages: list[Stage] | None = None
     ) -> Tensor:
-        """Stacked tokens (S * B, N, D) -> normalised mean of the streams (B, N, D).
+        """Stacked tokens (S * B, N, D) -> normalised mean of the streams at the search tokens (B, Nx, D) (1.4, 1.5).
 
-        stages, if given, collects what every fusion block makes; without it the template's part of the last
-        fusion is not computed, because nothing reads it, and the result is (B, Nx, D).
+        stages, if given, collects what every fusion block makes. Without it the last fusion, if it is behind the last
+        block, leaves out the template's tokens, because nothing reads them.
         """
-        streams, batch = len(modalities), tokens.shape[0] // len(modalities)
-        of_x = slice(batch * (streams - 1) if modalities[-1] is not Modality.RGB else tokens.shape[0], None)
-        index = self.start_index(tokens)
-        search_only = False
-        room = working_room(tokens, self.config.mlp_ratio)
-        for i in range(len(self.blocks)):
-            tokens, index = self._stream_block(i, tokens, index, of_x, keep_rate, room)
-            if i in self.config.fusion_blocks and streams == 2:
-                search_only = stages is None and i == len(self.blocks) - 1
-                tokens = self._fusion_block(i, tokens, self.num_template if search_only else 0, room)
+        batch, last = tokens.shape[0] // len(sensors), len(self.stack) - 1
+        left = self.search_positions(tokens)  # (S * B, Nx)
+        first = self.num_template  # where the search tokens begin
+        for i in range(last + 1):
+            tokens, left = self.block_of_streams(i, tokens, left, sensors, keep_rate)
+            if i in self.config.fusion_blocks and len(sensors) == 2:
+                unread = first if i == last and stages is None else 0
+                tokens = self.block_of_fusion(i, tokens, unread)
+                first -= unread
                 if stages is not None:
-                    stages.append(Stage(tokens, index))
-        split = 0 if search_only else self.num_template
+                    stages.append(Stage(tokens, left))
+        search = restore(tokens[:, first:], left, self.num_search)  # (S * B, Nx, D)
         # unlike OSTrack, the zeros of eliminated positions go through the norm
-        tokens = torch.cat([tokens[:, :split], restore(tokens[:, split:], index, self.num_search)], 1)
-        return self.norm(tokens.view(streams, batch, *tokens.shape[1:]).mean(0))
+        return self.norm(search.unflatten(0, (-1, batch)).mean(0))
 
-    def _stream_block(
-        self, i: int, tokens: Tensor, index: Tensor, of_x: slice, keep_rate: float, room: Tensor | None
+    def block_of_streams(
+        self, i: int, tokens: Tensor, left: Tensor, sensors: list[Modality], keep_rate: float
     ) -> tuple[Tensor, Tensor]:
-        """Block i in both streams at once; ``of_x`` are the rows of X, which alone have adapters.
-
-        Source: docs/methods/sdstrack.md 1.3.
-        """
-        block, adapter = self.block(i), cast(AdapterPair, self.adapters[i])
-        attention, q, k = block.attn(block.norm1(tokens), room)
-        scale = block.keep_scale(tokens)
-        tokens = tokens + scaled(attention, scale)
-        tokens[of_x].add_(scaled(adapter.space(attention[of_x]), None if scale is None else scale[of_x]))
+        """Block i in the modes RGB and X, which share A and M; (S * B, N, D), (S * B, n) -> what is left (1.3)."""
+        block, adapter, dp = self.stack[i], cast(AdapterPair, self.adapters[i]), self.stack[i].drop_path
+        attended = block.attn(block.norm1(tokens))  # A(LN1 t)
+        a = [a if m is Modality.RGB else a + adapter.space(a) for m, a in zip(sensors, each(attended.output, sensors))]
+        tokens = tokens + dp(torch.cat(a))  # dp(A), dp(S_x(A))
         if i in self.config.elimination_blocks:
-            tokens, index = eliminate(tokens, index, q, k, self.num_template, keep_rate)
-        hidden = block.norm2(tokens)
-        scale = block.keep_scale(tokens)
-        if scale is not None:
-            scale[: of_x.start] = 1  # the published RGB stream has no stochastic depth here
-        tokens = accumulate(tokens, scaled(block.mlp(hidden, room), scale))
-        change = scaled(adapter.mlp(hidden[of_x]), None if scale is None else scale[of_x])
-        tokens[of_x].add_(change, alpha=MLP_SCALE)
-        return tokens, index
+            tokens, left = eliminate(tokens, left, attended.query, attended.key, self.num_template, keep_rate)
+        n = block.norm2(tokens)
+        modes = zip(sensors, each(block.mlp(n), sensors), each(n, sensors))
+        # M(n), dp(M(n) + 0.5 P_x(n)): the published RGB stream has no stochastic depth on the MLP
+        m = [m if sensor is Modality.RGB else dp(m + MLP_SCALE * adapter.mlp(n)) for sensor, m, n in modes]
+        return tokens + torch.cat(m), left
 
-    def _fusion_block(self, i: int, tokens: Tensor, skip: int, room: Tensor | None) -> Tensor:
-        """Block i once more: every token looks at the other sensor's tokens only. The first ``skip`` get no output."""
-        block, pair = self.block(i), cast(AdapterPair, self.fusions[str(i)])
-        batch, dim = tokens.shape[0] // 2, tokens.shape[2]
-        attn = block.attn
-        hidden = block.norm1(tokens)
-        (q,) = attn.split(F.linear(hidden[:, skip:], attn.qkv.weight[:dim], attn.qkv.bias[:dim]), 1)
-        k, v = attn.split(F.linear(hidden, attn.qkv.weight[dim:], attn.qkv.bias[dim:]), 2)
-        attention = attn.merge(attn.attend(q, k.roll(batch, 0), v.roll(batch, 0)))
-        change = attention + pair.space(attention)
-        tokens = tokens[:, skip:] + scaled(scaled(change, pair.attention_gate), self._pair_scale(i, batch, tokens))
-        hidden = block.norm2(tokens)
-        change = torch.add(block.mlp(hidden, room), pair.mlp(hidden), alpha=MLP_SCALE)
-        return accumulate(tokens, scaled(scaled(change, pair.mlp_gate), self._pair_scale(i, batch, tokens)))
+    def block_of_fusion(self, i: int, tokens: Tensor, unread: int) -> Tensor:
+        """Block i in the mode fuse (1.3); the first ``unread`` tokens of each stream get no output."""
+        block, pair = self.stack[i], cast(AdapterPair, self.fusions[str(i)])
+        a = self.cross_attention(block.attn, block.norm1(tokens), unread)  # C(LN1 t)
+        tokens = tokens[:, unread:] + self.drop_pair(block, gated(a + pair.space(a), pair.attention_gate))
+        n = block.norm2(tokens)
+        return tokens + self.drop_pair(block, gated(block.mlp(n) + MLP_SCALE * pair.mlp(n), pair.mlp_gate))
 
-    def _pair_scale(self, i: int, batch: int, tokens: Tensor) -> Tensor | None:
+    def cross_attention(self, attn: Attention, x: Tensor, unread: int) -> Tensor:
+        """C: each token looks at the other sensor's tokens only; (2 * B, N, D) -> (2 * B, N - unread, D)."""
+        dim, batch = x.shape[2], x.shape[0] // 2
+        (q,) = attn.split(F.linear(x[:, unread:], attn.qkv.weight[:dim], attn.qkv.bias[:dim]), 1)
+        k, v = attn.split(F.linear(x, attn.qkv.weight[dim:], attn.qkv.bias[dim:]), 2)  # (2 * B, H, N, d)
+        return attn.merge(attn.attend(q, k.roll(batch, 0), v.roll(batch, 0)))
+
+    def drop_pair(self, block: Block, change: Tensor) -> Tensor:
         """Stochastic depth of a fusion: both streams of a sample are one set of tokens and drop together."""
-        scale = self.block(i).keep_scale(tokens[:batch])
-        return None if scale is None else scale.repeat(2, 1, 1)
+        if not self.training or block.drop_path.rate == 0:
+            return change
+        return torch.cat(block.drop_path(torch.cat(change.chunk(2), 1)).chunk(2, 1))  # (B, 2 * N, D) between
+
+
+def each(stacked: Tensor, sensors: list[Modality]) -> tuple[Tensor, ...]:
+    """(S * B, ...) -> the S streams (B, ...) in it."""
+    return stacked.chunk(len(sensors))
 
 
 @register(SDSTrack)

@@ -8,7 +8,6 @@ Source: Chan et al., ICCV 2025; docs/methods/smstracker.md. What is marked ours 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from modaltrack.frame import Modality
+from modaltrack.models.parts.adapter import gated
 from modaltrack.models.parts.concat_state_space import ConcatStateSpace
 from modaltrack.models.parts.cross_state_space import CrossStateSpace
 from modaltrack.models.parts.score_mask import ScoreMaskFusion
-from modaltrack.models.parts.vit import accumulate, init_linear, scaled, working_room
+from modaltrack.models.parts.vit import init_linear
 from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
 from modaltrack.models.trunk import TINY, ViTConfig
@@ -94,48 +94,47 @@ class SMSTracker(TwoSensorTracker):
         """Interaction j with its type."""
         return cast(Interaction, self.interactions[j])
 
-    def _run(self, template: Images, search: Images, modalities: list[Modality]) -> Prediction:
-        z, x = (
-            torch.cat([cast(Mapping[Modality, Tensor], images)[m] for m in modalities]) for images in (template, search)
-        )
+    def run(self, template: Images, search: Images, sensors: list[Modality]) -> Prediction:
+        z, x = (torch.cat([images[m] for m in sensors]) for images in (template, search))  # (S * B, 3, h, w)
         tokens = self.embed(self.patch_embed, z, x)  # one stem and one set of positions for both sensors
-        return self.predict(self.paths(tokens, len(modalities)))
+        return self.predict(self.encode(tokens) if len(sensors) == 2 else self.encode_alone(tokens))
 
-    def paths(self, tokens: Tensor, streams: int) -> Tensor:
-        """Stacked tokens (S * B, N, D) -> normalised sum of the paths at the search tokens (B, Nx, D)."""
-        room = working_room(tokens, self.config.mlp_ratio)
-        interval = len(self.blocks) // self.config.interactions
-        mixed = self.score(tokens[:, self.num_template :], self.num_search, room) if streams == 2 else None
-        for i in range(len(self.blocks)):
-            tokens = self._stream_block(i, tokens, room)
-            if mixed is not None:
-                mixed = accumulate(mixed, self.score(tokens, self.num_search, room))
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Stacked tokens (2 * B, N, D) -> normalised sum of the paths at the search tokens (B, Nx, D) (1.2)."""
+        interval = len(self.stack) // self.config.interactions
+        mixed = self.score(tokens[:, self.num_template :], self.num_search)  # M, (B, Nx, D)
+        for i, block in enumerate(self.stack):
+            tokens = block(tokens)  # R, X
+            mixed = mixed + self.score(tokens, self.num_search)
             if (i + 1) % interval == 0:
-                if i == len(self.blocks) - 1:
-                    tokens = tokens[:, self.num_template :]
-                tokens, mixed = self._interact(i // interval, tokens, mixed)
-        if mixed is None:
-            return self.norm(tokens)
+                if i == len(self.stack) - 1:
+                    tokens = tokens[:, self.num_template :]  # behind the last block only the search is read
+                tokens, mixed = self.interact(i // interval, tokens, mixed)
         rgb, x = tokens.chunk(2)
-        return self.norm(rgb + scaled(mixed, self.mixed_gate) + x)
+        return self.norm(rgb + gated(mixed, self.mixed_gate) + x)
 
-    def _stream_block(self, i: int, tokens: Tensor, room: Tensor | None) -> Tensor:
-        """Block i in both streams at once."""
-        block = self.block(i)
-        attention = block.attn(block.norm1(tokens), room)[0]
-        tokens = tokens + scaled(attention, block.keep_scale(tokens))
-        return accumulate(tokens, scaled(block.mlp(block.norm2(tokens), room), block.keep_scale(tokens)))
+    def encode_alone(self, tokens: Tensor) -> Tensor:
+        """Tokens of one sensor (B, N, D) -> normalised search tokens (B, Nx, D), without mixed path [ours]."""
+        interval = len(self.stack) // self.config.interactions
+        for i, block in enumerate(self.stack):
+            tokens = block(tokens)
+            if (i + 1) % interval == 0:
+                tokens = self.norm_streams(tokens)
+        return self.norm(tokens[:, self.num_template :])
 
-    def _interact(self, j: int, tokens: Tensor, mixed: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Interaction j on the template's and the search's grid by themselves; a lone stream is only normalised."""
-        if mixed is not None:
-            pair = self.interaction(j)
-            parts = []
-            for part in tokens.split([tokens.shape[1] - self.num_search, self.num_search], 1):
-                parts.append(torch.cat(pair.cross(*part.chunk(2))) if part.shape[1] else part)
-            mixed = self.interaction_norm(mixed + pair.concat(*parts[1].chunk(2)))
-            tokens = torch.cat(parts, 1)
-        return self.interaction_norm(tokens) if self.config.norm_streams else tokens, mixed
+    def interact(self, j: int, tokens: Tensor, mixed: Tensor) -> tuple[Tensor, Tensor]:
+        """Interaction j on the template's and the search's grid by themselves (1.4)."""
+        pair = self.interaction(j)
+        grids = [
+            part for part in tokens.split([tokens.shape[1] - self.num_search, self.num_search], 1) if part.shape[1]
+        ]
+        grids = [torch.cat(pair.cross(*grid.chunk(2))) for grid in grids]
+        mixed = self.interaction_norm(mixed + pair.concat(*grids[-1].chunk(2)))
+        return self.norm_streams(torch.cat(grids, 1)), mixed
+
+    def norm_streams(self, tokens: Tensor) -> Tensor:
+        """The streams behind an interaction: normalised as published, or as they are [ours]."""
+        return self.interaction_norm(tokens) if self.config.norm_streams else tokens
 
 
 @register(SMSTracker)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from modaltrack.frame import Modality
+from modaltrack.models.parts.adapter import gated
 from modaltrack.models.parts.lora import LoraLinear
-from modaltrack.models.parts.vit import Block, accumulate, init_linear, make_stem, scaled, working_room
+from modaltrack.models.parts.vit import Block, embed_pair, init_linear, make_stem
 from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
 from modaltrack.models.trunk import TINY, ViTConfig
@@ -61,6 +62,10 @@ class CrossBlock(Block):
         self.attention_gate = None if gate_init is None else nn.Parameter(torch.full((dim,), gate_init))
         self.mlp_gate = None if gate_init is None else nn.Parameter(torch.full((dim,), gate_init))
 
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(gated(self.attn(self.norm1(x)).output, self.attention_gate))
+        return x + self.drop_path(gated(self.mlp(self.norm2(x)), self.mlp_gate))
+
 
 class SRTrack(TwoSensorTracker):
     """Two branches that meet in fusion blocks: RGB's has the names of an OSTrack, X's the same with ``_x``."""
@@ -78,7 +83,7 @@ class SRTrack(TwoSensorTracker):
             raise ValueError(f"elimination_blocks is {c.elimination_blocks}; SRTrack keeps every token: leave it ().")
         if strange := [i for i in c.fusion_blocks if not 0 <= i < c.depth]:
             raise ValueError(f"fusion_blocks names the blocks {strange}; the model has the blocks 0 to {c.depth - 1}.")
-        rates = [self.block(i).drop_path for i in range(c.depth)]
+        rates = [block.drop_path.rate for block in self.stack]
         self.patch_embed_x = make_stem(c.stem, c.dim, c.stride, self.template_grid)
         self.blocks_x = nn.ModuleList([Block(c.dim, c.heads, c.mlp_ratio, rate, c.drop_key) for rate in rates])
         self.norm_x = nn.LayerNorm(c.dim, eps=1e-6)
@@ -110,43 +115,31 @@ class SRTrack(TwoSensorTracker):
             found.append(f"cross_blocks.{stages.index(block)}.{tensor}")
         return found
 
-    def _run(self, template: Images, search: Images, modalities: list[Modality]) -> Prediction:
-        stems = [self.patch_embed if m is Modality.RGB else self.patch_embed_x for m in modalities]
-        streams = [self.embed(stem, template[m], search[m]) for stem, m in zip(stems, modalities)]
-        return self.predict(self.backbone(streams, modalities))
+    def run(self, template: Images, search: Images, sensors: list[Modality]) -> Prediction:
+        stems = [self.patch_embed if m is Modality.RGB else self.patch_embed_x for m in sensors]
+        streams = [self.embed(stem, template[m], search[m]) for stem, m in zip(stems, sensors)]
+        return self.predict(self.encode(streams, sensors))
 
     def embed(self, stem: nn.Module, template: Tensor, search: Tensor) -> Tensor:
         """Images (B, 3, h, w) of one modality -> tokens (B, N, D) with their positions."""
-        z, x = stem(template) + self.pos_template, stem(search) + self.pos_search
+        z, x = embed_pair(stem, template, search)
+        z, x = z + self.pos_template, x + self.pos_search
         if self.config.temporal_positions:
             z, x = z + self.temporal_template, x + self.temporal_search
         return torch.cat([z, x], 1)
 
-    def backbone(self, streams: list[Tensor], modalities: list[Modality]) -> Tensor:
-        """S times (B, N, D) -> mean of the normalised search tokens (B, Nx, D)."""
-        c = self.config
-        of_rgb = [m is Modality.RGB for m in modalities]
-        stacks = [self.blocks if rgb else self.blocks_x for rgb in of_rgb]
-        # sized for the fusion; the low-rank layers compute more than one product and have no use for it
-        room = working_room(streams[0], c.mlp_ratio * len(streams)) if c.lora_ranks is None else None
+    def encode(self, streams: list[Tensor], sensors: list[Modality]) -> Tensor:
+        """S times (B, N, D) -> mean of the normalised search tokens (B, Nx, D) (1.2)."""
+        branches = [self.blocks if m is Modality.RGB else self.blocks_x for m in sensors]
+        norms = [self.norm if m is Modality.RGB else self.norm_x for m in sensors]
         cross = iter(self.cross_blocks)
-        for i in range(c.depth):
-            streams = [through(cast(Block, stack[i]), tokens, room) for stack, tokens in zip(stacks, streams)]
-            if i in c.fusion_blocks:
+        for i in range(self.config.depth):
+            streams = [branch[i](tokens) for branch, tokens in zip(branches, streams)]
+            if i in self.config.fusion_blocks:
                 together = torch.cat(streams, 1)  # (B, S * N, D)
-                streams = list(through(cast(CrossBlock, next(cross)), together, room).chunk(len(streams), 1))
-        norms = [self.norm if rgb else self.norm_x for rgb in of_rgb]
+                streams = list(next(cross)(together).chunk(len(streams), 1))
         outputs = [norm(tokens[:, self.num_template :]) for norm, tokens in zip(norms, streams)]
         return outputs[0] if len(outputs) == 1 else (outputs[0] + outputs[1]) / 2
-
-
-def through(block: Block, tokens: Tensor, room: Tensor | None) -> Tensor:
-    """Tokens (B, N, D) -> (B, N, D) through a whole block."""
-    gates = (block.attention_gate, block.mlp_gate) if isinstance(block, CrossBlock) else (None, None)
-    attention, _, _ = block.attn(block.norm1(tokens), room)
-    tokens = tokens + scaled(scaled(attention, gates[0]), block.keep_scale(tokens))
-    change = block.mlp(block.norm2(tokens), room)
-    return accumulate(tokens, scaled(scaled(change, gates[1]), block.keep_scale(tokens)))
 
 
 def from_rgb_tracker(tensors: Mapping[str, Tensor], positions: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from modaltrack.frame import Modality
 from modaltrack.models.parts.fusion_adapter import FusionAdapter
-from modaltrack.models.parts.presence import rgb_and_other, run_by_presence
-from modaltrack.models.parts.vit import accumulate, scaled, working_room
+from modaltrack.models.parts.presence import run_by_presence
 from modaltrack.models.prediction import Images, Prediction, Presence
 from modaltrack.models.registry import register
-from modaltrack.models.trunk import TINY, ViTConfig, ViTTracker
+from modaltrack.models.trunk import TINY, ViTConfig
+from modaltrack.models.two_sensors import TwoSensorTracker
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TPFConfig(ViTConfig):
     pfa_norm: str = "batch"
 
 
-class TPF(ViTTracker):
+class TPF(TwoSensorTracker):
     """``model(template, search, present=None, memory=None) -> Prediction`` on RGB and one other modality."""
 
     config: TPFConfig
@@ -87,34 +87,24 @@ class TPF(ViTTracker):
         twice, as in the first frame of a clip. present: per modality which samples have it, (B,) bool; it holds for
         all images of a sample.
         """
-        c = self.config
-        modalities = rgb_and_other(template, search, c.modalities, c.template_size, c.search_size)
+        sensors = self.sensors(template, search)
         joined: Images = template
-        if memory is not None and c.num_templates == 2:
-            both = rgb_and_other(memory, search, c.modalities, c.template_size, c.search_size)
-            if both != modalities:
-                found, wanted = ", ".join(both), ", ".join(modalities)
+        if memory is not None and self.config.num_templates == 2:
+            both = self.sensors(memory, search)
+            if both != sensors:
+                found, wanted = ", ".join(both), ", ".join(sensors)
                 raise ValueError(f"The later template is of {found} and the first of {wanted}; give the same.")
-            joined = {m: torch.stack([template[m], memory[m]], 1) for m in modalities}  # (B, 2, 3, h, w)
-        return run_by_presence(self._run, joined, search, modalities, present)
+            joined = {m: torch.stack([template[m], memory[m]], 1) for m in sensors}  # (B, 2, 3, h, w)
+        return run_by_presence(self.run, joined, search, sensors, present)
 
-    def _run(self, template: Images, search: Images, modalities: list[Modality]) -> Prediction:
-        templates = [{m: template[m] for m in modalities}]
-        if template[modalities[0]].ndim == 5:
-            templates = [{m: template[m][:, i] for m in modalities} for i in range(2)]
-        tokens = [self.patch_embed(self.fused_image(images)) + self.pos_template for images in templates]
-        tokens += tokens[:1] * (self.config.num_templates - len(tokens))  # (B, Nz, D) each
-        tokens.append(self.patch_embed(self.fused_image({m: search[m] for m in modalities})) + self.pos_search)
-        return self.predict(self.backbone(torch.cat(tokens, 1))[:, self.num_template :])
-
-    def backbone(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, N, D) -> normalised tokens (B, N, D)."""
-        room = working_room(tokens, self.config.mlp_ratio)
-        for i in range(len(self.blocks)):
-            block = self.block(i)
-            tokens = tokens + scaled(block.attn(block.norm1(tokens), room)[0], block.keep_scale(tokens))
-            tokens = accumulate(tokens, scaled(block.mlp(block.norm2(tokens), room), block.keep_scale(tokens)))
-        return self.norm(tokens)
+    def run(self, template: Images, search: Images, sensors: list[Modality]) -> Prediction:
+        templates = [{m: template[m] for m in sensors}]
+        if template[sensors[0]].ndim == 5:
+            templates = [{m: template[m][:, i] for m in sensors} for i in range(2)]
+        z = [self.patch_embed(self.fused_image(images)) + self.pos_template for images in templates]  # (B, Nz, D) each
+        z += z[:1] * (self.config.num_templates - len(z))
+        x = self.patch_embed(self.fused_image({m: search[m] for m in sensors})) + self.pos_search  # (B, Nx, D)
+        return self.predict_all(self.walk(torch.cat([*z, x], 1)))
 
 
 @register(TPF)

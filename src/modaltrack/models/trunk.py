@@ -103,18 +103,25 @@ class ViTTracker(TorchModel):
         if self.projection is not None:
             nn.init.eye_(self.projection.weight)
 
-    def start_index(self, tokens: Tensor) -> Tensor:
-        """Search positions before any elimination, (B, Nx)."""
+    def search_positions(self, tokens: Tensor) -> Tensor:
+        """Places of the search tokens before any elimination, (B, Nx)."""
         return torch.arange(self.num_search, device=tokens.device).expand(tokens.shape[0], -1)
 
-    def block(self, i: int) -> Block:
-        """Block i with its type."""
-        return cast(Block, self.blocks[i])
+    @property
+    def stack(self) -> list[Block]:
+        """The blocks, with their type."""
+        return cast("list[Block]", self.blocks)
 
     def embed(self, stem: nn.Module, template: Tensor, search: Tensor) -> Tensor:
         """Images (B, 3, h, w) of one modality -> tokens (B, Nz + Nx, D) with their positions."""
         z, x = embed_pair(stem, template, search)
         return torch.cat([z + self.pos_template, x + self.pos_search], 1)
+
+    def walk(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, N, D) through all blocks, normalised."""
+        for block in self.stack:
+            tokens = block(tokens)
+        return self.norm(tokens)
 
     def predict(self, features: Tensor) -> Prediction:
         """Normalised search tokens (B, Nx, D) -> Prediction; its features are these, before any projection."""

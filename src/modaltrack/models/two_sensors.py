@@ -12,19 +12,27 @@ from modaltrack.models.trunk import ViTTracker
 class TwoSensorTracker(ViTTracker):
     """``model(template, search, present=None) -> Prediction`` on RGB and one other modality, either of which may lack.
 
-    Missing modalities are ours; ``missing_policy`` of each method says what it does. A method writes ``_run``.
+    Missing modalities are [ours]; ``missing_policy`` of each method says what it does. A method writes ``run``.
     """
 
     def forward(self, template: Images, search: Images, present: Presence | None = None) -> Prediction:
-        """Normalised images per modality -> Prediction.
+        """Find the target.
 
-        present: per modality which samples have it, (B,) bool; a key missing in an image mapping counts as missing for
-        the whole batch. A sample without any sensor gets a meaningless prediction; a batch without any is an error.
+        Args:
+            template, search: normalised images per modality; a key missing in either counts as missing in all samples.
+            present: per modality which samples have it, (B,) bool. A sample without any sensor gets a meaningless
+                prediction.
+
+        Raises:
+            ValueError: no sample has any sensor, or the images are not of RGB and at most one known modality.
         """
-        c = self.config
-        modalities = rgb_and_other(template, search, c.modalities, c.template_size, c.search_size)
-        return run_by_presence(self._run, template, search, modalities, present)
+        return run_by_presence(self.run, template, search, self.sensors(template, search), present)
 
-    def _run(self, template: Images, search: Images, modalities: list[Modality]) -> Prediction:
-        """Samples that have exactly ``modalities``, in this order: RGB and X, RGB alone or X alone."""
+    def sensors(self, template: Images, search: Images) -> list[Modality]:
+        """RGB and X, RGB alone or X alone, in this order."""
+        c = self.config
+        return rgb_and_other(template, search, c.modalities, c.template_size, c.search_size)
+
+    def run(self, template: Images, search: Images, sensors: list[Modality]) -> Prediction:
+        """Samples that have exactly ``sensors``, as ``self.sensors`` lists them."""
         raise NotImplementedError

@@ -41,3 +41,8 @@ class AdapterPair(nn.Module):
         for layer in (self.space.up, self.mlp.up):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+
+def gated(change: Tensor, gate: Tensor | None) -> Tensor:
+    """``change`` (..., D) times a gate (D,) [ours], or as it is where there is none."""
+    return change if gate is None else change * gate

@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+from modaltrack.models.parts.vit import Block
+
 
 def eliminate(
     tokens: Tensor, index: Tensor, query: Tensor, key: Tensor, num_template: int, keep_rate: float
@@ -34,5 +36,17 @@ def eliminate(
 
 def restore(search: Tensor, index: Tensor, num_search: int) -> Tensor:
     """Put surviving search tokens (B, n, D) back at their positions ``index`` (B, n): (B, Nx, D), zeros elsewhere."""
+    if search.shape[1] == num_search:
+        return search  # nothing was eliminated, so nothing was moved
     full = search.new_zeros(search.shape[0], num_search, search.shape[2])
     return full.scatter(1, index[:, :, None].expand_as(search), search)
+
+
+def through_eliminating(
+    block: Block, tokens: Tensor, index: Tensor, num_template: int, keep_rate: float
+) -> tuple[Tensor, Tensor]:
+    """``block`` with elimination between attention and MLP; tokens (B, Nz + n, D), index (B, n) -> what is left."""
+    attended = block.attn(block.norm1(tokens))
+    tokens = tokens + block.drop_path(attended.output)
+    tokens, index = eliminate(tokens, index, attended.query, attended.key, num_template, keep_rate)
+    return tokens + block.drop_path(block.mlp(block.norm2(tokens))), index

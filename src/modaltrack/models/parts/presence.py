@@ -6,7 +6,7 @@ Each sample gets what it would get alone, and nothing is copied or filled in for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -34,18 +34,27 @@ def rgb_and_other(
 
 
 def run_by_presence(
-    run: Run, template: Images, search: Images, modalities: list[Modality], present: Presence | None = None
+    run: Run, template: Images, search: Images, sensors: list[Modality], present: Presence | None = None
 ) -> Prediction:
     """Call ``run`` once per set of sensors that occurs in the batch and put the predictions back in the batch's order.
 
-    modalities: what ``rgb_and_other`` found; present: per modality which samples have it, (B,) bool, a missing key or
-    None for all of them. A sample without any sensor gets a meaningless prediction; ValueError if no sample has one.
+    Args:
+        sensors: what ``rgb_and_other`` found.
+        present: per modality which samples have it, (B,) bool, a missing key or None for all of them. A sample without
+            any sensor gets a meaningless prediction.
+
+    Raises:
+        ValueError: no sample has a sensor.
     """
-    first = template[modalities[0]]
+    if present is None or not any(m in present for m in sensors):
+        return run(template, search, sensors)
+    first = template[sensors[0]]
     everywhere = torch.ones(first.shape[0], dtype=torch.bool, device=first.device)
-    has = {m: everywhere if present is None else present.get(m, everywhere).to(first.device) for m in modalities}
-    if present is None or all(bool(flags.all()) for flags in has.values()):
-        return run(template, search, modalities)
+    has = {m: present[m].to(first.device) if m in present else everywhere for m in sensors}
+    if torch.compiler.is_compiling():
+        return run_masked(run, template, search, has)
+    if all(bool(flags.all()) for flags in has.values()):
+        return run(template, search, sensors)
     if not any(bool(flags.any()) for flags in has.values()):
         raise ValueError("No sample of the batch has any modality; skip the model where no sensor has an image.")
     pattern = sum(flags.long() << k for k, flags in enumerate(has.values()))
@@ -54,8 +63,27 @@ def run_by_presence(
     rows, parts = [], []
     for bits in pattern.unique().tolist():
         group = (pattern == bits).nonzero()[:, 0]
-        chosen = [m for k, m in enumerate(modalities) if bits >> k & 1]
+        chosen = [m for k, m in enumerate(sensors) if bits >> k & 1]
         rows.append(group)
         parts.append(run({m: template[m][group] for m in chosen}, {m: search[m][group] for m in chosen}, chosen))
     back = torch.cat(rows).argsort()
     return Prediction(*(torch.cat(values)[back] for values in zip(*parts)))
+
+
+def run_masked(run: Run, template: Images, search: Images, has: Mapping[Modality, Tensor]) -> Prediction:
+    """The same as one graph, for compilers and exporters: every set of sensors runs, and each sample takes its own.
+
+    Three runs for two sensors; where a clip's sensors are known, a graph for each set of them costs one.
+    """
+    together = run(template, search, list(has))
+    if len(has) == 1:
+        return together
+    alone = [run({m: template[m]}, {m: search[m]}, [m]) for m in has]
+    first, second = has.values()
+
+    def chosen(both: Tensor, of_first: Tensor, of_second: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (both.ndim - 1)
+        one = torch.where(first.view(shape), of_first, of_second)
+        return torch.where((first & second).view(shape), both, one)
+
+    return Prediction(*(chosen(*values) for values in zip(together, *alone)))

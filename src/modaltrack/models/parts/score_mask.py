@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modaltrack.models.parts.drop_key import attend_dropping_keys
-from modaltrack.models.parts.vit import Attention, attend, linear_into
+from modaltrack.models.parts.vit import Attention, attend
 
 
 def pool_pairs(answers: Tensor, batch: int) -> Tensor:
@@ -49,8 +49,8 @@ class ScoreMaskFusion(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=1e-5)
         self.merge, self.drop_key, self.dropout = merge, drop_key, dropout
 
-    def forward(self, tokens: Tensor, keep: int, room: Tensor | None = None) -> Tensor:
-        q, k, v = self.attn.split(linear_into(self.attn.qkv, tokens, room), 3)
+    def forward(self, tokens: Tensor, keep: int) -> Tensor:
+        q, k, v = self.attn.split(self.attn.qkv(tokens), 3)
         if self.merge == "max":
             q = q[:, :, -keep:]  # the published merge mixes places: there other rows matter, too
         if self.training and (self.drop_key or self.dropout):

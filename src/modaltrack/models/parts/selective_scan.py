@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.util import find_spec
 
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from modaltrack.models.parts.blocked_scan import forward_blocked, is_taped, scan_blocked
+from modaltrack.models.parts.compact_scan import scan_compact
 
 BACKENDS = ("auto", "blocked", "loop", "triton", "mamba_ssm")
 
@@ -48,7 +50,8 @@ def selective_scan(
 
     backend: "blocked" runs anywhere; "loop" is the plain loop over time that tests compare with; "triton" is a kernel
     for GPUs; "mamba_ssm" is that package's kernel, if it can be imported; "auto" takes triton on GPUs where it can be
-    imported and else blocked. ValueError for shapes that do not fit and backends that are not there.
+    imported and else blocked; where a graph is compiled or exported it is one loop operator (``compact_scan``).
+    ValueError for shapes that do not fit and backends that are not there.
     """
     if not channels_last:
         u, delta, B, C = (x.transpose(1, -1) for x in (u, delta, B, C))  # (B, L, D), (B, L, N) or (B, L, N, G)
@@ -58,7 +61,7 @@ def selective_scan(
     _check(u, delta, A, B, C, D, z, delta_bias)
     kind = torch.float64 if u.dtype == torch.float64 else torch.float32
     scan, dtype = choose(backend, u.device), u.dtype
-    with torch.autocast(u.device.type, enabled=False):  # half precision loses the state: docs/selective_scan.md 4
+    with full_precision(u.device):  # half precision loses the state: docs/selective_scan.md 4
         u, delta, A, B, C = (x.to(kind) for x in (u, delta, A, B, C))
         D, delta_bias = (None if x is None else x.to(kind) for x in (D, delta_bias))
         if scan is scan_blocked and not is_taped(u, delta, A, B, C, D, delta_bias):
@@ -73,11 +76,18 @@ def selective_scan(
     return y if channels_last else y.transpose(1, 2)
 
 
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """No autocast within; nothing at all where there is none, because exporters do not know contexts."""
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
+
+
 Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]  # u, delta (R, L, D), A (R, N, D), B, C (R, L, N)
 
 
 def choose(backend: str, device: torch.device) -> Scan:
     """The function behind a backend's name; ValueError if it does not exist or cannot run here."""
+    if backend == "auto" and torch.compiler.is_compiling() and (device.type == "cpu" or torch.compiler.is_exporting()):
+        return scan_compact
     if backend == "auto":
         backend = "triton" if device.type == "cuda" and find_spec("triton") is not None else "blocked"
     if backend == "triton":

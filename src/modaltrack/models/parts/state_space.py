@@ -41,7 +41,7 @@ def look_around(conv: nn.Conv2d, rows: Tensor) -> Tensor:
     grid = math.isqrt(rows.shape[1])
     assert grid * grid == rows.shape[1], "the tokens of a square crop"
     picture = rows.transpose(1, 2).unflatten(2, (grid, grid))  # (B, I, g, g), laid out with the channels last
-    return F.silu(conv(picture), inplace=not torch.is_grad_enabled()).flatten(2).transpose(1, 2)
+    return F.silu(conv(picture)).flatten(2).transpose(1, 2)
 
 
 def scan_each(

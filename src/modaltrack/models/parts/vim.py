@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from modaltrack.models.parts.mamba import WINDOW, Branch, gate, project, scan_branches
 from modaltrack.models.parts.state_space import log_decays, log_uniform_step_bias, step_rank
-from modaltrack.models.parts.vit import accumulate
 
 
 class Direction(Branch):
@@ -50,4 +49,4 @@ class VimBlock(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         x, z = project(self.in_proj, self.norm(tokens))  # (B, L, I)
         forth, back = scan_branches([self.forth, self.back], torch.stack([x, x.flip(1)]))
-        return tokens + self.out_proj(gate(accumulate(forth, back.flip(1)), z, 1 / 2))
+        return tokens + self.out_proj(gate(forth + back.flip(1), z, 1 / 2))

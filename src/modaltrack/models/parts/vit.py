@@ -7,6 +7,7 @@ Legend: B batch, N tokens, D width, H heads, d = D / H, Nz template tokens, Nx s
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -83,36 +84,23 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     In training on a CPU the plain products are used: for the few tokens of the tiny models the backward pass of torch's
     fused kernel takes three times as long (a third of a whole training step).
     """
-    if torch.is_grad_enabled() and q.device.type == "cpu" and k.shape[2] <= 1024:
+    trained = torch.is_grad_enabled() and not torch.compiler.is_exporting()
+    if trained and q.device.type == "cpu" and k.shape[2] <= 1024:
         logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, H, N, M)
         return logits.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v)
 
 
-def working_room(tokens: Tensor, mlp_ratio: float) -> Tensor | None:
-    """Memory for the widest intermediate result of a block, to be used again by every block; None where of no use.
+class Attended(NamedTuple):
+    """The output of an attention (B, N, D), and its queries and keys (B, H, N, d), which elimination reads."""
 
-    On a CPU, fresh memory for each of them costs a twentieth of the time in page faults.
-    """
-    plain = tokens.device.type == "cpu" and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
-    if not plain or torch.compiler.is_compiling():
-        return None
-    return tokens.new_empty(int(tokens.numel() * max(3.0, mlp_ratio)))
-
-
-def linear_into(layer: nn.Linear, x: Tensor, room: Tensor | None) -> Tensor:
-    """``layer(x)``, written into ``room`` if there is one; what an earlier call wrote there is gone."""
-    if room is None:
-        return layer(x)
-    rows = x.flatten(0, -2)
-    out = room[: rows.shape[0] * layer.out_features].view(rows.shape[0], layer.out_features)
-    if layer.bias is None:
-        return torch.mm(rows, layer.weight.t(), out=out).view(*x.shape[:-1], layer.out_features)
-    return torch.addmm(layer.bias, rows, layer.weight.t(), out=out).view(*x.shape[:-1], layer.out_features)
+    output: Tensor
+    query: Tensor
+    key: Tensor
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose projections can also be used one by one: fusion and elimination need the parts.
+    """Multi-head attention whose projections can also be used one by one, as fusions do.
 
     drop_key: chance of a key to be dropped in training.
     """
@@ -122,6 +110,10 @@ class Attention(nn.Module):
         self.heads, self.drop_key = heads, drop_key
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Attended:
+        q, k, v = self.split(self.qkv(x), 3)  # (B, H, N, d) each
+        return Attended(self.merge(self.attend(q, k, v)), q, k)
 
     def split(self, rows: Tensor, count: int) -> tuple[Tensor, ...]:
         """(B, N, count * D) -> count tensors (B, H, N, d)."""
@@ -138,27 +130,35 @@ class Attention(nn.Module):
         """(B, H, N, d) -> (B, N, D) through the output projection."""
         return self.proj(heads.transpose(1, 2).flatten(2))
 
-    def forward(self, x: Tensor, room: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens (B, N, D) -> output (B, N, D) and the queries and keys (B, H, N, d), which elimination reads."""
-        q, k, v = self.split(linear_into(self.qkv, x, room), 3)
-        return self.merge(self.attend(q, k, v)), q, k
-
 
 class Mlp(nn.Module):
-    """Two linear layers with the exact (erf) GELU between them."""
+    """Two linear layers with the exact (erf) GELU between them; (B, N, D) -> (B, N, D)."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
 
-    def forward(self, x: Tensor, room: Tensor | None = None) -> Tensor:
-        hidden = linear_into(self.fc1, x, room)  # (B, N, hidden)
-        return self.fc2(F.gelu(hidden) if torch.is_grad_enabled() else torch.ops.aten.gelu_(hidden))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: in training, a sample's change is dropped with a probability and else scaled up."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, change: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return change
+        keep = 1 - self.rate
+        return change * change.new_empty(change.shape[0], 1, 1, dtype=torch.float32).bernoulli_(keep).div_(keep)
 
 
 class Block(nn.Module):
-    """The parts of a pre-norm transformer block; each method writes down how it walks through them."""
+    """A pre-norm transformer block; tokens (B, N, D) -> (B, N, D)."""
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float, drop_path: float, drop_key: float = 0.0) -> None:
         super().__init__()
@@ -166,24 +166,11 @@ class Block(nn.Module):
         self.attn = Attention(dim, heads, drop_key)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
-        self.drop_path = drop_path
+        self.drop_path = DropPath(drop_path)
 
-    def keep_scale(self, x: Tensor) -> Tensor | None:
-        """Stochastic depth: per-sample factors (B, 1, 1), 0 or 1 / (1 - p), in training; None where nothing drops."""
-        if not self.training or self.drop_path == 0:
-            return None
-        keep = 1 - self.drop_path
-        return x.new_empty(x.shape[0], 1, 1, dtype=torch.float32).bernoulli_(keep).div_(keep)
-
-
-def scaled(change: Tensor, scale: Tensor | None) -> Tensor:
-    """``change`` times ``scale``, or as it is: a product with one would cost a pass through memory."""
-    return change if scale is None else change * scale
-
-
-def accumulate(tokens: Tensor, change: Tensor) -> Tensor:
-    """``tokens + change``, in place where no gradient is recorded; only for tokens that nobody else holds."""
-    return tokens + change if torch.is_grad_enabled() else tokens.add_(change)
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.attn(self.norm1(x)).output)
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 def init_linear(module: nn.Module) -> None:

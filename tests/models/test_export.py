@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every registered model as one graph: torch.export, torch.compile without a break, ONNX; at tiny width, two blocks."""
+
+import pytest
+import torch
+from tests.models.test_contract import images, small
+
+from modaltrack import models
+from modaltrack.frame import Modality
+
+X = Modality.THERMAL
+NAMES = models.list_models()
+SENSORS = [(name, sensors) for name in NAMES for sensors in (("rgb", X), ("rgb",), (X,)) if sensors[0] == "rgb" or X]
+PRESENT = {"rgb": torch.tensor([True, True, False]), "thermal": torch.tensor([True, False, True])}
+
+
+def shallow(name):
+    """A model of two blocks whose every part is used: what happens after some blocks happens after the last."""
+    config = models.config_of(name)
+    blocks = {f: (1,) for f in ("fusion_blocks", "elimination_blocks") if getattr(config, f, ())}
+    return small(name, depth=2, **blocks)
+
+
+def given(model):
+    """Images of RGB and of thermal where the model reads it, three samples."""
+    return images(model, keys=["rgb", "thermal"] if X in model.config.modalities else ["rgb"])
+
+
+def agree(made, expected, tolerance=1e-5):
+    for name, value in zip(models.Prediction._fields, expected):
+        torch.testing.assert_close(getattr(made, name), value, rtol=0, atol=tolerance, msg=lambda m: f"{name}: {m}")
+
+
+class Counting:
+    """A compiler's backend that runs graphs as they are and counts them."""
+
+    def __init__(self):
+        self.graphs = 0
+
+    def __call__(self, graph, inputs):
+        self.graphs += 1
+        return graph.forward
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_export(name):
+    model, inputs = (m := shallow(name)), given(m)
+    with torch.no_grad():
+        expected = model(*inputs)
+    program = torch.export.export(model, tuple(inputs), strict=False)  # its weights want gradients, as fresh ones do
+    agree(program.module()(*inputs), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_compile_without_a_break(name):
+    torch.compiler.reset()
+    model, inputs, count = (m := shallow(name)), given(m), Counting()
+    agree(torch.compile(model, fullgraph=True, backend=count)(*inputs), model(*inputs))
+    assert count.graphs == 1
