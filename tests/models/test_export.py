@@ -28,7 +28,7 @@ def given(model):
 
 def agree(made, expected, tolerance=1e-5):
     for name, value in zip(models.Prediction._fields, expected):
-        torch.testing.assert_close(getattr(made, name), value, rtol=0, atol=tolerance, msg=lambda m: f"{name}: {m}")
+        torch.testing.assert_close(getattr(made, name), value, rtol=0, atol=tolerance)
 
 
 class Counting:

@@ -15,6 +15,7 @@ from modaltrack.vision import normalise
 
 OPTIONS = {
     "ainet-tiny": {**SMALL, "fusion_blocks": (0, 1)},
+    "modaltrack-tiny": SMALL,
     "ostrack-tiny": SMALL,
     "sdstrack-tiny": {**SMALL, "fusion_blocks": (1,)},
     "smstracker-tiny": {**SMALL, "interactions": 1},

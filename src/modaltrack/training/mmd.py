@@ -133,7 +133,7 @@ def _features(model: TorchModel, template: Crops, search: Crops, second: str) ->
         with torch.inference_mode():
             fused = _run(model, *({"rgb": model.fused_image(part)} for part in (template, search)))
         found |= {f"fused with {m}": _beside(fused, alone[m]) for m in ("rgb", second)}
-    elif knows:
+    elif knows and not model.sensors_together:  # a trunk that sees one set of fused tokens has no two streams
         both = _run(model, template, search)  # two stacks of blocks, or both streams in one, RGB first
         found["together"] = {d: list(s) if len(s) == 2 else list(s[0].chunk(2)) for d, s in both.items()}
     return found
