@@ -77,7 +77,11 @@ def test_the_definition_by_hand():
 def test_every_method_can_be_measured(name):
     model = built(name)
     found = mmd_by_depth(model, pairs(), "thermal", tokens=120)
-    expected = {"ostrack-tiny": {"alone"}, "tpf-tiny": {"alone", "fused with rgb", "fused with thermal"}}
+    expected = {
+        "ostrack-tiny": {"alone"},
+        "modaltrack-tiny": {"alone"},
+        "tpf-tiny": {"alone", "fused with rgb", "fused with thermal"},
+    }
     assert set(found) == expected.get(name, {"alone", "together"})
     for depths in found.values():
         assert list(depths) == DEPTHS
