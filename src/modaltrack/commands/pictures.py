@@ -30,10 +30,10 @@ class Options:
     """check FOLDER."""
     folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
     """The folder, or a folder of such folders."""
-    aux: Literal["thermal", "depth", "event"] | None = None
-    """Sensor of the images in aux/; by default what the folder's name or SOURCE.md says."""
-    images: Literal["rgb", "thermal", "depth", "event"] | None = None
-    """Sensor of the images in images/; by default what SOURCE.md says, else rgb."""
+    aux: str | None = None
+    """Sensor of the images in aux/ (thermal, depth, event); by default what the folder's name or SOURCE.md says."""
+    images: str | None = None
+    """Sensor of the images in images/ (rgb, thermal ...); by default what SOURCE.md says, else rgb."""
     depth_scale: float = 1.0
     """Value of a depth image times this = millimetres."""
     deep: bool = False
@@ -60,17 +60,19 @@ def run(options: Options) -> int:
 
 def reading(options: Options) -> Reading:
     """What the options say about the folder. Raises ValueError for an impossible depth scale."""
-    from modaltrack.frame import Modality
+    from modaltrack.sources.source import check_modality
     from modaltrack.training.pictures.readers import Reading
 
     if not 0 < options.depth_scale < float("inf"):
         raise ValueError(f"--depth-scale is {options.depth_scale} and a positive number was expected.")
-    aux = Modality(options.aux) if options.aux else None
-    return Reading(aux, Modality(options.images) if options.images else None, options.depth_scale)
+    aux = check_modality(options.aux) if options.aux else None
+    return Reading(aux, check_modality(options.images) if options.images else None, options.depth_scale)
 
 
 def _facts(usable: Contents, problems: list[Problem]) -> dict[str, Any]:
     """What the folder holds, by subfolder, as plain data."""
+    from modaltrack.frame import Modality
+
     sets: dict[str, dict[str, Any]] = {
         name: {"format": form, "pictures": 0, "clips": 0, "boxes": 0, "masks": 0, "sensors": [], "classes": []}
         for name, form in usable.formats.items()
@@ -80,7 +82,7 @@ def _facts(usable: Contents, problems: list[Problem]) -> dict[str, Any]:
         row = sets[name]
         row[what] += 1
         row["boxes"] += boxes
-        row["sensors"] = sorted({*row["sensors"], *sensors}, key=("rgb", "thermal", "depth", "event").index)
+        row["sensors"] = sorted({*row["sensors"], *sensors}, key=list(Modality).index)
         return row
 
     for picture in usable.pictures:

@@ -38,15 +38,16 @@ def run(options: Options) -> int:
 
     from modaltrack.commands.terminal import out, progress
     from modaltrack.files import prepare_folder, replacing
-    from modaltrack.frame import Modality, Status
+    from modaltrack.frame import Status
     from modaltrack.scenes import clip as render
+    from modaltrack.scenes.sensors import RENDERED
     from modaltrack.sinks import AnnotatedVideo, Mark
 
     if options.clips < 1 or options.length < 2:
         raise ValueError("--clips must be at least 1 and --length at least 2.")
     folder = prepare_folder(options.out)
     console, rows = out(), []
-    with progress() as bar, AnnotatedVideo(folder / "video.mp4", tuple(Modality)) as video:
+    with progress() as bar, AnnotatedVideo(folder / "video.mp4", RENDERED) as video:
         task = bar.add_task("rendering", total=options.clips * options.length, facts="")
         for number in range(options.clips):
             clip = render(options.seed + number, length=options.length, size=SIZE, hard=number % 2 == 1)
@@ -57,7 +58,7 @@ def run(options: Options) -> int:
                 video.write(_without_time(frame), [nothing], clip.name)
                 bar.advance(task)
                 if frame.index == options.length // 2:
-                    rows.append(_row(frame.images, tuple(Modality), clip, frame.index))
+                    rows.append(_row(frame.images, RENDERED, clip, frame.index))
             console.print(f"{clip.name}: {', '.join(sorted(clip.attributes)) or 'no attributes'}")
     sheet = np.concatenate(rows, axis=0)
     with replacing(folder / "sheet.png") as partial:

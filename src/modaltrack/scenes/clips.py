@@ -79,7 +79,7 @@ class _Frames(Sequence[Frame]):
             elif modality is Modality.DEPTH:
                 millimetres = sensors.depth_millimetres(fields.inverse_depth, weather, noise)
                 made[modality] = sensors.encode_depth(millimetres)
-            else:
+            elif modality is Modality.EVENT:
                 earlier = rows - 0.75  # before the first frame the motion is continued backwards
                 index = earlier.floor().long().clamp(min=0)
                 following = (index + 1).clamp(max=self._length - 1)
@@ -105,7 +105,7 @@ def clip(
     length: int = 80,
     size: tuple[int, int] = (240, 320),
     hard: bool = False,
-    modalities: Sequence[Modality | str] = tuple(Modality),
+    modalities: Sequence[Modality | str] = sensors.RENDERED,
     name: str | None = None,
 ) -> Clip:
     """Make one clip of the synthetic world; the same arguments give the same clip.
@@ -132,7 +132,7 @@ def clip(
     if np.isnan(boxes[0]).any() or visible[0] < 0.7 or np.nanmin(boxes[:, 2:].min(1)) < 5:
         again = clip(seed + 7_777_777, length, size, hard, modalities, name or f"{'hard' if hard else 'easy'}-{seed}")
         return again
-    wanted = tuple(Modality(m) for m in modalities)
+    wanted = sensors.rendered(modalities)
     return Clip(
         name=name or f"{'hard' if hard else 'easy'}-{seed}",
         frames=_Frames(script, seed, length, size, wanted),

@@ -83,7 +83,7 @@ class Instants:
             elif modality is Modality.DEPTH:
                 millimetres = sensors.depth_millimetres(seen.inverse_depth, weather, noise)
                 images.append(sensors.encode_depth(millimetres))
-            else:
+            elif modality is Modality.EVENT:
                 camera = self.place.camera.clone()
                 camera[:, :2] += self.shake * camera[:, 2:3]
                 earlier = self.place.colours(canvases, camera, background.shape[-1])

@@ -20,13 +20,13 @@ from modaltrack.scenes.actors import Troupe
 from modaltrack.scenes.compose import Layer
 from modaltrack.scenes.conditions import camouflage, change_light, random_weather
 from modaltrack.scenes.instants import Instants, Place
+from modaltrack.scenes.sensors import RENDERED, rendered
 from modaltrack.scenes.texture import canvases, chance, uniform
 from modaltrack.vision.crop import box_to_crop, crop_batch
 
 FRAME = 192  # side of a rendered training frame, pixels
 TARGETS = 4  # targets per scene
 SCALES = {"small": (8.0, 19.0), "medium": (15.0, 31.0), "large": (27.0, 54.0)}  # half side of an actor, pixels
-ALL = (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT)
 # share of second templates that equal the first, as in a clip's first frame ([inferred], docs/methods/tpf.md 6)
 SAME_MEMORY = 0.1
 MEMORY_SHIFT, MEMORY_SCALE = 0.2, 0.1  # jitter of second templates, which stand around a predicted box [ours]
@@ -74,7 +74,7 @@ class PairSampler:
 
     def __init__(
         self,
-        modalities: Sequence[Modality | str] = ALL,
+        modalities: Sequence[Modality | str] = RENDERED,
         template_size: int = 64,
         search_size: int = 128,
         seed: int = 0,
@@ -89,7 +89,7 @@ class PairSampler:
         hard: float = 0.5,
         templates: int = 1,
     ) -> None:
-        self.modalities = tuple(Modality(m) for m in modalities)
+        self.modalities = rendered(modalities)
         self.template_size, self.search_size = template_size, search_size
         self.template_factor, self.search_factor = template_factor, search_factor
         self.seed, self.device = seed, torch.device(device)
@@ -109,7 +109,7 @@ class PairSampler:
     @torch.no_grad()
     def sample(self, batch: int, step: int, modalities: Sequence[Modality | str] | None = None) -> Pairs:
         """Draw the `batch` pairs of training step `step` (0-based), optionally only some of the sensors."""
-        wanted = self.modalities if modalities is None else tuple(Modality(m) for m in modalities)
+        wanted = self.modalities if modalities is None else rendered(modalities)
         self._prepare(step // self.stage_steps)
         generator = torch.Generator().manual_seed((self.seed * 7_368_787 + step) * 2)
         scenes = math.ceil(batch / (2 * TARGETS))  # every target serves in both directions of time

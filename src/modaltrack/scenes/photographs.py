@@ -30,6 +30,7 @@ from modaltrack.sources.encodings import (
 
 Image = NDArray[np.uint8]
 
+SIMULATED = (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT)
 GAMMA = 2.2  # from stored values to light
 VEIL = 0.65  # brightness of fog
 RANGE_M = 10.0  # what a depth camera reaches
@@ -46,7 +47,7 @@ def simulate(
     rgb: Image,
     objects: Sequence[PhotoObject],
     rng: np.random.Generator,
-    modalities: Sequence[Modality | str] = tuple(Modality),
+    modalities: Sequence[Modality | str] = SIMULATED,
     world: World | None = None,
     before: Image | None = None,
 ) -> dict[Modality, Image]:
@@ -56,16 +57,21 @@ def simulate(
         rgb: (H, W, 3) uint8.
         objects: What is in it; ``number`` 0 is the target, which crossover and flatness hide.
         rng: Draws the world if none is given, noise and motion.
-        modalities: Which sensors to give.
+        modalities: Which sensors to give, of ``SIMULATED``.
         world: Conditions that several pictures share; None draws new ones.
         before: The same view a moment earlier, (H, W, 3) uint8, a real video's; None lets camera and objects move.
 
     Returns:
         Modality -> (H, W, 3) uint8, aligned to rgb but for ``world.misalignment``. RGB is changed by night and fog
         only, and is the given array where there is neither.
+
+    Raises:
+        ValueError: For a sensor that is not simulated.
     """
     world = world or World.draw(rng)
     wanted = [Modality(m) for m in modalities]
+    if strange := [m for m in wanted if m not in SIMULATED]:
+        raise ValueError(f"There is no simulated {strange[0]} camera; there are {', '.join(SIMULATED)}.")
     cuts = cutouts(rgb, objects)
     seen: dict[Modality, Image] = {}
     fields = _fields(rgb, cuts, world, [m for m in wanted if world.failures.get(m) not in ("blind", "frozen")])
@@ -99,6 +105,7 @@ def _see(
     assert fields is not None
     if modality is Modality.THERMAL:
         return thermal_8bit(thermal_grey(fields.heat, world, rng))
+    assert modality is Modality.DEPTH, modality
     return depth_jet_bgr(depth_millimetres(fields.inverse_depth, world, rng))
 
 

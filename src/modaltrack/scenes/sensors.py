@@ -8,6 +8,7 @@ events ON/OFF coloured on white). The noise models are simple and not from a pub
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,6 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from modaltrack.frame import Modality
+
+RENDERED = (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT)  # what this room has a camera for
 RANGE_M = 10.0  # what a structured-light or time-of-flight camera reaches
 
 
@@ -62,6 +66,15 @@ class Weather:
     def repeat(self, times: int) -> Weather:
         """The same weather for `times` instants of every row, row-major."""
         return Weather(*(getattr(self, name).repeat_interleave(times, 0) for name in self.__slots__))
+
+
+def rendered(modalities: Sequence[Modality | str]) -> tuple[Modality, ...]:
+    """The sensors as ``Modality``, all of which this room can render. ValueError for another."""
+    wanted = tuple(Modality(m) for m in modalities)
+    for modality in wanted:
+        if modality not in RENDERED:
+            raise ValueError(f"The rendered world has no {modality} camera; it has {', '.join(RENDERED)}.")
+    return wanted
 
 
 def _col(x: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ def draw(layout: Layout, frame: Frame, marks: Sequence[Mark], note: str = "") ->
     for column, modality in enumerate(layout.modalities):
         left = column * width
         image = frame.images.get(modality)
-        title = TITLES[modality]
+        title = TITLES.get(modality, modality.value)
         if image is None:
             title += " - no image"
             panel = np.full((height, width, 3), BACKGROUND, dtype=np.uint8)

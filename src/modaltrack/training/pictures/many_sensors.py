@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +14,15 @@ from modaltrack.frame import Modality
 from modaltrack.scenes.pairs import Pairs, PairSampler
 from modaltrack.scenes.photo_objects import PhotoObject
 from modaltrack.scenes.photo_world import World
-from modaltrack.scenes.photographs import simulate
+from modaltrack.scenes.photographs import SIMULATED, simulate
+from modaltrack.scenes.sensors import RENDERED
 from modaltrack.training.pictures.compose import Canvas, Thing
 from modaltrack.training.pictures.degrade import Degradation, degrade, draw_light, relight
 from modaltrack.training.pictures.library import usable_frames
 from modaltrack.training.pictures.records import LabelledClip
 from modaltrack.training.pictures.sampler import Draft, Images, Pair, PicturePairs, stacked
 
+Tensors = Mapping[Modality, torch.Tensor]
 ELSEWHERE = 99  # number of what a search crop without the target is around
 OTHER_SENSORS = Degradation(low_resolution=0.25, motion=0.05, jpeg=0.1, noise=0.05)
 
@@ -46,7 +48,7 @@ class ManySensorPairs(PicturePairs):
     def sample(self, batch: int, step: int, modalities: Sequence[str] = ("rgb",)) -> Pairs:
         """``batch`` pairs; images as the trackers see them, float32 in 0..1."""
         sensors = [Modality(m) for m in modalities]
-        count = round(batch * self.rendered)
+        count = 0 if set(sensors) - set(SIMULATED) else round(batch * self.rendered)
         made = [self.of_sensors(np.random.default_rng((self.seed, step, i)), sensors) for i in range(batch - count)]
         pairs = stacked(made, modalities)
         return joined(pairs, self._rendered(count, step, sensors), sensors) if count else pairs
@@ -55,14 +57,15 @@ class ManySensorPairs(PicturePairs):
         if self.scenes is None:
             sizes = self.template_size, self.search_size
             self.scenes = PairSampler(
-                tuple(Modality), *sizes, self.seed, "cpu", self.template_factor, self.search_factor, stage_steps=1500
+                RENDERED, *sizes, self.seed, "cpu", self.template_factor, self.search_factor, stage_steps=1500
             )
-        return self.scenes.sample(count, step, tuple(sensors))
+        return self.scenes.sample(count, step, tuple(m for m in sensors if m in RENDERED))
 
     def of_sensors(self, random: np.random.Generator, sensors: Sequence[Modality]) -> Pair:
         """One pair."""
+        invented = not set(sensors) - set(SIMULATED)  # else only what was really seen has all of them
         for _ in range(20):
-            source = self.sources[int(random.choice(len(self.sources), p=self.chances))]
+            source = self.sources[int(random.choice(len(self.sources), p=self.chances))] if invented else "aligned"
             if source == "other_sensors":
                 pair = self._alone(random, sensors)
             elif source == "aligned":
@@ -88,6 +91,8 @@ class ManySensorPairs(PicturePairs):
 
     def _real(self, random: np.random.Generator, sensors: Sequence[Modality]) -> Pair | None:
         """A pair as RGB and other sensors really saw it; None where that is none of ``sensors``."""
+        if not self.aligned and not self.aligned_clips:
+            raise ValueError(f"No picture or clip of the folders shows {' and '.join(sensors)} at once; add some.")
         number = int(random.integers(len(self.aligned) + len(self.aligned_clips)))
         if number < len(self.aligned):
             picture = self.aligned[number]
@@ -120,7 +125,7 @@ class ManySensorPairs(PicturePairs):
 
     def seen(self, random: np.random.Generator, draft: Draft, sensors: Sequence[Modality]) -> Pair:
         """A draft through these sensors."""
-        world = World.draw(random, self.hard)
+        world, sensors = World.draw(random, self.hard), [m for m in sensors if m in SIMULATED]
         template = simulate(draft.template.images[Modality.RGB], objects_of(draft.template, 0), random, sensors, world)
         search = simulate(
             draft.search.images[Modality.RGB],
@@ -164,11 +169,18 @@ def objects_of(canvas: Canvas, first: int) -> list[PhotoObject]:
 
 
 def joined(a: Pairs, b: Pairs, sensors: Sequence[Modality]) -> Pairs:
-    """Both, one after the other."""
+    """Both, one after the other; a sensor that ``b`` has no images of is black there and marked missing."""
 
-    def cat(name: str) -> dict[Modality, torch.Tensor]:
-        return {m: torch.cat([getattr(a, name)[m], getattr(b, name)[m]]) for m in sensors}
+    def cat(
+        first: Mapping[Modality, torch.Tensor], second: Mapping[Modality, torch.Tensor]
+    ) -> dict[Modality, torch.Tensor]:
+        like = next(iter(second.values()))
+        return {m: torch.cat([first[m], second[m] if m in second else torch.zeros_like(like)]) for m in sensors}
 
     return Pairs(
-        cat("template"), cat("search"), torch.cat([a.box, b.box]), torch.cat([a.visible, b.visible]), cat("present")
+        cat(a.template, b.template),
+        cat(a.search, b.search),
+        torch.cat([a.box, b.box]),
+        torch.cat([a.visible, b.visible]),
+        cat(a.present, b.present),
     )

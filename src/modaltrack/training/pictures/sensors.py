@@ -18,7 +18,7 @@ NOTE = "SOURCE.md"
 
 
 def _named(text: str) -> set[Modality]:
-    return {m for m, pattern in WORDS.items() if re.search(pattern, text.lower())}
+    return {m for m in Modality if re.search(WORDS.get(m, rf"{m.value}(?![a-z])"), text.lower())}
 
 
 def second_sensor(folder: Path, given: Modality | None = None) -> Modality:
@@ -43,7 +43,7 @@ def second_sensor(folder: Path, given: Modality | None = None) -> Modality:
         if len(named) == 1:
             return named.pop()
     raise ValueError(
-        f"{folder} has a folder aux/ and nothing says which sensor it is: rename it to thermal/, depth/ or event/, "
+        f"{folder} has a folder aux/ and nothing says which sensor it is: rename it to thermal/, depth/ ..., "
         "or give --aux."
     )
 
