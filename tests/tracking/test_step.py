@@ -63,7 +63,10 @@ def test_rgb_then_other_then_both_within_one_clip(model) -> None:
 def test_late_template_waits_for_tracking(model) -> None:
     boxes = path(6, speed=(0, 0))
     state = start(model, frame(0, boxes[0], RGB), boxes[0])
-    state = step(model, state, frame(1, None, RGB, THERMAL))  # the target is hidden: a template now would be background
+    # the target is hidden: a template now would be background, one with texture, which no other rule keeps out
+    hidden = frame(1, None, RGB, THERMAL)
+    hidden.images[THERMAL][::2] += 5
+    state = step(model, state, hidden)
     assert state.status[0] == Status.UNCERTAIN
     assert THERMAL not in state.template
     state = step(model, state, frame(2, boxes[2], RGB, THERMAL))

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import math
+
 import pytest
 import torch
 
@@ -87,3 +89,13 @@ def test_wrong_arguments_are_told():
         box_losses(prediction(), TARGET, box_at="centre")
     with pytest.raises(ValueError, match="shape"):
         box_losses(prediction(), TARGET[:2])
+
+
+def test_the_focal_loss_is_centernets_by_hand() -> None:
+    """alpha 2 on how wrong a cell is, beta 4 on how far it is from a centre; divided by the number of centres."""
+    score = torch.tensor([[[[0.7, 0.2], [0.4, 0.1]]], [[[0.5, 0.3], [0.2, 0.6]]]])
+    heat = torch.tensor([[[[1.0, 0.5], [0.0, 0.8]]], [[[0.0, 0.0], [0.9, 1.0]]]])
+    hit = math.log(0.7) * 0.3**2 + math.log(0.6) * 0.4**2
+    miss = math.log(0.8) * 0.2**2 * 0.5**4 + math.log(0.6) * 0.4**2 + math.log(0.9) * 0.1**2 * 0.2**4
+    miss += math.log(0.5) * 0.5**2 + math.log(0.7) * 0.3**2 + math.log(0.8) * 0.2**2 * 0.1**4
+    assert float(focal_loss(score, heat)) == pytest.approx(-(hit + miss) / 2, rel=1e-5)
