@@ -71,3 +71,16 @@ def test_a_plain_line_loads_neither_tyro_nor_rich_nor_masked_arrays() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_offsets_and_sizes_of_track() -> None:
+    track = import_module("modaltrack.commands.track")
+    assert track.parse_offsets(["thermal=-0.3", "depth=2"]) == {"thermal": -0.3, "depth": 2.0}
+    assert track.parse_size("640x480") == (480, 640)
+    assert track.parse_size(None) is None
+    for text in ("thermal", "thermal=", "infrared=1", "thermal=soon"):
+        with pytest.raises(ValueError, match="MODALITY=SECONDS"):
+            track.parse_offsets([text])
+    for text in ("640", "x480", "0x0", "640x480x3", "-1x5"):
+        with pytest.raises(ValueError, match="WIDTHxHEIGHT"):
+            track.parse_size(text)

@@ -33,7 +33,7 @@ COMMANDS = {
     "study": "train, measure and compare the whole grid: which claims of the papers hold here",
     "doctor": "versions, devices, optional parts and how to install each",
 }
-REPEATABLE = {"--box", "--encoding", "--modality", "--switch"}
+REPEATABLE = {"--box", "--encoding", "--offset", "--modality", "--switch"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -63,6 +63,16 @@ class Options:
     """Another encoding than the one in the model's card, e.g. thermal=thermal-16bit-minmax; repeatable."""
     fps: Annotated[float | None, arg(metavar="FLOAT")] = None
     """Frame rate of sources without time stamps."""
+    late: Literal["drop", "wait"] = "drop"
+    """Live sources: drop = the newest image wins; wait = every image is tracked, and a slow model falls behind."""
+    stall: Annotated[float, arg(metavar="SECONDS")] = 0.2
+    """Live sources: silence after which a sensor is missing and the others go on."""
+    reconnect: Annotated[float, arg(metavar="SECONDS")] = 60.0
+    """Live sources are opened again when they break; the run ends when all are down for so long (0: never reopened)."""
+    offset: UseAppendAction[Annotated[list[str], arg(metavar="MODALITY=SECONDS")]] = field(default_factory=list)
+    """Added to a sensor's times, e.g. thermal=-0.3 where its pictures take 0.3 s longer to arrive; repeatable."""
+    tolerance: Annotated[float | None, arg(metavar="SECONDS")] = None
+    """Two images within so many seconds are one instant (files: half a frame interval; live: until a sensor stalls)."""
     truth: Annotated[Path | None, arg(metavar="FILE")] = None
     """True boxes, one row per frame: drawn into the video and scored."""
     video: bool = True
@@ -95,6 +105,8 @@ def run(options: Options) -> int:
             "speed": session.clock.facts(),
             "versions": versions(),
         }
+        if (streams := clip.live_facts()) is not None:
+            facts["live"] = streams
         files = folder.publish(results, facts)
     console = out()
     console.print(summary(results, session.clock))
@@ -113,7 +125,7 @@ def run(options: Options) -> int:
 
 def opened_clip(options: Options, asked: Asked, model: Model) -> ClipReader:
     """The clip, encoded as the model was trained unless the user says otherwise."""
-    from modaltrack.sources import open_clip
+    from modaltrack.sources import LivePolicy, open_clip
 
     return open_clip(
         asked.specs,
@@ -123,6 +135,9 @@ def opened_clip(options: Options, asked: Asked, model: Model) -> ClipReader:
         fps=options.fps,
         event_size=parse_size(options.event_size),
         event_unit=options.event_unit,
+        offsets=parse_offsets(options.offset),
+        tolerance=options.tolerance,
+        policy=LivePolicy(options.late, options.stall, options.tolerance, options.reconnect),
     )
 
 
@@ -216,6 +231,22 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if not found or not int(found[1]) or not int(found[2]):
         raise ValueError(f"--event-size {text!r} is not WIDTHxHEIGHT in pixels, for example 640x480.")
     return int(found[2]), int(found[1])
+
+
+def parse_offsets(texts: list[str]) -> dict[Modality, float]:
+    """``["thermal=-0.3"]`` -> mapping, in seconds."""
+    from modaltrack.frame import Modality
+
+    found: dict[Modality, float] = {}
+    for text in texts:
+        key, _, seconds = text.partition("=")
+        try:
+            found[Modality(key)] = float(seconds)
+        except ValueError:
+            raise ValueError(
+                f"--offset {text!r} is not MODALITY=SECONDS; MODALITY is one of {', '.join(Modality)}."
+            ) from None
+    return found
 
 
 def parse_encodings(texts: list[str]) -> dict[Modality, str]:
