@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "modaltrack"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-PLAIN = {"frame", "boxes", "box_text", "files"}
+PLAIN = {"frame", "boxes", "box_text", "files", "printable"}
 TENSORS = PLAIN | {"vision"}
 LIBRARY = TENSORS | {"sources", "models", "session", "tracking", "scenes", "scoring"}
 # room -> the rooms it may import, beside itself; a dotted name allows one file of a room only
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "boxes": {"frame"},
     "box_text": set(),
     "files": set(),
+    "printable": set(),
     "vision": PLAIN,
     "sources": PLAIN,
     "scoring": PLAIN,
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     "report": PLAIN | {"scoring", "sinks"},
     "study": LIBRARY | {"sinks", "training", "report"},
     "commands": LIBRARY | {"results", "benchmarks", "sinks", "training", "evaluation", "report", "study"},
-    "cli": {"commands"},
+    "cli": {"commands", "printable"},
     "__main__": {"cli"},
 }
 NO_TORCH = PLAIN | {

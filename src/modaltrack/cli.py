@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
+from modaltrack.printable import one_line
+
 COMMANDS = {
     "demo": "render a hard clip with four sensors, track it, show what each sensor adds",
     "track": "follow a target through your own files, cameras or streams",
@@ -112,11 +114,11 @@ def _termination_as_interrupt() -> Iterator[None]:
 def _sentence(error: ValueError | OSError | ImportError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    return str(error) or type(error).__name__
 
 
 def _complain(sentence: str, code: int) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {one_line(sentence)}", file=sys.stderr)
     return code
 
 

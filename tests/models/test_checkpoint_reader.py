@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from modaltrack.models.checkpoint_reader import read_checkpoint, read_state_dict
+from modaltrack.models.checkpoint_reader import read_checkpoint
 from modaltrack.models.restricted_pickle import Name, Placeholder
+from modaltrack.models.weights_found import read_state_dict
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 
@@ -289,13 +290,14 @@ def pickled(tree):
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"", "neither"),
-        (b"hello, I am a text", "neither"),
+        (b"", "it is empty"),
+        (b"hello, I am a text", "plain text"),
+        (b"\x01\x02\x03", "neither"),
         (pickled({"net": 1}), "not one of torch.save"),
         (b"\x80\x02" + b"\x00" * 100, "cannot be read"),
         (b"\x00" * 257 + b"ustar\x00" + b"\x00" * 300, "tar archive"),
     ],
-    ids=["empty", "text", "pickle", "noise", "tar"],
+    ids=["empty", "text", "bytes", "pickle", "noise", "tar"],
 )
 def test_not_a_checkpoint(tmp_path, content, what):
     path = tmp_path / "a.pth"

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
+
+from modaltrack.printable import one_line
 
 if TYPE_CHECKING:
     from modaltrack.models import ModelConfig
@@ -43,6 +46,8 @@ class Options:
     """With import: store 16-bit floats; the file is half as large and no longer exact."""
     allow_partial: bool = False
     """With import: accept a file that does not cover the whole model; the rest keeps random values."""
+    entry: str = ""
+    """With import: which entry of the file holds the weights, e.g. ema; the likeliest one by default."""
     report: bool = False
     """With import: print every tensor, not only the summary."""
     markdown: bool = False
@@ -123,8 +128,11 @@ def _import(options: Options) -> int:
         modalities=tuple(Modality(m) for m in options.modality),
         half=options.half,
         allow_partial=options.allow_partial,
+        entry=options.entry,
     )
     console = out()
+    for note in done.notes:
+        console.print(one_line(note), markup=False)
     if options.report:
         rows = table("tensors", "in the file", "here", ">shape", "what became of it")
         for row in done.rows:
@@ -132,10 +140,10 @@ def _import(options: Options) -> int:
         console.print(rows, markup=False)
     console.print(str(done.coverage), markup=False)
     if done.ignored:
-        console.print(f"Left out, and never called: {', '.join(done.ignored)}", markup=False)
+        console.print(f"Left out, and never called: {_some(done.ignored)}", markup=False)
     if done.hostile:
         warnings.warn(
-            f"{options.target} asks for {', '.join(done.hostile)}, which no checkpoint needs: nothing of it was run, "
+            f"{options.target} asks for {_some(done.hostile)}, which no checkpoint needs: nothing of it was run, "
             "and opening the file with torch.load would run it.",
             stacklevel=2,
         )
@@ -158,15 +166,20 @@ def _import_graphs(options: Options, backbone: Path, target: Path) -> int:
     return 0
 
 
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return one_line(f"{', '.join(names[:20])}{more}")
+
+
 def _list() -> int:
     from modaltrack.commands.terminal import out, table
-    from modaltrack.models import config_of, create, list_models
+    from modaltrack.models import config_of, list_models
+    from modaltrack.models.skeleton import skeleton
 
     shipped: dict[str, tuple[Path | None, dict[str, Any]]] = {**_shipped()}
     rows = table("models", "name", ">params", ">search", "sensors", ">weights", ">success", "licence", keep=1)
     for name in list_models():
-        # made for real: on torch's meta device this takes 10 s, because its random numbers import torch's compiler
-        count = sum(p.numel() for p in create(name).parameters())
+        count = sum(p.numel() for p in skeleton(name).parameters())
         config = config_of(name)
         file, card = shipped.get(name, (None, {}))
         rows.add_row(

@@ -7,7 +7,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from modaltrack.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,17 +23,25 @@ def out() -> Console:
     """Where results go; a file or a pipe has no width of its own, so that no table is cut there."""
     import os
 
-    from rich.console import Console
-
     free = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(highlight=False, soft_wrap=True, width=PIPE_COLUMNS if free else None)
+    return _console(width=PIPE_COLUMNS if free else None)
 
 
 def err() -> Console:
     """Where progress goes; it shares its line with nothing that a script may want to read."""
-    from rich.console import Console
+    return _console(stderr=True)
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+def _console(**options: Any) -> Console:
+    """A console that shows control characters in text, wherever it comes from, instead of sending them."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Clean(Console):
+        def render_str(self, text: str, **how: Any) -> Text:
+            return super().render_str(printable(text), **how)
+
+    return Clean(highlight=False, soft_wrap=True, markup=False, emoji=False, **options)
 
 
 def table(title: str, *columns: str, keep: int = 0) -> Table:
@@ -57,10 +67,10 @@ def progress() -> Progress:
 
     console = err()
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[facts]}"),
+        TextColumn("{task.fields[facts]}", markup=False),
         TimeElapsedColumn(),
         console=console,
         disable=not console.is_terminal,
@@ -84,7 +94,7 @@ def warnings_as_lines() -> Iterator[list[str]]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        text = " ".join(str(message).split())
+        text = one_line(str(message))
         if issubclass(category, (DeprecationWarning, PendingDeprecationWarning)) or text in seen:
             return
         seen.append(text)

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from modaltrack.models.copies import spread
 from modaltrack.models.registry import METHODS, create, unknown_name
+from modaltrack.models.skeleton import shapes_of
+from modaltrack.models.trackers import advice
+from modaltrack.printable import one_line
 
 # What the authors' files hold and their forward passes never read.
 UNUSED = {
@@ -224,14 +227,14 @@ class Coverage:
     unused: Mapping[str, str]
 
     def __str__(self) -> str:
-        """One line of counts, then one line per kind of problem."""
+        """Counts, then the first names of every kind of problem, in one line."""
         lines = [f"{len(self.matched)} tensors matched, {len(self.unused)} known to be unused"]
         for kind in ("missing", "unexpected", "wrong_shape"):
             names = getattr(self, kind)
             if names:
                 more = f" and {len(names) - 10} more" if len(names) > 10 else ""
                 lines.append(f"{len(names)} {kind.replace('_', ' ')}: {', '.join(names[:10])}{more}")
-        return "; ".join(lines)
+        return one_line("; ".join(lines))
 
     @property
     def complete(self) -> bool:
@@ -261,40 +264,76 @@ def from_authors(
     report, if any tensor is missing, left over or of another shape, unless ``allow_partial``: then the model keeps its
     fresh values there. Tensors known to be without effect are accepted and named in ``Coverage.unused``.
     """
+    if "net" in state_dict and isinstance(state_dict["net"], Mapping):
+        raise ValueError("This is a whole checkpoint; pass the mapping under its key 'net'.")
+    found = match(method, state_dict, size)
+    if not (found.coverage.complete or allow_partial):
+        raise ValueError(found.complaint)
+    return build(found, state_dict), found.coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How a checkpoint fits a method, known from names, shapes and types alone.
+
+    name: of the registered model. settings: of its variant, for ``create``. places: the checkpoint's name of every
+    matched tensor -> the model's. complaint: the sentence for a checkpoint that does not fit.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    places: dict[str, str]
+    coverage: Coverage
+    complaint: str
+
+
+def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_type: object = None) -> Match:
+    """Compare a checkpoint's tensors, which need no values (device "meta"), with a method's; no model is built.
+
+    Raises:
+        ValueError: For a method without published weights, and a variant that is not supported.
+    """
     if method not in KEY_MAPS and method in METHODS:
         raise ValueError(f"The authors of {method} have published no weights; there is nothing to read for it.")
     if method not in KEY_MAPS:
         raise unknown_name(method, sorted(KEY_MAPS))
-    if "net" in state_dict and isinstance(state_dict["net"], Mapping):
-        raise ValueError("This is a whole checkpoint; pass the mapping under its key 'net'.")
-    model = create(f"{method}-{size}", **(VARIANTS[method](state_dict) if method in VARIANTS else {}))
-    own = model.state_dict()
-    matched, unexpected, wrong, unused, found = [], [], [], dict[str, str](), dict[str, Tensor]()
-    for name, tensor in state_dict.items():
+    settings = VARIANTS[method](tensors) if method in VARIANTS else {}
+    own = shapes_of(f"{method}-{size}", **settings)
+    places, unexpected, wrong, unused, found = dict[str, str](), [], [], dict[str, str](), set[str]()
+    for name, tensor in tensors.items():
         ours = our_name(method, name)
         if name in UNUSED:
             unused[name] = UNUSED[name]
         elif ours is not None and ours in own:
-            found[ours] = tensor
-            if tuple(tensor.shape) == tuple(own[ours].shape):
-                matched.append(name)
-            else:
+            found.add(ours)
+            if tuple(tensor.shape) != tuple(own[ours].shape):
                 wrong.append(f"{name} {tuple(tensor.shape)} instead of {tuple(own[ours].shape)}")
+            elif own[ours].is_floating_point() and not tensor.is_floating_point():
+                wrong.append(f"{name} of {tensor.dtype} instead of {own[ours].dtype}")
+            else:
+                places[name] = ours
         elif ours is not None and ours.startswith("fusions."):
             unused[name] = "a fusion adapter of a block that does not fuse"
         else:
             unexpected.append(name)
     missing = tuple(name for name in own if name not in found)
-    report = Coverage(tuple(matched), missing, tuple(unexpected), tuple(wrong), unused)
-    if not (report.complete or allow_partial):
-        raise ValueError(f"The checkpoint does not fit {method}-{size}: {report}.")
-    model.load_state_dict({name: found[name] if fits(name, found, own) else own[name] for name in own})
-    return model.eval(), report
+    coverage = Coverage(tuple(places), missing, tuple(unexpected), tuple(wrong), unused)
+    told = advice(tensors, method, net_type) if len(places) < len(own) else ""
+    return Match(
+        f"{method}-{size}",
+        settings,
+        places,
+        coverage,
+        f"{told}The checkpoint does not fit {method}-{size}: {coverage}.",
+    )
 
 
-def fits(name: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> bool:
-    """Whether ``found`` has the model's tensor ``name``, in its shape."""
-    return name in found and found[name].shape == own[name].shape
+def build(found: Match, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The model of a match with the checkpoint's values where there are some, in evaluation mode."""
+    model: nn.Module = create(found.name, **found.settings)
+    taken = {ours: tensors[theirs] for theirs, ours in found.places.items()}
+    model.load_state_dict({name: taken.get(name, tensor) for name, tensor in model.state_dict().items()})
+    return model.eval()
 
 
 @torch.no_grad()

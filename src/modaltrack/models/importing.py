@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from modaltrack.frame import Modality
-from modaltrack.models.authors import Coverage, from_authors, our_name
-from modaltrack.models.checkpoint_reader import read_state_dict
+from modaltrack.models.authors import Coverage, build, match, our_name
+from modaltrack.models.weights_found import open_weights
 from modaltrack.models.weights_io import save_model
+from modaltrack.printable import one_line
 from modaltrack.sources.encodings import DEFAULT_ENCODING, check_encoding
 
 LICENCE = "unknown: the authors'"
@@ -23,13 +24,17 @@ _POWERFUL = {"eval", "exec", "compile", "open", "__import__"}
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of a checkpoint: the report, one row (their name, our name, shape, fate) per tensor, the card."""
+    """What became of a checkpoint: the report, one row (their name, our name, shape, fate) per tensor, the card.
+
+    ignored: what it names beside tensors; hostile: what of this no checkpoint needs; notes: see ``Weights``.
+    """
 
     coverage: Coverage
     rows: tuple[tuple[str, str, str, str], ...]
     card: dict[str, Any]
     ignored: tuple[str, ...]
     hostile: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def import_checkpoint(
@@ -43,20 +48,25 @@ def import_checkpoint(
     encodings: dict[Modality, str] | None = None,
     half: bool = False,
     allow_partial: bool = False,
+    entry: str = "",
 ) -> Imported:
-    """Read the authors' file at ``path`` and write it as the safetensors file ``out``; answers what was matched.
+    """Read a file of ``torch.save``, or safetensors, and write it as the safetensors file ``out``: what was matched.
 
     name: of the model in its card, default that of ``out``. modalities: what these weights were trained on, default
     all that the method reads; the model ignores the others. encodings: modality -> how its images are made, default the
-    published ones. half: store 16-bit floats. ValueError if the file cannot be read, or does not cover the model and
-    ``allow_partial`` is not set.
+    published ones. half: store 16-bit floats. entry: of the file that holds the weights, the likeliest by default.
+    Names, shapes and types are compared before values are read or a model is built. ValueError if the file cannot be
+    read, or does not cover the model and ``allow_partial`` is not set.
     """
     out = Path(out)
     if out.suffix != ".safetensors":
         raise ValueError(f"The weights go into a .safetensors file and {out} was given; change the end of its name.")
-    state, checkpoint = read_state_dict(path)
-    built, coverage = from_authors(method, state, size, allow_partial=allow_partial)
-    model: Any = built
+    with open_weights(path, entry) as weights:
+        found = match(method, weights.shapes, size, weights.net_type)
+        if not (found.coverage.complete or allow_partial):
+            raise ValueError(found.complaint)
+        model: Any = build(found, weights.load())
+    coverage, checkpoint = found.coverage, weights.checkpoint
     known = model.config.modalities
     if strange := [m for m in modalities if m not in known]:
         raise ValueError(f"{method} reads {', '.join(known)}; it has no {', '.join(strange)}.")
@@ -79,7 +89,7 @@ def import_checkpoint(
     }
     save_model(model, out, card, dtype=torch.float16 if half else torch.float32)
     hostile = tuple(n for n in checkpoint.ignored if n.split(".")[0] in _SYSTEM or n.rsplit(".", 1)[-1] in _POWERFUL)
-    return Imported(coverage, _rows(method, state, coverage), card, checkpoint.ignored, hostile)
+    return Imported(coverage, _rows(method, weights.shapes, coverage), card, checkpoint.ignored, hostile, weights.notes)
 
 
 def _rows(method: str, state: dict[str, torch.Tensor], coverage: Coverage) -> tuple[tuple[str, str, str, str], ...]:
@@ -95,4 +105,5 @@ def _rows(method: str, state: dict[str, torch.Tensor], coverage: Coverage) -> tu
         else:
             fate = "unexpected" if theirs in unexpected else "wrong shape"
         rows.append((theirs, ours, "x".join(map(str, tensor.shape)) or "scalar", fate))
-    return (*rows, *(("", ours, "", "missing") for ours in coverage.missing))
+    rows += [("", ours, "", "missing") for ours in coverage.missing]
+    return tuple((one_line(a), one_line(b), shape, one_line(fate)) for a, b, shape, fate in rows)

@@ -4,17 +4,23 @@
 Python's own unpickler calls whatever a file names. This one knows a short table of builders (containers, numbers,
 tensors still without their values); every other class or function becomes an inert ``Placeholder`` that swallows what
 the file wants done with it. Format: the documentation of Python's ``pickletools``, protocols 0 to 5.
+
+``torch.load(weights_only=True)`` is not used: it runs nothing either, but it does not bound what reading costs. A
+dictionary key of 60 tuples, each holding the last one twice (200 bytes), never returns from ``hash``, a million nested
+tuples end the process, and it knows protocol 2 only. Here every opcode counts against a budget, what builders copy is
+bounded by the pickle's own length, and only text, numbers and bytes are keys.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import pickletools
 import struct
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -38,7 +44,13 @@ STORAGE_TYPES = {
 DTYPES = {str(dtype): dtype for dtype in STORAGE_TYPES.values()}  # "torch.float32"
 _NUMPY = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i1": "b"}  # numpy's names -> struct's
 _NUMPY |= {"u8": "Q", "u4": "I", "u2": "H", "u1": "B", "b1": "?"}
-_EXPANDED_LIMIT = 2**28  # elements of a tensor that repeats its storage by strides of zero
+PICKLE_BYTES = 2**26  # a pickle without its tensors; those of the largest published trackers have about 1 MB
+_OPCODES = 1_000_000  # a checkpoint of 1,000 tensors with its optimiser has 100,000
+_COPIES = 2**27  # bytes that builders may copy, however long the pickle is
+_NAME_LENGTH = 500  # characters of a dotted name
+_DIMENSIONS = 16
+_SIZE_LIMIT = 2**40  # product of a tensor's sizes, those of 0 apart: torch computes strides from it
+_EXPANDED_LIMIT = 2**24  # elements of a tensor that repeats its storage by strides of zero
 
 
 @dataclass(frozen=True)
@@ -102,10 +114,13 @@ class Reading:
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Any:
     if not isinstance(storage, Storage):
         return Placeholder("a tensor without a storage")
-    numbers = (offset, *shape, *stride)
-    if len(shape) != len(stride) or not all(type(n) is int and 0 <= n < 2**48 for n in numbers):
+    if not len(shape) == len(stride) <= _DIMENSIONS:
+        raise ValueError(f"a tensor has {len(shape)} sizes and {len(stride)} strides")
+    if not all(type(n) is int and 0 <= n < 2**48 for n in (offset, *shape, *stride)):
         raise ValueError("a tensor has an impossible shape")
     count = math.prod(shape)
+    if math.prod(n for n in shape if n) > _SIZE_LIMIT:
+        raise ValueError(f"a tensor has the impossible shape {tuple(shape)}")
     last = offset + sum((n - 1) * s for n, s in zip(shape, stride))
     if count and last >= storage.count:
         raise ValueError(f"a tensor of shape {tuple(shape)} reaches beyond its {storage.count} stored values")
@@ -117,30 +132,60 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Any:
 def _numpy_scalar(kind: Any, data: Any = None, *_: Any) -> Any:
     if not isinstance(kind, NumpyType) or kind.code not in _NUMPY or not isinstance(data, bytes | str):
         return Placeholder("numpy.scalar")
-    raw = data.encode("latin1") if isinstance(data, str) else data
+    raw = data[:16].encode("latin1") if isinstance(data, str) else data
     return struct.unpack(kind.order + _NUMPY[kind.code], raw)[0]
+
+
+def _has_size(value: Any) -> bool:
+    return isinstance(value, str | bytes | tuple | list | dict | set | frozenset)
+
+
+def _keys(values: Iterable[Any]) -> list[Any]:
+    """``values`` if each can be a key: hashing a nested tuple can take for ever, or more stack than there is."""
+    kept = list(values)
+    for value in kept:
+        plain = isinstance(value, str | bytes | float | complex | None | torch.dtype)
+        if not plain and not (isinstance(value, int) and value.bit_length() <= 64):
+            raise ValueError(f"it has a key that is no text, number or bytes but {type(value).__name__}")
+    return kept
+
+
+def _dictionary(items: Any = ()) -> OrderedDict[Any, Any]:
+    pairs = [(k, v) for k, v in items]
+    _keys(k for k, _ in pairs)
+    return OrderedDict(pairs)
+
+
+def _numpy_type(code: Any, *_: Any) -> Any:
+    return NumpyType(code) if isinstance(code, str) and len(code) < 8 else Placeholder("numpy.dtype")
+
+
+def _complex(real: Any = 0.0, imaginary: Any = 0.0) -> complex:
+    if type(real) not in (int, float) or type(imaginary) not in (int, float):
+        raise ValueError("it has a complex number of things that are no numbers")
+    return complex(real, imaginary)
 
 
 # All that is ever called, under every name that files use for it. None of them does anything but make its value.
 BUILDERS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": lambda items=(): OrderedDict((k, v) for k, v in items),
+    "collections.OrderedDict": _dictionary,
     "collections.defaultdict": lambda *_: {},
     "_codecs.encode": lambda text, coding="latin1": text.encode("latin1") if isinstance(text, str) else b"",
-    "torch.Size": lambda sizes=(): torch.Size([int(n) for n in sizes]),
+    "torch.Size": lambda sizes=(): torch.Size([n for n in sizes if type(n) is int]),
     "torch.device": lambda *names: Placeholder("torch.device"),  # tensors are always built on the CPU
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": lambda data, *_: data,
     "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-    "numpy.dtype": lambda code, *_: NumpyType(str(code)),
+    "numpy.dtype": _numpy_type,
     "numpy.core.multiarray.scalar": _numpy_scalar,
     "numpy._core.multiarray.scalar": _numpy_scalar,
-    "builtins.set": lambda items=(): set(items),
-    "builtins.frozenset": lambda items=(): frozenset(items),
+    "builtins.set": lambda items=(): set(_keys(items)),
+    "builtins.frozenset": lambda items=(): frozenset(_keys(items)),
     "builtins.list": lambda items=(): list(items),
     "builtins.tuple": lambda items=(): tuple(items),
     "builtins.dict": lambda *_: {},
-    "builtins.complex": lambda real=0.0, imaginary=0.0: complex(float(real), float(imaginary)),
+    "builtins.complex": _complex,
 }
 
 _VALUES = {"INT", "LONG", "FLOAT", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "STRING", "BINSTRING"}
@@ -151,23 +196,20 @@ _EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, 
 _COLLECT: dict[str, Callable[[list[Any]], Any]] = {
     "LIST": list,
     "TUPLE": tuple,
-    "FROZENSET": frozenset,
-    "DICT": lambda items: dict(zip(items[::2], items[1::2])),
+    "FROZENSET": lambda items: frozenset(_keys(items)),
+    "DICT": lambda items: dict(zip(_keys(items[::2]), items[1::2])),
 }
 
 
-class Stream(Protocol):
-    """Bytes that can be read piece by piece: a BytesIO or a memory map (their ``read`` never makes room in advance)."""
+def read_pickle(file: io.BytesIO) -> Reading:
+    """Interpret one pickle from ``file``, at most ``PICKLE_BYTES`` long, and leave the position behind it.
 
-    def read(self, count: int, /) -> bytes: ...
-    def readline(self) -> bytes: ...
-
-
-def read_pickle(file: Stream) -> Reading:
-    """Interpret one pickle from ``file`` and leave the position behind it; ValueError for a damaged one."""
-    machine = _Machine()
+    Raises:
+        ValueError: For a pickle that is damaged, or asks for more work or memory than its length explains.
+    """
+    machine = _Machine(copies=min(1000 + 16 * len(file.getbuffer()), _COPIES))
     try:
-        for opcode, argument, _ in pickletools.genops(file):  # type: ignore[arg-type]
+        for opcode, argument, _ in pickletools.genops(file):
             machine.do(opcode.name, argument)
         (machine.reading.value,) = machine.take(1)
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError, UnicodeError, struct.error) as error:
@@ -176,16 +218,21 @@ def read_pickle(file: Stream) -> Reading:
 
 
 class _Machine:
-    """The stack and the memo of the pickle's little language."""
+    """The stack and the memo of the pickle's little language, and what is left of its budget."""
 
-    def __init__(self) -> None:
+    def __init__(self, copies: int) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.reading = Reading()
+        self.opcodes = _OPCODES  # left to do
+        self.copies = copies  # bytes that builders may still copy: in an honest file, each part has its own opcode
 
     def do(self, name: str, argument: Any) -> None:
         """Carry out one opcode."""
         stack = self.stack
+        self.opcodes -= 1
+        if self.opcodes < 0:
+            raise ValueError(f"its pickle has more than {_OPCODES:,} instructions, which no checkpoint needs")
         if name in _VALUES:
             stack.append(argument)
         elif name in _CONSTANTS:
@@ -225,10 +272,17 @@ class _Machine:
         del self.stack[at:]
         return values
 
+    def pay(self, *parts: Any) -> None:
+        """Count the bytes that a builder is about to copy, of text and of references."""
+        self.copies -= sum(len(part) * (1 if isinstance(part, str | bytes) else 8) for part in parts if _has_size(part))
+        if self.copies < 0:
+            raise ValueError("its pickle copies more than it holds, which no checkpoint needs")
+
     def call(self, target: Any, arguments: Any) -> Any:
         """The value of a call that the file asks for: made by a builder of ours, or an inert placeholder."""
         path = target.path if isinstance(target, Name | Placeholder) else type(target).__name__
         if isinstance(target, Name) and path in BUILDERS and isinstance(arguments, tuple):
+            self.pay(arguments, *arguments[:2])
             return BUILDERS[path](*arguments)
         if isinstance(target, Name) and path == "copyreg._reconstructor" and isinstance(arguments, tuple) and arguments:
             return self.make(arguments[0])
@@ -240,12 +294,15 @@ class _Machine:
         """A new object of a class: one of ours if the class is known, otherwise an inert placeholder."""
         path = kind.path if isinstance(kind, Name | Placeholder) else type(kind).__name__
         if isinstance(kind, Name) and path in BUILDERS:
+            self.pay(arguments, *arguments[:2])
             return BUILDERS[path](*arguments)
         self.reading.unknown.add(path)
         return Placeholder(path)
 
     def name(self, module: Any, attribute: Any) -> Any:
         """What a dotted name stands for: a type of numbers, or the name itself."""
+        if not isinstance(module, str) or not isinstance(attribute, str) or len(module + attribute) > _NAME_LENGTH:
+            raise ValueError("it names a class or function by something that is no name")
         module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)  # Python 2's names
         path = f"{module}.{attribute}"
         return DTYPES.get(path, Name(path))
@@ -273,7 +330,7 @@ class _Machine:
     def op_additems(self, argument: Any) -> None:
         values = self.since_mark()
         if isinstance(self.stack[-1], set):
-            self.stack[-1].update(values)
+            self.stack[-1].update(_keys(values))
 
     def extend(self, values: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
@@ -287,7 +344,7 @@ class _Machine:
 
     def set_items(self, values: list[Any]) -> None:
         if isinstance(self.stack[-1], dict):
-            self.stack[-1].update(zip(values[::2], values[1::2]))
+            self.stack[-1].update(zip(_keys(values[::2]), values[1::2]))
 
     def op_global(self, argument: str) -> None:
         self.stack.append(self.name(*argument.split(" ", 1)))
@@ -300,10 +357,12 @@ class _Machine:
 
     def op_newobj(self, argument: Any) -> None:
         kind, arguments = self.take(2)
+        self.pay(arguments)
         self.stack.append(self.make(kind, *arguments))
 
     def op_newobj_ex(self, argument: Any) -> None:
         kind, arguments, _ = self.take(3)
+        self.pay(arguments)
         self.stack.append(self.make(kind, *arguments))
 
     def op_obj(self, argument: Any) -> None:
@@ -322,10 +381,12 @@ class _Machine:
 
     def op_binpersid(self, argument: Any) -> None:
         (identity,) = self.take(1)
+        if not isinstance(identity, tuple) or not 5 <= len(identity) <= 6 or type(identity[2]) not in (str, int):
+            raise ValueError("it refers to values outside of it in a way that no checkpoint needs")
         kind, storage_type, key, _, count, *view = identity
         dtype = STORAGE_TYPES.get(storage_type.path) if isinstance(storage_type, Name) else None
-        if kind != "storage" or type(count) is not int or count < 0 or any(v is not None for v in view):
-            raise ValueError(f"it refers to values outside of it in a way that no checkpoint needs ({kind})")
+        if kind != "storage" or type(count) is not int or not 0 <= count < 2**48 or any(view):
+            raise ValueError("it refers to values outside of it in a way that no checkpoint needs")
         if dtype is None:
             self.stack.append(self.make(storage_type))
         else:

@@ -7,29 +7,26 @@ steps, hardware, hours, measured and licence; method, size and config say which 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load as parse
 from safetensors.torch import save
 from torch import Tensor
 
 from modaltrack.files import remove_abandoned, write_file
-from modaltrack.frame import Modality
+from modaltrack.models.card import Card, read_card
 from modaltrack.models.copies import spread
 from modaltrack.models.late_fusion import PREFIX, LateFusion
 from modaltrack.models.model import Model, TorchModel, declared
 from modaltrack.models.registry import DataclassConfig, create, list_models, unknown_name
+from modaltrack.models.safetensors_reader import SafetensorsFile
+from modaltrack.models.skeleton import shapes_of, skeleton
 from modaltrack.models.zoo import SHIPPED, Shipped
-
-_ZIP, _PICKLE = b"PK", b"\x80"
 
 
 def save_model(
@@ -94,33 +91,56 @@ def load_torch_model(name_or_path: str | Path, device: str | torch.device = "aut
     if str(name_or_path).startswith(PREFIX):
         return LateFusion(load_torch_model(str(name_or_path).removeprefix(PREFIX), device)).eval()
     path, expected = _find(name_or_path)
-    tensors, card = read_weights(path, expected)
-    known = list_models()
-    name = f"{card.get('method')}-{card.get('size')}"
-    if name not in known:
-        raise ValueError(f"{path} is for another model: {unknown_name(name, known)}")
-    config = {key: _tuples(value) for key, value in card.get("config", {}).items()}
-    if "modalities" in config:
-        config["modalities"] = tuple(Modality(m) for m in card["config"]["modalities"])
-    model = create(name, **config)
-    own = model.state_dict()
-    if "base" in card:
-        tensors = _of_base(model, card["base"]["name"], card["base"]["sha256"]) | tensors
-    wrong = [f"{k} is missing" for k in own if k not in tensors] + [f"{k} is unknown" for k in tensors if k not in own]
-    wrong += [
-        f"{k} is {tuple(v.shape)} instead of {tuple(own[k].shape)}"
-        for k, v in tensors.items()
-        if k in own and v.shape != own[k].shape
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValueError(f"{path} does not fit {name}: {', '.join(wrong[:5])}{more}.")
+    file, card = _opened(path, expected)
+    try:
+        own, given = shapes_of(card.name, **card.settings), _base_rows(card)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be used: {str(error).rstrip('.')}.") from None
+    shapes = file.shapes()
+    wrong = [f"{k} is missing" for k in own if k not in shapes and k not in given]
+    wrong += [_misfit(k, tensor, own.get(k)) for k, tensor in shapes.items()]
+    _complain(path, card.name, [what for what in wrong if what])
+    _check_kinds(path, shapes)
+    tensors = file.load()
     bad = [k for k, v in tensors.items() if v.is_floating_point() and not v.isfinite().all()]
     if bad:
         raise ValueError(f"{path} is damaged: {len(bad)} weights hold NaN or infinity, the first is {bad[0]}.")
+    model = create(card.name, **card.settings)
+    if card.base is not None:
+        tensors = _of_base(model, *card.base) | tensors
     model.load_state_dict(tensors)
-    model.card = card
+    model.card = card.data
     return model.float().to(pick_device(device)).eval()
+
+
+def _misfit(name: str, tensor: Tensor, own: Tensor | None) -> str:
+    """What is wrong with a tensor of a file beside the model's own; "" for nothing."""
+    if own is None:
+        return f"{name} is unknown"
+    if tensor.shape != own.shape:
+        return f"{name} is {tuple(tensor.shape)} instead of {tuple(own.shape)}"
+    same = tensor.is_floating_point() if own.is_floating_point() else tensor.dtype == own.dtype
+    return "" if same else f"{name} is {tensor.dtype} instead of {own.dtype}"
+
+
+def _complain(path: Path, name: str, wrong: list[str]) -> None:
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ValueError(f"{path} does not fit {name}: {', '.join(wrong[:5])}{more}.")
+
+
+def _check_kinds(path: Path, shapes: Mapping[str, Tensor]) -> None:
+    """ValueError where floats are of several types: files are written in one, and a changed label changes numbers."""
+    kinds: dict[torch.dtype, list[str]] = {}
+    for name, tensor in shapes.items():
+        if tensor.is_floating_point():
+            kinds.setdefault(tensor.dtype, []).append(name)
+    if len(kinds) > 1:
+        rare = min(kinds, key=lambda kind: len(kinds[kind]))
+        raise ValueError(
+            f"{path} is damaged: {kinds[rare][0]} is {rare}, and most of its weights are of another type; "
+            "copy or download it again."
+        )
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
@@ -142,34 +162,21 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
 
 def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and card of a weight file, checked from its header on; ValueError says what is wrong with it."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"There is no weight file at {path}; give an existing .safetensors file or a shipped name.")
-    data = path.read_bytes()
-    # A safetensors file begins with the length of its header, whose bytes may be any, and then the header's brace.
-    if data[8:9] != b"{" and (data[:2] == _ZIP or data[:1] == _PICKLE):
-        raise ValueError(
-            f"{path} is a pickle (a .pth file), which can run code when read, so it is not opened; "
-            "turn the authors' checkpoints into safetensors with: modaltrack models import."
-        )
-    length = struct.unpack("<Q", data[:8])[0] if len(data) > 8 else 0
-    if data[8:9] != b"{":
-        raise ValueError(f"{path} is not a safetensors file; expected weights that save_model wrote.")
-    try:
-        header = json.loads(data[8 : 8 + length])
-        end = 8 + length + max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        what = "is cut short" if 8 + length > len(data) else "has a damaged header"
-        raise ValueError(f"{path} {what}; copy or download it again.") from None
-    if end > len(data):
-        raise ValueError(f"{path} is cut short: {len(data)} of {end} bytes; copy or download it again.")
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+    file, card = _opened(Path(path), sha256)
+    return file.load(), card.data
+
+
+def _opened(path: Path, sha256: str | None = None) -> tuple[SafetensorsFile, Card]:
+    """A weight file whose header and card were checked; ValueError says what is wrong with it."""
+    file = SafetensorsFile(path)
+    if sha256 is not None and file.sha256() != sha256:
         raise ValueError(f"{path} is not the file that was shipped (its SHA-256 differs); install the package again.")
+    if "card" not in file.metadata:
+        raise ValueError(f"{path} has no readable card in its metadata; expected weights of save_model.")
     try:
-        card = json.loads((header.get("__metadata__") or {})["card"])
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} has no readable card in its metadata; expected weights of save_model.") from None
-    return parse(data), card
+        return file, read_card(file.metadata["card"])
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be used: {str(error).rstrip('.')}.") from None
 
 
 def _shipped(name: str) -> Shipped:
@@ -178,6 +185,11 @@ def _shipped(name: str) -> Shipped:
         if row.name == name:
             return row
     raise ValueError(f"No weights come with this version under the name {name}; there are {[r.name for r in SHIPPED]}.")
+
+
+def _base_rows(card: Card) -> set[str]:
+    """Names that the shipped weights under a card provide; checked before a model is built."""
+    return set() if card.base is None else set(_of_base(skeleton(card.name, **card.settings), *card.base))
 
 
 def _of_base(model: TorchModel, name: str, sha256: str | None = None) -> dict[str, Tensor]:
@@ -199,8 +211,3 @@ def _find(name_or_path: str | Path) -> tuple[Path, str | None]:
     if text in list_models():
         raise ValueError(f"No weights come with {text}; give the path of a weight file, or create() a fresh model.")
     raise unknown_name(text, sorted([row.name for row in SHIPPED] + list_models()))
-
-
-def _tuples(value: object) -> object:
-    """JSON knows lists only; configurations hold tuples."""
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

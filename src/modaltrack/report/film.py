@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.printable import markup as escape
 from modaltrack.report.entries import Picture, Strip
 from modaltrack.report.svg import colour
 

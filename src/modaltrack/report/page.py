@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
+from modaltrack.printable import markup as escape
 from modaltrack.report.entries import Entry, Strip
 from modaltrack.report.figures import overlap_figure, shared_attributes
 from modaltrack.report.film import strip_html

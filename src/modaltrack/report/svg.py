@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from modaltrack.printable import markup as escape
 
 # Okabe and Ito's colours, apart for the colour-blind, without the yellow that paper swallows; then darker neighbours
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333", "#7a4fbf", "#8c564b", "#5b8c00")

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
 
+from modaltrack.printable import markup as escape
 from modaltrack.report.entries import Entry, ranked
 from modaltrack.report.figures import shared_attributes
 from modaltrack.report.svg import colour

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from modaltrack.files import write_file
+from modaltrack.printable import markup as escape
 from modaltrack.report.page import STYLE
 from modaltrack.study.effects import effect, load
 from modaltrack.study.figures import figures

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
+from modaltrack.printable import markup as escape
 from modaltrack.study.effects import TOO_FEW, Effect, Measured, seeds_of
 from modaltrack.study.folder import Place
 from modaltrack.study.plan import CORRUPTIONS, MAIN, MEASURES, RUNS, SENSORS, Run

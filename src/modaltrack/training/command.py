@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from modaltrack.printable import one_line
 from modaltrack.training.recipe import Recipe
 from modaltrack.training.recipes import RECIPES, get_recipe
 
@@ -188,7 +189,7 @@ def cli_main(argv: Sequence[str]) -> int:
             batch_cache_gb=options.batch_cache_gb,
         )
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     if not card["finished"]:
         return 3

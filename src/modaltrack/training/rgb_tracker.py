@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modaltrack.models.authors import UNUSED, our_name
-from modaltrack.models.checkpoint_reader import read_state_dict
+from modaltrack.models.weights_found import read_state_dict
 
 POSITIONS = {"pos_template": "temporal_template", "pos_search": "temporal_search"}
 
