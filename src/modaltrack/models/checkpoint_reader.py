@@ -34,8 +34,8 @@ _DEPTH = 100  # of containers in one another
 _DIRECTORY = 2**23  # bytes of a zip's table of contents: 80,000 storages
 _SLACK, _ENTRY_SLACK = 2**20, 2**10  # bytes of a zip file, and of each of its entries, that hold no data
 _WASTE = 64  # a storage may be so many times larger than what tensors take of it
-_DAMAGED = (zipfile.BadZipFile, NotImplementedError, EOFError, RecursionError, struct.error, zlib.error)
-_DAMAGED += (KeyError, IndexError, OverflowError, RuntimeError)
+_DAMAGED: tuple[type[Exception], ...] = (zipfile.BadZipFile, EOFError, struct.error, zlib.error, LookupError)
+_DAMAGED += (OverflowError, RuntimeError)  # of zipfile: NotImplementedError, of nesting: RecursionError
 Load = Callable[[Storage], bytearray]
 
 

@@ -130,7 +130,7 @@ def _candidates(tree: Any, place: tuple[str, ...]) -> Iterator[tuple[str, dict[s
     """Places in a tree of dictionaries, as "state.model", and the dictionary of tensors there."""
     if not isinstance(tree, Mapping) or len(place) > _LEVELS:
         return
-    below = []
+    below: list[tuple[str, dict[str, Any]]] = []
     for key, value in tree.items():
         if isinstance(key, str) and key.lower() not in _NO_WEIGHTS:
             below += _candidates(value, (*place, key))
