@@ -184,7 +184,7 @@ def _check_together(config: Any) -> None:
     stride, depth, heads, dim = (getattr(config, name, None) for name in ("stride", "depth", "heads", "dim"))
     for field in ("template_size", "search_size"):
         size = getattr(config, field, None)
-        if size is not None and stride is not None and size % stride:
+        if size is not None and stride is not None and depth is not None and size % stride:  # transformers: patches
             raise ValueError(f"{field} in its card is {size} and no multiple of its stride {stride}")
     if dim is not None and heads is not None and dim % heads:
         raise ValueError(f"dim in its card is {dim} and no multiple of its {heads} heads")
