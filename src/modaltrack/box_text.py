@@ -278,10 +278,10 @@ def _table(
     notes: list[str] | None = None,
     counts: NDArray[np.int64] | None = None,
 ) -> Table:
-    told = ["commas are taken for decimal points"] if decimal_commas else []
+    remarks = ["commas are taken for decimal points"] if decimal_commas else []
     if counts is None:
         counts = np.full(len(numbers), numbers.shape[1])
-    return Table(numbers, counts, names, told + (notes or []))
+    return Table(numbers, counts, names, remarks + (notes or []))
 
 
 def _regular(text: bytes) -> Array | None:

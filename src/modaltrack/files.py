@@ -2,7 +2,7 @@
 """Files that are either complete or not there, and locks that end with their process: the only place that makes them.
 
 A file is written under a hidden name in the same folder (``.name.1a2b3c4d.partial.txt``) and renamed when it is whole.
-While it is written it carries a lock of the operating system, so that what a killed process has left behind can be told
+While it is written it carries a lock of the operating system, so that what a killed process has left behind can be recognised
 from what a living one is still writing, without a guess at ages or process numbers.
 """
 
@@ -164,7 +164,7 @@ def locked(file: Path, wait: bool = False) -> Iterator[bool]:
     """Hold a lock; yield False at once when another process has it and ``wait`` is not set.
 
     The lock belongs to the process and ends with it, however it ends: a file that is left behind locks nothing. It says
-    who holds it, for people. Where the system has no such locks (Windows, some network drives) nobody is kept out.
+    who holds it, for people. Where the system has no such locks (Windows, some network drives) no process is kept out.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o666)
@@ -187,7 +187,7 @@ def _open_to_lock(path: Path) -> int | None:
 
 
 def _lock(handle: int, wait: bool, otherwise: bool = False) -> bool:
-    """Whether the lock is ours now; ``otherwise`` where the system has none."""
+    """Whether this process holds the lock now; ``otherwise`` where the system has none."""
     try:
         import fcntl
     except ImportError:

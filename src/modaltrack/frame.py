@@ -59,9 +59,10 @@ class Frame:
 class Clip:
     """A finite sequence of frames with what is known of the target in it.
 
-    boxes: (N, 4) float64 xywh, ``nan`` rows where the target is absent; None where nothing is annotated.
-    visible: (N,) float64 share of the target that can be seen, 0..1; None where unknown.
-    attributes: names as LasHeR / VisEvent use them (for example ``"partial occlusion"``).
+    Attributes:
+        boxes: (N, 4) float64 xywh, ``nan`` rows where the target is absent; None where nothing is annotated.
+        visible: (N,) float64 share of the target that can be seen, 0..1; None where unknown.
+        attributes: names as LasHeR / VisEvent use them (for example ``"partial occlusion"``).
     """
 
     name: str
@@ -76,9 +77,12 @@ class Clip:
 class TemplateMemory:
     """The second template of B targets, for models that take two (``config.num_templates``), and what may replace it.
 
-    image: modality -> (B, 3, h, w), as ``State.template``, for the modalities that has. index: (B,) int64, the frame it
-    was cut from, 0 where it is the first template. candidate: the same for the best frame since the last check, with
-    its candidate_score (B,), -inf for none, and candidate_index (B,).
+    Attributes:
+        image: modality -> (B, 3, h, w), as ``State.template``, and for the same modalities.
+        index: (B,) int64, the frame it was cut from, 0 where it is the first template.
+        candidate: the same for the best frame since the last check.
+        candidate_score: (B,) its score, -inf for none.
+        candidate_index: (B,) its frame.
     """
 
     image: Mapping[Modality, torch.Tensor]
@@ -90,15 +94,20 @@ class TemplateMemory:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that a tracker remembers of B targets between two frames. ``step`` takes one and returns another.
+    """All that a tracker remembers of B targets between two frames.
 
-    box: (B, 4) float64 xywh pixels. score: (B,) float64, the windowed response at its peak, 0..1.
-    status: (B,) int64, values of ``Status``. template: modality -> (B, 3, h, w) float32, normalised.
-    template_present: modality -> (B,) bool: whether that target has a template in that modality yet.
-    unseen: (B,) int64, frames since the target was last ``TRACKING``.
-    initial_size: (B, 2) float64 width and height of the box the user gave, the anchor of the guard rails.
-    image_size: (B, 2) int64 height and width of the images in whose pixels box and initial_size are.
-    memory: the second templates; None for models that take one.
+    ``step`` takes one and returns another.
+
+    Attributes:
+        box: (B, 4) float64 xywh pixels.
+        score: (B,) float64, the windowed response at its peak, 0..1.
+        status: (B,) int64, values of ``Status``.
+        template: modality -> (B, 3, h, w) float32, normalised.
+        template_present: modality -> (B,) bool: whether that target has a template in that modality yet.
+        unseen: (B,) int64, frames since the target was last ``TRACKING``.
+        initial_size: (B, 2) float64 width and height of the box the user gave, the anchor of the guard rails.
+        image_size: (B, 2) int64 height and width of the images in whose pixels box and initial_size are.
+        memory: the second templates; None for models that take one.
     """
 
     box: NDArray[np.float64]
@@ -117,10 +126,16 @@ class State:
 class Row:
     """One instant of one clip with B targets, as a session hands it to its observers.
 
-    clip: its name. index: from 0, row of the result. boxes: (B, 4) float64 xywh. scores: (B,), nan where there is none.
-    status: (B,) values of ``Status``, empty where the tracker gives none. seconds: of the tracker alone. finished: when
-    the boxes were known, on the machine's monotonic clock. before, state: what the engine remembered before and after,
-    of all targets in the batch; this clip's begin at ``place``.
+    Attributes:
+        clip: its name.
+        index: from 0, row of the result.
+        boxes: (B, 4) float64 xywh.
+        scores: (B,), nan where there is none.
+        status: (B,) values of ``Status``, empty where the tracker gives none.
+        seconds: of the tracker alone.
+        finished: when the boxes were known, on the machine's monotonic clock.
+        before, state: what the engine remembered before and after, of all targets in the batch; this clip's begin at
+            ``place``.
     """
 
     clip: str
@@ -151,11 +166,18 @@ class Result:
 
     A session fills it, files are written from it and read into it, scoring takes it. What is unknown is empty.
 
-    name: of the clip. boxes: (N, 4) float64 xywh; a nan row is no box. scores: (N,) 0..1, nan where there is none.
-    seconds: (N,) of the tracker alone. status: (N,) values of ``Status``. times: (N,) seconds since the clip's start.
-    present: modality -> (N,) bool, which sensors had an image. first: the row of the box that was given; rows before it
-    are nan. info: what else is known of the run. corners: the file had 8 corners per row, boxes are
-    x1, y1, x2 - x1, y4 - y1 of them. runs: VOT multistart files, anchor -> (M, 4), row 0 being nan.
+    Attributes:
+        name: of the clip.
+        boxes: (N, 4) float64 xywh; a nan row is no box.
+        scores: (N,) 0..1, nan where there is none.
+        seconds: (N,) of the tracker alone.
+        status: (N,) values of ``Status``.
+        times: (N,) seconds since the clip's start.
+        present: modality -> (N,) bool, which sensors had an image.
+        first: the row of the box that was given; rows before it are nan.
+        info: what else is known of the run.
+        corners: the file had 8 corners per row, boxes are x1, y1, x2 - x1, y4 - y1 of them.
+        runs: VOT multistart files, anchor -> (M, 4), row 0 being nan.
     """
 
     name: str

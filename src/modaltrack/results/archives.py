@@ -59,7 +59,11 @@ class TooLarge(ValueError):
 
 @dataclass
 class Files:
-    """Names (relative, ``/`` between parts, sorted) and how to read each. kind: in words."""
+    """Names (relative, ``/`` between parts, sorted) and how to read each.
+
+    Attributes:
+        kind: what it is, in words.
+    """
 
     names: list[str]
     read: Reader

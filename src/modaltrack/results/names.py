@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which result belongs to which sequence where the two are not spelled alike: case, prefixes, a slip of the pen.
 
-Nothing is guessed in silence: every renamed result is told among the problems of the set, and what remains doubtful
+Nothing is guessed in silence: every renamed result is listed among the problems of the set, and what remains doubtful
 stays as it is, so that scoring refuses for want of it.
 """
 
@@ -21,12 +21,14 @@ ALIKE = 0.8  # share of letters that two spellings of one name have in common
 
 
 def match_names(results: ResultSet, names: Iterable[str], rows: Mapping[str, int] | None = None) -> ResultSet:
-    """The same results under a benchmark's own sequence names, as far as they can be told.
+    """The same results under a benchmark's own sequence names, as far as they can be matched.
 
     Case, hyphens and the like are ignored; a prefix or suffix that at least half of the strangers share is dropped
     (``MANet_car.txt``); and, where rows (of each sequence's truth) are given, a stranger and a sequence without a
-    result are taken for one when they are each other's nearest, have the same digits and as many rows. Raises
-    ValueError where two results would be one sequence.
+    result are taken for one when they are each other's nearest, have the same digits and as many rows.
+
+    Raises:
+        ValueError: where two results would be one sequence.
     """
     wanted = list(names)
     known = set(wanted)
@@ -91,7 +93,11 @@ def _affixes(loose: Sequence[str], lacking: Sequence[str]) -> list[tuple[str, st
 
 
 def _bare(name: str, prefix: str, suffix: str) -> str:
-    """The name without both, empty where it does not have them. prefix, suffix: in lower case."""
+    """The name without both, empty where it does not have them.
+
+    Args:
+        prefix, suffix: in lower case.
+    """
     low = name.casefold()
     fits = low.startswith(prefix) and low.endswith(suffix) and len(low) > len(prefix) + len(suffix)
     return name[len(prefix) : len(name) - len(suffix)] if fits else ""

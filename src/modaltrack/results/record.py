@@ -18,8 +18,10 @@ Array: TypeAlias = NDArray[np.float64]
 class ResultSet:
     """Everything one tracker wrote.
 
-    recognised: one sentence on the layout. problems: what is odd about it, one sentence each. unreadable: name of a
-    sequence -> why its file could not be read, where reading went on after it.
+    Attributes:
+        recognised: one sentence on the layout.
+        problems: what is odd about it, one sentence each.
+        unreadable: name of a sequence -> why its file could not be read, where reading went on after it.
     """
 
     tracker: str

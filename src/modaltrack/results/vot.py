@@ -43,8 +43,11 @@ def _belongs(path: PurePosixPath) -> re.Match[str] | None:
 def read_vot_results(path: str | os.PathLike[str], experiment: str | None = None) -> ResultSet:
     """Read a tracker's folder (or one experiment of it, or a workspace with one tracker), or a zip of it.
 
-    experiment: for example "rgbd-unsupervised"; needed where the folder holds several. ValueError where nothing is
-    found or something in a file is no number.
+    Args:
+        experiment: for example "rgbd-unsupervised"; needed where the folder holds several.
+
+    Raises:
+        ValueError: where nothing is found or something in a file is no number.
     """
     path = Path(path)
     with open_files(path) as files:
@@ -54,7 +57,11 @@ def read_vot_results(path: str | os.PathLike[str], experiment: str | None = None
 
 
 def read_vot_files(names: Iterable[str], read: Reader, tracker: str, experiment: str | None = None) -> ResultSet:
-    """The same from any place that has names and contents; tracker: its name, where the paths do not tell it."""
+    """The same from any place that has names and contents.
+
+    Args:
+        tracker: its name, where the paths do not hold it.
+    """
     found: defaultdict[tuple[str, str], defaultdict[str, dict[str, str]]]
     found = defaultdict(lambda: defaultdict(dict))
     for name in names:

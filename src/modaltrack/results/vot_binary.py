@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The VOT toolkit's binary trajectories (``.bin``), what it writes since 0.6 unless told otherwise.
+"""The VOT toolkit's binary trajectories (``.bin``), what it writes since 0.6 by default.
 
 Little endian: uint16 version (1), uint32 rows; then per row one byte for the kind of region and its numbers: 0 and an
 int32 code, 1 and four float32 x, y, w, h, or 2, a uint16 number of points and so many pairs of float32 x, y. Found by
@@ -16,7 +16,11 @@ from modaltrack.results.record import Array
 
 
 def read_trajectory(content: bytes, name: str) -> Array:
-    """(N, 4) xywh, rows of nan for codes, the box around a polygon; ValueError for what is not such a file."""
+    """(N, 4) xywh, rows of nan for codes, the box around a polygon.
+
+    Raises:
+        ValueError: for what is not such a file.
+    """
     try:
         return _rows(content, name)
     except struct.error:

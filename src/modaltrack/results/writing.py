@@ -32,8 +32,11 @@ def write_results(
 ) -> Path:
     """Write one file per sequence and then manifest.json with their sha256; -> the manifest.
 
-    layout: "community" (x,y,w,h), "tab", "corners" (8 numbers, RGBT234's program) or "got10k" (a folder per
-    sequence). Numbers are written in full, nothing is rounded. A manifest that was there is extended.
+    Args:
+        layout: "community" (x,y,w,h), "tab", "corners" (8 numbers, RGBT234's program) or "got10k" (a folder per
+            sequence).
+
+    Numbers are written in full, nothing is rounded. A manifest that was there is extended.
     """
     top = Path(folder)
     written = [f for name, r in results.items() for f in write_sequence(top, replace(r, name=name), layout)]

@@ -44,7 +44,11 @@ class Run:
 
 
 def run_of(overlap: Array, target: NDArray[np.bool_]) -> Run:
-    """Find the failure in the overlaps (M,) of one run; target (M,): where the truth has one."""
+    """Find the failure in the overlaps (M,) of one run.
+
+    Args:
+        target: (M,) where the truth has one.
+    """
     missed = np.logical_and(overlap <= FAILED_BELOW, target)
     in_a_row = np.convolve(missed.astype(np.int64), np.ones(GRACE, np.int64))[GRACE - 1 : len(missed)]
     starts = np.flatnonzero(in_a_row == GRACE)
@@ -78,8 +82,10 @@ def score_anchors(
 ) -> Report:
     """``Protocol.compute`` of the anchor-based benchmarks; scores EAO, A and R.
 
-    Each truth needs ``anchors``; without them they are taken from the files that are there, which a note says. Raises
-    ValueError for a missing sequence or run and for a run of the wrong length.
+    Each truth needs ``anchors``; without them they are taken from the files that are there, which a note says.
+
+    Raises:
+        ValueError: for a missing sequence or run and for a run of the wrong length.
     """
     if not truths:
         raise ValueError(f"There is no sequence to score for {protocol.name}; give the benchmark's ground truth.")

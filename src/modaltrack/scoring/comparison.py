@@ -13,7 +13,9 @@ CURVE_POINTS = 51  # of precision (0..50 px, GTOT 0..25 px) and of normalised pr
 def compare(boxes: Array, true: Array, s: Switches, sizes: Array | None = None) -> tuple[Array, Array, Array]:
     """Centre error in pixels, the same in units of the true size, and overlap of every row: (M,) each.
 
-    boxes, true: (M, 4) xywh. sizes: (M, 2) width and height of the image to clip to, nan where unknown.
+    Args:
+        boxes, true: (M, 4) xywh.
+        sizes: (M, 2) width and height of the image to clip to, nan where unknown.
     """
     offset = 1.0 if s.pixels == "inclusive" else 0.0
     # column by column, each in one piece of memory: several times faster than rows of four

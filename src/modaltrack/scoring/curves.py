@@ -8,7 +8,7 @@ What is fixed here, because these choices move published numbers (docs/evaluatio
   above 1, so a perfect tracker gets 20/21 = 0.952. ``inclusive=True`` compares with ``>=`` instead (perfect = 1);
 * precision compares ``error <= threshold`` (``inclusive=False``: ``<``, GTOT's way);
 * frames whose ground truth is absent (nan, or a width or height <= 0) are left out, numerator and denominator alike.
-  The published programs differ exactly here; this is ours, and their variants belong to named protocols;
+  The published programs differ exactly here; this rule is [ours], and their variants belong to named protocols;
 * a prediction that is nan or has no area is a miss in every score, never skipped and never repaired;
 * the first frame counts like any other.
 
@@ -29,8 +29,14 @@ PRECISION_THRESHOLDS: NDArray[np.float64] = np.arange(51, dtype=np.float64)  # p
 def overlaps(pred: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
     """Intersection over union of every annotated frame.
 
-    pred, truth: (N, 4) xywh pixels. Returns (M,) in 0..1, M <= N being the frames in which the target is present.
-    Raises ValueError on shapes that do not fit or when the target is present in no frame.
+    Args:
+        pred, truth: (N, 4) xywh pixels.
+
+    Returns:
+        (M,) in 0..1, M <= N being the frames in which the target is present.
+
+    Raises:
+        ValueError: on shapes that do not fit or when the target is present in no frame.
     """
     p, t = _paired(pred, truth)
     usable = _has_area(p)
@@ -40,7 +46,11 @@ def overlaps(pred: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
 def centre_errors(pred: ArrayLike, truth: ArrayLike, normalised: bool = False) -> NDArray[np.float64]:
     """Distance between the centres of every annotated frame, in pixels or in units of the true width and height.
 
-    pred, truth: (N, 4) xywh pixels. Returns (M,), ``inf`` where the prediction is unusable. Raises like ``overlaps``.
+    Args:
+        pred, truth: (N, 4) xywh pixels.
+
+    Returns:
+        (M,), ``inf`` where the prediction is unusable. Raises like ``overlaps``.
     """
     p, t = _paired(pred, truth)
     p_centre, t_centre = p[:, :2] + p[:, 2:] / 2, t[:, :2] + t[:, 2:] / 2

@@ -68,8 +68,13 @@ def score(
 ) -> Report:
     """Score one tracker on one benchmark.
 
-    protocol: a name of ``PROTOCOLS`` or an entry. missing: "refuse", "skip" or "zero" for sequences without a result;
-    short: "refuse" or "miss" for files with too few rows. Raises ValueError on what the protocol cannot score.
+    Args:
+        protocol: a name of ``PROTOCOLS`` or an entry.
+        missing: "refuse", "skip" or "zero" for sequences without a result.
+        short: "refuse" or "miss" for files with too few rows.
+
+    Raises:
+        ValueError: on what the protocol cannot score.
     """
     entry = find_protocol(protocol) if isinstance(protocol, str) else protocol
     truths, results, lost, notes, repairs = _complete(entry, truths, results, missing)

