@@ -71,11 +71,11 @@ def test_one_json_object(site: Site, capsys: pytest.CaptureFixture[str]) -> None
     assert found["protocol"] == "LasHeR"
     assert found["protocol_version"] == "protocol II, 1.0"
     assert found["num_sequences"] == 4
-    assert set(found["scores"]) == {"PR", "NPR", "SR"}
+    assert set(found["scores"]) == {"PR", "NPR", "SR", "PR_curve_mean", "NPR_curve_mean"}
     assert all(0 < v < 1 or m == "PR" for m, v in found["scores"].items())
     assert found["repairs"] == {}
     assert found["switches"]["zero_curves"] == "dropped"
-    assert set(found["intervals_95"]) == {"PR", "NPR", "SR"}
+    assert set(found["intervals_95"]) == {"PR", "NPR", "SR", "PR_curve_mean", "NPR_curve_mean"}
     assert any("not the benchmark's number" in n for n in found["notes"])
     assert "per_sequence" not in found
     each = read_json(site, capsys, "--per-sequence")["per_sequence"]
@@ -99,7 +99,7 @@ def test_two_trackers_are_compared(site: Site, capsys: pytest.CaptureFixture[str
     perfect = site.folder / "perfect"
     write_results(perfect, {n: Result(n, b) for n, b in site.boxes.items()})
     found = read_json(site, capsys, "--against", str(perfect))["against"]
-    assert {c["metric"] for c in found} == {"PR", "NPR", "SR"}
+    assert {c["metric"] for c in found} == {"PR", "NPR", "SR", "PR_curve_mean", "NPR_curve_mean"}
     assert next(c for c in found if c["metric"] == "SR")["losses"] == 4
     assert cli.main(site.words("--against", str(perfect))) == 0
     assert "against" in capsys.readouterr().out

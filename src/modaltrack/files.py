@@ -9,6 +9,7 @@ from what a living one is still writing, without a guess at ages or process numb
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 import shutil
@@ -17,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 _STEM, _END = 40, 12  # characters of a name that its temporary name repeats; file systems take 255 bytes
@@ -118,6 +119,28 @@ def write_file(target: Path, content: str | bytes, durable: bool = False) -> Pat
     with replacing(target, durable) as partial:
         partial.write_bytes(data)
     return target
+
+
+def read_json(path: Path, wanted: str = "") -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Args:
+        path: the file.
+        wanted: what was expected and what to do, the end of the message.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no JSON, no object, or brackets deeper than any reader goes.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is no JSON object{'; ' + wanted if wanted else ''}.")
+    return found
 
 
 def remove_abandoned(folder: Path) -> int:

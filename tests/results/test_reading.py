@@ -107,7 +107,7 @@ def test_a_zip_reads_like_its_folder(tmp_path: Path) -> None:
     top = folder(tmp_path / "T" / "LasHeR", a="1,2,3,4\n", b="1,2,3,4\n")
     (top / ".hidden.txt").write_text("x")
     file = tmp_path / "T.zip"
-    assert zip_results(tmp_path / "T", file) == 3
+    assert zip_results(tmp_path / "T", file) == (2, ["LasHeR/.hidden.txt"])
     first = file.read_bytes()
     zip_results(tmp_path / "T", file)
     assert file.read_bytes() == first

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modaltrack.scoring import (
@@ -99,6 +99,7 @@ def test_what_does_not_fit_is_said(pred: np.ndarray, truth: np.ndarray, words: s
         success_auc(pred, truth)
 
 
+@settings(deadline=None)
 @given(box_arrays(), box_arrays())
 def test_curves_are_monotonic_and_scores_stay_in_range(pred: np.ndarray, truth: np.ndarray) -> None:
     success, precision = success_curve(pred, truth), precision_curve(pred, truth)
@@ -111,6 +112,7 @@ def test_curves_are_monotonic_and_scores_stay_in_range(pred: np.ndarray, truth: 
     assert abs(success_auc(pred, truth) * 21 / 20 - mean_iou(pred, truth)) <= 0.05 + 1e-9
 
 
+@settings(deadline=None)
 @given(box_arrays(), box_arrays())
 def test_overlap_is_symmetric(pred: np.ndarray, truth: np.ndarray) -> None:
     np.testing.assert_allclose(overlaps(pred, truth), overlaps(truth, pred))

@@ -64,9 +64,8 @@ def test_precision_and_success_by_hand() -> None:
 def test_a_truth_on_the_border_is_a_hit_a_miss_or_nothing_special(name: str, expected: tuple[float, float]) -> None:
     border = [0.0, 0.0, 20.0, 20.0] if name != "FE108" else [5.0, 5.0, 0.0, 20.0]
     truth = rows(BOX, border)
-    scores = list(run(name, truth, np.add(truth, [[0, 0, 0, 0], [0, 0, 1, 0]])).scores.values())
-    precision = scores[-1] if name == "FE108" else scores[0]
-    success = scores[0] if name == "FE108" else scores[-1]
+    scores = run(name, truth, np.add(truth, [[0, 0, 0, 0], [0, 0, 1, 0]])).scores
+    precision, success = (scores["RPR"], scores["RSR"]) if name == "FE108" else (scores["PR"], scores["SR"])
     assert precision == expected[0]
     assert (success > 0.5) == (expected[1] == 1.0)
 

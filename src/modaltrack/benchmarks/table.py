@@ -155,7 +155,8 @@ ROWS = (
         "MV-RGBT",
         Layout(
             {RGB: ("visible", "color", "tir_ref"), THERMAL: ("infrared", "rgb_ref")},
-            ("visible.txt", "{name}_1.txt", "infrared.txt"),
+            ("{name}_1.txt", "visible.txt", "infrared.txt"),
+            {VISIBLE: ("{name}_1.txt", "visible.txt"), INFRARED: ("{name}_1.txt", "infrared.txt")},
             variant=_mv_rgbt,
         ),
         {"test": 122},

@@ -126,7 +126,7 @@ def _tracker_name(path: Path) -> str:
                 found: Any = json.loads((path / file).read_text(encoding="utf-8"))
                 for key in keys:
                     found = found[key]
-            except (ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 continue
             if found:
                 return str(found)

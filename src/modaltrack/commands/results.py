@@ -28,6 +28,8 @@ class Options:
     """With import: the folder to write; with zip: the file."""
     layout: Literal["community", "tab", "corners", "got10k"] = "community"
     """With import: commas, tabs, 8 corners (RGBT234's program), or a folder per sequence."""
+    rows: Literal["", "xywh", "x1y1x2y2", "cxcywh"] = ""
+    """How the four numbers of a row are read, where that is not x y w h."""
     benchmark: Annotated[str, arg(metavar="NAME")] = ""
     """With check: compare names and lengths with this benchmark."""
     data: Annotated[Path | None, arg(metavar="ROOT")] = None
@@ -55,12 +57,13 @@ def _check(options: Options) -> int:
     from modaltrack.results import check_manifest, match_names, read_results
 
     named = (options.benchmark,) if options.benchmark else ()
-    results = read_results(options.path, keep_going=True, benchmark=named)
+    results = read_results(options.path, keep_going=True, benchmark=named, rows=options.rows)
     problems = [] if options.benchmark else list(results.problems)
     sums = check_manifest(options.path) if options.path.is_dir() else None
     problems += sums or []
     if options.benchmark:
         from modaltrack.commands.truth_source import find_protocol, read_truths
+        from modaltrack.scoring.plausibility import check_rows
 
         protocol = find_protocol(options.benchmark)
         truths = read_truths(protocol, options.data, options.truth, results=[options.path])
@@ -75,6 +78,8 @@ def _check(options: Options) -> int:
                 how = "more" if gap > 0 else "fewer"
                 problems.append(f"{truth.name} has {len(found.boxes)} rows, {abs(gap)} {how} than the truth.")
         names = {t.name for t in truths}
+        plausible = check_rows(truths, results.sequences)
+        problems += [*([plausible.misread] if plausible.misread else []), *plausible.notes]
         problems += [f"{n} is no sequence of {options.benchmark}." for n in results.sequences if n not in names]
     frames = sum(len(r.boxes) for r in results.sequences.values())
     facts = {
@@ -108,7 +113,7 @@ def _import(options: Options, folder: Path) -> int:
         raise ValueError(f"{folder} is a file; give a folder to write the results into.")
     if folder.exists() and folder.resolve() == options.path.resolve():
         raise ValueError(f"{folder} is where the results are read from; give another folder.")
-    results = read_results(options.path)
+    results = read_results(options.path, rows=options.rows)
     manifest = write_results(folder, results.sequences, options.layout, results.tracker)
     console = out()
     console.print(f"{results.tracker}: {results.recognised}", markup=False)
@@ -128,6 +133,9 @@ def _zip(options: Options, file: Path) -> int:
             raise ValueError(f"{broken[0]} Nothing was packed; import the results again or correct them.")
     if file.is_dir():
         raise ValueError(f"{file} is a folder; give the name of the zip to write.")
-    count = zip_results(options.path, file)
+    count, left = zip_results(options.path, file)
     out().print(f"Packed {count} files into {file}", markup=False)
+    if left:
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        out().print(f"note: left out {', '.join(left[:3])}{more}: hidden, archives, links, or not in the manifest")
     return 0

@@ -48,7 +48,9 @@ class Options:
     missing: Literal["refuse", "skip", "zero"] = "refuse"
     """Sequences without a result: refuse, leave out, or count as lost."""
     allow_short: bool = False
-    """Count frames that a result lacks at its end as misses."""
+    """Count frames that a result lacks, at its end or its start, as misses."""
+    rows: Literal["", "xywh", "x1y1x2y2", "cxcywh"] = ""
+    """How the four numbers of a row are read; x y w h is checked against the truth unless it is given."""
     switch: UseAppendAction[Annotated[list[str], arg(metavar="NAME=VALUE")]] = field(default_factory=list)
     """Change one switch of the protocol, e.g. --switch rounding=all; repeatable."""
     boc_reward: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -69,7 +71,7 @@ def run(options: Options) -> int:
         )
         return 2
     used = [n for n in ("data", "truth", "against", "sequences", "boc_reward") if getattr(options, n) is not None]
-    used += [n for n in ("attributes", "per_sequence", "json", "allow_short", "switch") if getattr(options, n)]
+    used += [n for n in ("attributes", "per_sequence", "json", "allow_short", "rows", "switch") if getattr(options, n)]
     if used:
         raise ValueError(f"--{used[0].replace('_', '-')} belongs to a benchmark; add --benchmark NAME.")
     return _one_file(options.pred, options.truth_file)
@@ -106,10 +108,10 @@ def _benchmark(options: Options) -> int:
         )
     protocol = with_switches(find_protocol(options.benchmark), options.switch)
     paths = [p for p in (options.pred, options.against) if p is not None]
-    read = [read_named(path, protocol) for path in paths]
+    read = [read_named(path, protocol, options.rows) for path in paths]
     reward = options.boc_reward or rewards_beside(protocol, options.truth, paths)
     truths = read_truths(protocol, options.data, options.truth, options.sequences, reward, paths)
-    sets = [matched(r, truths) for r in read]
+    sets = [matched(r, truths, options.rows) for r in read]
     reports = [
         score(
             protocol,

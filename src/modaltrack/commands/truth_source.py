@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from modaltrack.files import read_json
 from modaltrack.scoring.records import Protocol, Truth
 
 OWN = ("scenes", "folder")
@@ -78,7 +79,8 @@ def scenes_of(results: Sequence[Path]) -> dict[str, Any]:
         files = [path / "run.json", *sorted(path.glob("**/scenes/run.json"))]
         file = next((f for f in files if f.is_file()), None)
         if file is not None:
-            found.append(json.loads(file.read_text(encoding="utf-8")).get("facts", {}).get("scenes") or {})
+            facts = read_json(file, "results of scenes have one that modaltrack eval wrote").get("facts")
+            found.append((facts.get("scenes") if isinstance(facts, dict) else None) or {})
     if any(facts != found[0] for facts in found):
         raise ValueError("The results were made on different scenes (clips or length); evaluate all on the same ones.")
     if not found or not found[0]:
@@ -153,7 +155,7 @@ def read_rewards(file: Path, names: Sequence[str]) -> dict[str, float]:
         if not found:
             raise ValueError("no numbers")
         return found
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{file} holds no weights for BOC; a JSON object of sequence names and numbers is expected."
         ) from error

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from modaltrack.box_text import format_rows
-from modaltrack.files import locked, prepare_folder, write_file
+from modaltrack.files import locked, prepare_folder, read_json, write_file
 from modaltrack.frame import Result
 from modaltrack.sinks.result_file import write_json
 
@@ -70,13 +70,9 @@ class ResultFolder:
     def read_run(self) -> dict[str, Any] | None:
         """The content of run.json, None where there is none."""
         try:
-            return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            return read_json(self.path / "run.json", "remove that folder or pass another --out")
         except FileNotFoundError:
             return None
-        except ValueError:
-            raise ValueError(
-                f"{self.path / 'run.json'} is no JSON; remove that folder or pass another --out."
-            ) from None
 
     def write_run(self, document: Mapping[str, Any]) -> None:
         """Replace run.json."""

@@ -27,7 +27,8 @@ from modaltrack.box_text import MAX_BYTES, read_bytes
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz")
 FOREIGN = (".rar", ".7z")  # no permissive reader
 # A tracker that stands still compresses a hundredfold, but no set of box files is large and compresses so
-MAX_SUM, FREE_SUM, MAX_RATIO = 512 * 2**20, 64 * 2**20, 100
+MAX_SUM, FREE_SUM, MAX_RATIO = 256 * 2**20, 48 * 2**20, 100
+_BOXES = (".txt", ".csv", ".value", ".bin")
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -140,11 +141,14 @@ def _is_zip(file: Path | IO[bytes]) -> bool:
 def _zip(packed: IO[bytes], top: Path, budget: Budget) -> Files:
     archive = zipfile.ZipFile(packed)
     entries = {entry.filename: entry for entry in archive.infolist() if not entry.is_dir()}
+    for name, entry in entries.items():  # before anything is unpacked; no entry gives more than it says
+        if name.lower().endswith(_BOXES):
+            budget.spend(entry.file_size)
 
     def read(name: str) -> bytes:
-        size = entries[name].file_size
-        _check_size(size, name, top)
-        budget.spend(size)
+        _check_size(entries[name].file_size, name, top)
+        if not name.lower().endswith(_BOXES):
+            budget.spend(entries[name].file_size)
         try:
             return archive.read(entries[name])
         except _DAMAGE as error:
@@ -171,6 +175,7 @@ def _tar(packed: IO[bytes], top: Path, budget: Budget) -> Files:
 
 def _decompressed(packed: IO[bytes], budget: Budget) -> IO[bytes]:
     """A tar without its compression, as long as the budget lasts."""
+    packed.seek(0)  # whether it is a zip was looked for at its end
     start = packed.read(6)
     packed.seek(0)
     opener = next((open_ for mark, open_ in _COMPRESSED.items() if start.startswith(mark)), None)

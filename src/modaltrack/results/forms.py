@@ -108,6 +108,8 @@ def _mot(table: Table, where: str) -> tuple[Array, Array, Array] | None:
         return None
     one_target = (rows[:, 1] == rows[0, 1]).all() and rows[0, 1] == int(rows[0, 1])
     empty_end = rows.shape[1] == 10 and (rows[:, 7:] == -1).all()
+    if not empty_end and (rows[0, 0] > 1 or (rows.shape[1] >= 8 and is_upright(rows).mean() > 0.5)):
+        return None
     if not (one_target or empty_end) or not (rows[:, 4:6] > 0).mean() > 0.5:
         return None
     if not one_target:
@@ -133,7 +135,8 @@ def _by_place(table: Table, where: str) -> tuple[Array, Array | None, Array, Arr
         raise ValueError(f"{where} mixes rows of 4 and of 8 numbers (row {line} has the other); use one form.")
     numbers = np.where((table.counts < 4)[:, None], np.nan, numbers)  # VOT's codes are no boxes
     frames = None
-    if numbers.shape[1] in (5, 9) and len(numbers) > 2 and (np.diff(numbers[:, 0]) == 1).all():
+    whole = (numbers[:, 0] == np.floor(numbers[:, 0])).all()
+    if numbers.shape[1] in (5, 9) and len(numbers) > 2 and whole and (np.diff(numbers[:, 0]) == 1).all():
         frames, numbers = numbers[:, 0], numbers[:, 1:]
     elif numbers.shape[1] == 5 and len(numbers) > 2 and numbers[0, 0] in (0, 1) and _counts(numbers[:, 0]):
         last = numbers[:, 4]
@@ -147,8 +150,8 @@ def _by_place(table: Table, where: str) -> tuple[Array, Array | None, Array, Arr
     corners = columns >= 8
     boxes = numbers[:, :4]
     if corners:  # TL TR BR BL; sizes without + 1, as every official program converts them
-        whole = numbers[np.isfinite(numbers[:, :8]).all(axis=1)]
-        if len(whole) and is_upright(whole).mean() < 0.5:
+        known = numbers[np.isfinite(numbers[:, :8]).all(axis=1)]
+        if len(known) and is_upright(known).mean() < 0.5:
             raise ValueError(
                 f"{where} has {columns} numbers per row that are no corners of upright rectangles (top left, top "
                 "right, bottom right, bottom left). If they are 4 numbers with decimal commas, write points."

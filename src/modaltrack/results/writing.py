@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from modaltrack.box_text import format_rows
-from modaltrack.files import replacing, write_file
+from modaltrack.files import read_json, remove_abandoned, replacing, write_file
 from modaltrack.frame import Result
+from modaltrack.results.archives import ARCHIVES, FOREIGN
 
 MANIFEST = "manifest.json"
 FORMAT = "modaltrack results 1"
@@ -39,8 +40,28 @@ def write_results(
     Numbers are written in full, nothing is rounded. A manifest that was there is extended.
     """
     top = Path(folder)
-    written = [f for name, r in results.items() for f in write_sequence(top, replace(r, name=name), layout)]
-    return write_manifest(top, written, layout, tracker)
+    if top.exists():
+        remove_abandoned(top)
+        return _write_all(top, results, layout, tracker)
+    top.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(top.parent)
+    with replacing(top, folder=True) as partial:
+        _write_all(partial, results, layout, tracker)
+    return top / MANIFEST
+
+
+def _write_all(top: Path, results: Mapping[str, Result], layout: str, tracker: str) -> Path:
+    """The sequences and their manifest; where one cannot be written, the new ones of this call are removed again."""
+    before = {f for f in top.rglob("*") if f.is_file()}
+    written: list[Path] = []
+    try:
+        for name, result in results.items():
+            written += write_sequence(top, replace(result, name=name), layout)
+        return write_manifest(top, written, layout, tracker)
+    except BaseException:
+        for file in set(written) - before:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def write_sequence(folder: str | os.PathLike[str], result: Result, layout: str = "community") -> list[Path]:
@@ -99,12 +120,28 @@ def check_manifest(folder: str | os.PathLike[str]) -> list[str] | None:
     return problems
 
 
-def zip_results(folder: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
-    """Pack a folder of results, the same bytes for the same results; -> number of files."""
+def zip_results(folder: str | os.PathLike[str], target: str | os.PathLike[str]) -> tuple[int, list[str]]:
+    """Pack a folder of results, the same bytes for the same results.
+
+    What a manifest lists is packed, with the manifest and run.json; without one, all but hidden files, archives and
+    links, which may lead out of the folder.
+
+    Args:
+        folder: the results.
+        target: the zip.
+
+    Returns:
+        How many files were packed, and the names of those that were left out.
+    """
     top, place = Path(folder), Path(target)
     if not top.is_dir():
         raise ValueError(f"{top} is no folder of results; nothing to pack.")
-    files = sorted(f for f in top.rglob("*") if f.is_file() and f.resolve() != place.resolve())
+    remove_abandoned(place.parent)
+    every, files = _packable(top)
+    files = [f for f in files if f.resolve() != place.resolve()]
+    if (top / MANIFEST).is_file():
+        listed = {MANIFEST, "run.json", *_read_manifest(top / MANIFEST)["files"]}
+        files = [f for f in files if f.relative_to(top).as_posix() in listed]
     if not files:
         raise ValueError(f"{top} is empty; nothing to pack.")
     with replacing(place) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -113,16 +150,30 @@ def zip_results(folder: str | os.PathLike[str], target: str | os.PathLike[str]) 
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
             archive.writestr(info, file.read_bytes())
-    return len(files)
+    left = {f.relative_to(top).as_posix() for f in every if f.resolve() != place.resolve()}
+    return len(files), sorted(left - {f.relative_to(top).as_posix() for f in files})
+
+
+def _packable(top: Path) -> tuple[list[Path], list[Path]]:
+    """All files below a folder, and those that are no links, not hidden and no archives; both sorted."""
+    every, packable = [], []
+    for base, folders, names in os.walk(top):
+        links = [name for name in folders if os.path.islink(os.path.join(base, name))]
+        folders[:] = sorted(name for name in folders if name not in links)
+        for path in (Path(base, name) for name in [*names, *links]):
+            every.append(path)
+            hidden = any(part.startswith(".") for part in path.relative_to(top).parts)
+            if (
+                not (hidden or path.is_symlink() or path.name.lower().endswith((*ARCHIVES, *FOREIGN)))
+                and path.is_file()
+            ):
+                packable.append(path)
+    return sorted(every), sorted(packable)
 
 
 def _read_manifest(place: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(place.read_text(encoding="utf-8"))
-        files = document["files"]
-        sound = isinstance(files, dict) and all("sha256" in f for f in files.values())
-    except (ValueError, KeyError, TypeError):
-        sound = False
-    if not sound:
+    document = read_json(place, f"a manifest of results ({FORMAT}) was expected: delete it and write it again")
+    files = document.get("files")
+    if not isinstance(files, dict) or not all(isinstance(f, dict) and "sha256" in f for f in files.values()):
         raise ValueError(f"{place} is no manifest of results ({FORMAT}); delete it and write it again.")
-    return dict(document)
+    return document

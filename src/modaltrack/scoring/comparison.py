@@ -41,6 +41,10 @@ def compare(boxes: Array, true: Array, s: Switches, sizes: Array | None = None) 
         overlap = inner / (p[2] * p[3] + t[2] * t[3] - inner)
         if s.clip_to_image:
             overlap = np.clip(overlap, 0, 1)
+        if s.invalid_truth == "x = 0":  # MV-RGBT's: no precision there, and overlap 1 where neither side has a box
+            error, normalised = (np.where(t[0] == 0, np.inf, values) for values in (error, normalised))
+            neither = ~((p[2] > 0) & (p[3] > 0)) & ~((t[2] > 0) & (t[3] > 0))
+            overlap = np.where(neither, 1.0, overlap)
         if valid is not None and not valid.all():
             invalid = ~valid
             error[invalid] = -1.0 if s.invalid_precision == "hit" else np.inf

@@ -19,6 +19,7 @@ from modaltrack.frame import Result
 from modaltrack.scoring.comparison import compare, threshold_grids
 from modaltrack.scoring.frames import Aligned, Short, align
 from modaltrack.scoring.intervals import bootstrap
+from modaltrack.scoring.plausibility import check_rows
 from modaltrack.scoring.protocols import PROTOCOLS, find_protocol
 from modaltrack.scoring.records import (
     Array,
@@ -78,6 +79,8 @@ def score(
     """
     entry = find_protocol(protocol) if isinstance(protocol, str) else protocol
     truths, results, lost, notes, repairs = _complete(entry, truths, results, missing)
+    plausible = check_rows([t for t in truths if t.name not in lost], results)
+    notes += [*([plausible.misread] if plausible.misread else []), *plausible.notes]
     if entry.compute is not None:
         report = entry.compute(entry, truths, results, attributes)
         report.notes[:0] = notes
@@ -98,7 +101,7 @@ def score(
                 notes.append(f"{name}: {count} of {len(truths)} sequences with an all-zero curve are left out of it.")
         repairs["sequences with an all-zero curve dropped (summed over curves)"] = dropped
     if not entry.verified:
-        notes.append(f"{entry.name}: the official program could not be had; this protocol is not verified.")
+        notes.append(f"{entry.name} is not verified: {entry.source}.")
     return Report(
         protocol=entry.name,
         version=entry.version,

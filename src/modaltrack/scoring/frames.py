@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.boxes import iou
 from modaltrack.frame import Result
 from modaltrack.scoring.records import Array, Switches, Truth
 
@@ -50,10 +51,13 @@ def align(truth: Truth, result: Result, switches: Switches, short: Short = "refu
         boxes = _sparse(truth, boxes)
     if switches.bad_prediction == "copy if zero":
         _refuse_broken(truth.name, boxes)
-    boxes, rows = _to_length(truth, truths[0], boxes, switches, short, repairs)
+    boxes, rows, lacking = _to_length(truth, truths[0], boxes, switches, short, repairs)
     truths = [t[:rows] for t in truths]
     absent = None if truth.absent is None else truth.absent[:rows]
-    boxes = _repaired(boxes, switches, repairs)
+    boxes = _repaired(boxes, switches, repairs, lacking)
+    if lacking is not None:
+        boxes = boxes.copy()
+        boxes[lacking] = np.nan if short == "miss" else 0.0
     if switches.first_frame == "truth":
         boxes = boxes.copy()
         boxes[0] = truths[0][0]
@@ -77,7 +81,9 @@ def align(truth: Truth, result: Result, switches: Switches, short: Short = "refu
 def _truths(truth: Truth, switches: Switches) -> list[Array]:
     if switches.truth == "one":
         return [truth.written]
-    wanted = ("visible", "infrared") if switches.truth == "best of both" else (switches.truth,)
+    if switches.truth == "best there is" and not truth.boxes_by_modality:
+        return [truth.written]
+    wanted = ("visible", "infrared") if switches.truth in ("best of both", "best there is") else (switches.truth,)
     if missing := [m for m in wanted if m not in truth.boxes_by_modality]:
         raise ValueError(
             f"The ground truth of {truth.name} has no {missing[0]} boxes and this protocol needs them; "
@@ -117,8 +123,8 @@ def _sparse(truth: Truth, boxes: Array) -> Array:
 
 def _to_length(
     truth: Truth, true_boxes: Array, boxes: Array, switches: Switches, short: Short, repairs: Counter[str]
-) -> tuple[Array, int]:
-    """Predictions as long as the truth (or the truth as short as they are), and that length."""
+) -> tuple[Array, int, slice | None]:
+    """Predictions as long as the truth (or the truth as short as they are), that length, and the rows that lacked."""
     rows, have = len(true_boxes), len(boxes)
     if not rows:
         raise ValueError(f"The ground truth of {truth.name} is empty; check its file.")
@@ -127,32 +133,68 @@ def _to_length(
         if switches.absent == "removed" and _same(boxes[front], true_boxes[0]) and not _same(boxes[0], true_boxes[0]):
             repairs["sequences cut at the front (rows before the first annotated frame)"] += 1
             repairs["frames cut at the front"] += front
-            return boxes[front:], rows
+            return boxes[front:], rows, None
         repairs["sequences cut at the end (more rows than the truth)"] += 1
         repairs["frames cut at the end"] += front
-        return boxes[:rows], rows
+        return boxes[:rows], rows, None
     if have == rows:
-        return boxes, rows
+        return boxes, rows, None
     lacking = rows - have
     leading = _leading_absent(truth, rows)
     if switches.absent == "removed" and leading == lacking:
         repairs["sequences padded at the front (absent frames left out by the tracker)"] += 1
         repairs["frames padded at the front"] += lacking
-        return np.concatenate([np.zeros((lacking, 4)), boxes]), rows
+        return np.concatenate([np.zeros((lacking, 4)), boxes]), rows, None
     few = lacking <= max(SHORT_ROWS, SHORT_SHARE * rows)
-    if have and few and switches.length == "shorter of both" and short == "refuse":
+    cut = switches.length == "cut both" or (switches.length == "shorter of both" and few)
+    if have and cut and short == "refuse":
         repairs["sequences with the truth cut to the shorter result"] += 1
         repairs["truth frames left out"] += lacking
-        return boxes, have
+        return boxes, have, None
     if short == "refuse" and switches.length != "pad with zeros":
         raise ValueError(
             f"The results of {truth.name} have {have} rows, {lacking} fewer than its ground truth of {rows}; "
             "complete them, or count the lacking frames as misses with --allow-short."
         )
-    repairs["sequences with lacking frames counted as misses"] += 1
-    repairs["lacking frames counted as misses"] += lacking
-    filler = 0.0 if switches.length == "pad with zeros" else np.nan
-    return np.concatenate([boxes, np.full((lacking, 4), filler)]), rows
+    what = "counted as misses" if short == "miss" else "padded with zero boxes"
+    repairs[f"sequences with lacking frames {what}"] += 1
+    repairs[f"lacking frames {what}"] += lacking
+    filler = np.full((lacking, 4), np.nan)
+    if short == "miss" and have and _starts_late(truth.name, true_boxes, boxes):
+        repairs["sequences that lack their first frames"] += 1
+        return np.concatenate([filler, boxes]), rows, slice(0, lacking)
+    return np.concatenate([boxes, filler]), rows, slice(have, rows)
+
+
+def _starts_late(name: str, true_boxes: Array, boxes: Array) -> bool:
+    """Whether a short file lacks its first frames, not its last. Row 1 tells: it is the box that was given, or not.
+
+    Raises:
+        ValueError: neither end fits.
+    """
+    lacking = len(true_boxes) - len(boxes)
+    at_start, at_end = (_first_overlap(boxes, part) for part in (true_boxes, true_boxes[lacking:]))
+    if _same(boxes[0], true_boxes[0]) or at_start >= 0.5:
+        whole, late = _mean_overlap(boxes, true_boxes[: len(boxes)]), _mean_overlap(boxes, true_boxes[lacking:])
+        return not _same(boxes[0], true_boxes[0]) and late > whole + 0.05
+    if at_end >= 0.5 or _same(boxes[0], true_boxes[lacking]):
+        return True
+    if not np.isfinite(true_boxes[0]).all() or not (true_boxes[0, 2:] > 0).all():
+        return False
+    raise ValueError(
+        f"The results of {name} lack {lacking} rows, and their first row is the true box neither of frame 1 nor of "
+        f"frame {lacking + 1}, so which frames lack is unknown; complete the file."
+    )
+
+
+def _first_overlap(boxes: Array, true: Array) -> float:
+    return _mean_overlap(boxes[:1], true[:1])
+
+
+def _mean_overlap(boxes: Array, true: Array) -> float:
+    known = np.isfinite(boxes).all(axis=1) & np.isfinite(true).all(axis=1)
+    known &= (boxes[:, 2:] > 0).all(axis=1) & (true[:, 2:] > 0).all(axis=1)
+    return float(iou(boxes[known], true[known]).mean()) if known.any() else 0.0
 
 
 def _refuse_broken(name: str, boxes: Array) -> None:
@@ -165,8 +207,8 @@ def _refuse_broken(name: str, boxes: Array) -> None:
         )
 
 
-def _repaired(boxes: Array, switches: Switches, repairs: Counter[str]) -> Array:
-    """Rows without a usable box replaced by the row before, where the protocol does that."""
+def _repaired(boxes: Array, switches: Switches, repairs: Counter[str], lacking: slice | None) -> Array:
+    """Rows without a usable box replaced by the row before, where the protocol does that; rows that lack are not."""
     if switches.bad_prediction == "as written":
         return boxes
     sizes = boxes[:, 2:]
@@ -178,6 +220,8 @@ def _repaired(boxes: Array, switches: Switches, repairs: Counter[str]) -> Array:
         with np.errstate(invalid="ignore"):
             bad = ~((sizes > 0).all(axis=1) & ~np.isnan(boxes).any(axis=1))
     bad[0] = False
+    if lacking is not None:
+        bad[lacking] = False
     if not bad.any():
         return boxes
     source = np.maximum.accumulate(np.where(bad, 0, np.arange(len(boxes))))

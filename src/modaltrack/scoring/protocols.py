@@ -56,7 +56,7 @@ _PYTRACKING = Switches(
 _LASHER = Protocol(
     name="LasHeR",
     version="protocol II, 1.0",
-    metrics=PR | NPR | SR,
+    metrics=PR | NPR | SR | CURVE_MEANS,
     sequences=245,
     attributes=tuple(LASHER_ATTRIBUTES.split()),
     source="official MATLAB program, 14 trackers to 5e-9",
@@ -101,7 +101,7 @@ _FE108 = Protocol(
 _LASOT = Protocol(
     name="LaSOT",
     version="official, 1.0",
-    metrics=PR | NPR | SR,
+    metrics=PR | NPR | SR | CURVE_MEANS,
     switches=_ABSENT_REMOVED,
     sequences=280,
     source="official MATLAB program",
@@ -149,11 +149,15 @@ _ENTRIES = (
     replace(_VTUAV, name="VTUAV-LT", version="long-term, unverified, 0.1", split="test-lt", sequences=74),
     Protocol(
         name="MV-RGBT",
-        version="unverified, 0.1",
+        version="program's rules, unverified, 0.2",
         metrics=PR | SR,
+        switches=replace(_RGBT234, truth="best there is", invalid_truth="x = 0", length="exact"),
         sequences=122,
         verified=False,
-        source="LasHeR's rules; the official program could not be had",
+        source=(
+            "the published program's truths, minimum of errors, maximum of overlaps and rule for absent frames; that "
+            "scores are means over sequences, that row 1 counts as written and that rows are not repaired is assumed"
+        ),
     ),
     _VISEVENT,
     replace(

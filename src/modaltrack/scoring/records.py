@@ -76,15 +76,15 @@ class Switches:
     success_area: Literal["mean", "trapezoid"] = "mean"
     pixels: Literal["inclusive", "continuous"] = "inclusive"
     clip_to_image: bool = False
-    truth: Literal["one", "best of both", "visible", "infrared"] = "one"
+    truth: Literal["one", "best of both", "best there is", "visible", "infrared"] = "one"
     first_frame: Literal["truth", "as written", "dropped"] = "truth"
-    invalid_truth: Literal["any entry <= 0", "size <= 0", "nan", "not tested"] = "any entry <= 0"
+    invalid_truth: Literal["any entry <= 0", "size <= 0", "x = 0", "nan", "not tested"] = "any entry <= 0"
     invalid_precision: Literal["hit", "miss"] = "hit"
     invalid_normalised: Literal["hit", "miss"] = "hit"
     absent: Literal["not used", "removed", "miss"] = "not used"
     denominator: Literal["all rows", "kept rows"] = "all rows"
     bad_prediction: Literal["copy previous", "copy if zero", "as written"] = "copy previous"
-    length: Literal["exact", "shorter of both", "pad with zeros"] = "exact"
+    length: Literal["exact", "shorter of both", "cut both", "pad with zeros"] = "exact"
     rounding: Literal["none", "corner files", "all"] = "none"
     zero_curves: Literal["dropped", "kept"] = "dropped"
 
