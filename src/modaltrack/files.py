@@ -2,8 +2,8 @@
 """Files that are either complete or not there, and locks that end with their process: the only place that makes them.
 
 A file is written under a hidden name in the same folder (``.name.1a2b3c4d.partial.txt``) and renamed when it is whole.
-While it is written it carries a lock of the operating system, so that what a killed process has left behind can be recognised
-from what a living one is still writing, without a guess at ages or process numbers.
+While it is written it carries a lock of the operating system, which tells what a killed process has left behind from
+what a living one is still writing, without a guess at ages or process numbers.
 """
 
 from __future__ import annotations

@@ -251,7 +251,7 @@ def _samples(sequences: Sequence[Claims], joined: bool) -> dict[str, Sample]:
 def _by_attribute(
     truths: Sequence[Truth], rows: Sequence[_Compared], thresholds: Array, joined: bool
 ) -> dict[str, dict[str, float]]:
-    """Each attribute on its frames alone (its sequences, where attributes are per sequence); [ours], see docs/vot.md."""
+    """Each attribute on its frames alone (its sequences, where they are per sequence); [ours], see docs/vot.md."""
     found: dict[str, dict[str, float]] = {}
     for name in sorted({a for t in truths for a in (*t.frame_attributes, *t.attributes)}):
         parts, frames = [], 0
