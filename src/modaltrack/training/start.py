@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def export(
     measured: dict[str, Any] | None = None,
     model: TorchModel | None = None,
     base: str | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a run's averaged weights and their card as one file that ``models.load_model`` reads; returns its path.
 
@@ -115,6 +117,8 @@ def export(
         measured: numbers with their conditions.
         model: what the weights are read into; default: the recipe's model.
         base: shipped weights that the file may lean on for what was frozen (see ``models.save_model``).
+        facts: what else the card says, or says otherwise: ``data``, a list of the picture sets that the weights have
+            seen, each with ``name``, ``licence`` and ``commercial``; ``owes``, what they owe to other weights.
 
     Raises:
         ValueError: when there is no checkpoint.
@@ -151,6 +155,7 @@ def export(
         "finished": run["finished"],
         "measured": measured or {},
         "licence": "Apache-2.0",
+        **(facts or {}),
     }
     path = Path(path) if path is not None else out_dir / f"{recipe['name']}.safetensors"
     models.save_model(model.eval(), path, card, base=base)
