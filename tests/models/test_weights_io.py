@@ -185,3 +185,22 @@ def test_cards_of_different_clips_make_no_table() -> None:
     cards["b"]["measured"]["scenes-1 test, 16 clips"] = {"rgb": {"success": 0.6}}
     with pytest.raises(ValueError, match="different clips"):
         on_scenes(cards)
+
+
+def test_status_and_pictures_of_cards() -> None:
+    from modaltrack.models.measured import STATUS, on_status, picture_licences
+
+    numbers = {"frames": 9, "auroc": 0.9, "tracking where off": 0.1}
+    columns, rows = on_status({"a": {"measured": {STATUS: numbers}}, "b": {"measured": {}}, "c": {}})
+    assert columns == ("", "a")
+    assert rows[:3] == [
+        ("frames", "9"),
+        ("AUROC of the score", "0.900"),
+        ("expected calibration error", "–"),
+    ]
+    assert ("tracking, box off", "0.100") in rows
+    free, not_free = {"name": "a", "commercial": True}, {"name": "b", "commercial": False}
+    assert picture_licences({"data": [free]}) == "free to use"
+    assert picture_licences({"data": [free, not_free]}) == "non-commercial"
+    assert picture_licences({"name": "x"}) == "rendered"
+    assert picture_licences({}) == ""

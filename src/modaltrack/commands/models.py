@@ -84,12 +84,13 @@ def _show(name: str) -> int:
 
 def _results(as_markdown: bool) -> int:
     from modaltrack.commands.terminal import out, table
-    from modaltrack.models.measured import markdown, on_real_clips, on_scenes
+    from modaltrack.models.measured import markdown, on_real_clips, on_scenes, on_status
 
     cards = {name: card for name, (_, card) in _shipped().items()}
     clips, columns, rows = on_scenes(cards)
     parts = [(f"Success on {clips}", columns, rows)]
     parts.append(("Success on real clips", *on_real_clips(cards)))
+    parts.append(("Score and status on real clips that none was trained on", *on_status(cards)))
     console = out()
     for title, names, lines in parts:
         if as_markdown:
@@ -174,10 +175,13 @@ def _some(names: Sequence[str]) -> str:
 def _list() -> int:
     from modaltrack.commands.terminal import out, table
     from modaltrack.models import config_of, list_models
+    from modaltrack.models.measured import picture_licences
     from modaltrack.models.skeleton import skeleton
 
     shipped: dict[str, tuple[Path | None, dict[str, Any]]] = {**_shipped()}
-    rows = table("models", "name", ">params", ">search", "sensors", ">weights", ">success", "licence", keep=1)
+    rows = table(
+        "models", "name", ">params", ">search", "sensors", ">weights", ">success", "licence", "pictures", keep=1
+    )
     for name in list_models():
         count = sum(p.numel() for p in skeleton(name).parameters())
         config = config_of(name)
@@ -190,10 +194,12 @@ def _list() -> int:
             f"{file.stat().st_size / 2**20:.1f} MiB" if file else "-",
             _measured(card.get("measured")),
             str(card.get("licence", "")),
+            picture_licences(card),
         )
     console = out()
     console.print(rows)
     console.print("X: one of thermal, depth, event. success: on scenes.benchmark, RGB with X where it takes both.")
+    console.print("pictures: what the licences of the pictures that the weights have seen allow; the card lists them.")
     console.print("'modaltrack models results' has it sensor by sensor, 'modaltrack models show NAME' prints a card.")
     return 0
 

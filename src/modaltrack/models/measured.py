@@ -53,6 +53,41 @@ def on_real_clips(cards: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ..
     return ("clip and sensors", *found), rows
 
 
+STATUS = "status on held-out real clips"  # key of a card's measurements that ``on_status`` reads
+
+
+def on_status(cards: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...], Rows]:
+    """(columns, rows): how far score and status can be believed; cards without that measurement are left out.
+
+    The score's area under the ROC curve for "IoU above 0.1" and its expected calibration error, and the share of
+    frames with each status where the box is off the target (IoU up to 0.1) and where it is on it (above 0.5).
+    """
+    found = {name: card["measured"][STATUS] for name, card in cards.items() if (card.get("measured") or {}).get(STATUS)}
+    kinds = {
+        "frames": "frames",
+        "auroc": "AUROC of the score",
+        "calibration error": "expected calibration error",
+        **{
+            f"{status} where {where}": f"{status}, box {where}"
+            for where in ("off", "on")
+            for status in ("tracking", "uncertain", "lost")
+        },
+    }
+    rows = [
+        (title, *(str(n) if isinstance(n := numbers.get(key), int) else _success(n) for numbers in found.values()))
+        for key, title in kinds.items()
+    ]
+    return ("", *found), rows
+
+
+def picture_licences(card: Mapping[str, Any]) -> str:
+    """In a few words what the pictures that weights have seen allow; rendered scenes have no licence to ask for."""
+    sets = card.get("data") or []
+    if not sets:
+        return "rendered" if card else ""
+    return "free to use" if all(one.get("commercial") for one in sets) else "non-commercial"
+
+
 def _has_real_clips(card: Mapping[str, Any]) -> bool:
     return bool((card.get("measured") or {}).get("real clips, success"))
 
