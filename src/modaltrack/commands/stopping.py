@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def stop_signal() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second one interrupts as usual."""
-    stopped = threading.Event()
+def stop_signal(stopped: threading.Event | None = None) -> Iterator[threading.Event]:
+    """An event (``stopped`` or a new one) that the first Ctrl-C or SIGTERM sets; the second one interrupts as usual."""
+    stopped = stopped or threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return

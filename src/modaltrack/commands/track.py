@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import re
+import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from modaltrack.commands.outputs import RunFolder
     from modaltrack.frame import Frame, Modality, Result, Row
     from modaltrack.models.model import Model
-    from modaltrack.session import Clock, Session
+    from modaltrack.session import Clock, Latency, Session
+    from modaltrack.sinks import JsonLines, UdpPush
     from modaltrack.sources.clip import ClipReader
 
 Source = Annotated[str | None, arg(metavar="PATH|URL|INDEX")]
@@ -79,37 +81,38 @@ class Options:
     """Write the annotated video."""
     show: Literal["fused"] | None = None
     """fused: also write fused.mp4, what a model that fuses images (tpf) sees of its search region."""
+    jsonl: Annotated[str | None, arg(metavar="FILE|-")] = None
+    """One JSON object per frame as it comes, to a file or (-) to standard output: see docs/messages.md."""
+    udp: Annotated[str | None, arg(metavar="HOST:PORT")] = None
+    """The same objects as UDP datagrams."""
+    dead_band: Annotated[float, arg(metavar="SHARE")] = 0.0
+    """Offsets from the image's centre below this share of the half image are sent as 0."""
     max_frames: Annotated[int | None, arg(metavar="INT")] = None
     """Stop after so many frames."""
 
 
 def run(options: Options) -> int:
     """Track and write the files; -> 0, or 130 where a recording was stopped before its end."""
-    from modaltrack.commands.outputs import RunFolder, versions
-    from modaltrack.commands.terminal import out
+    from modaltrack.commands.outputs import RunFolder
+    from modaltrack.commands.terminal import err, out
     from modaltrack.models import load_model
-    from modaltrack.models.model import placed
+    from modaltrack.session import Latency
 
-    asked = check(options)
-    with RunFolder(options.out) as folder:
+    asked, latency, stop = check(options), Latency(), threading.Event()
+    with ExitStack() as stack:
+        sinks = pushes(options, stop)
+        for sink in sinks:
+            stack.enter_context(sink)
+        folder = stack.enter_context(RunFolder(options.out))
         model = load_model(options.model, device=options.device)
         clip = opened_clip(options, asked, model)
-        results, session = follow(options, asked, model, clip, folder)
+        results, session = follow(
+            options, asked, model, clip, folder, [latency.row, *(sink.row for sink in sinks)], stop
+        )
         complete = is_live(clip) or not session.stopped
-        facts = {
-            "model": model.card.get("name", options.model),
-            "card": model.card,
-            "device": str(placed(model)[0]),
-            "sources": {m: without_password(spec) for m, spec in asked.specs.items()},
-            "complete": complete,
-            "speed": session.clock.facts(),
-            "versions": versions(),
-        }
-        if (streams := clip.live_facts()) is not None:
-            facts["live"] = streams
-        files = folder.publish(results, facts)
-    console = out()
-    console.print(summary(results, session.clock))
+        files = folder.publish(results, facts_of(options, asked, model, clip, session, latency, complete))
+    console = err() if options.jsonl == "-" else out()
+    console.print(summary(results, session.clock, latency))
     if asked.truth is not None:
         console.print(scores(results[0], asked.truth))
     console.print("Wrote " + ", ".join(str(f) for f in files))
@@ -121,6 +124,46 @@ def run(options: Options) -> int:
             stacklevel=2,
         )
     return 0 if complete else 130
+
+
+def facts_of(
+    options: Options,
+    asked: Asked,
+    model: Model,
+    clip: ClipReader,
+    session: Session,
+    latency: Latency,
+    complete: bool,
+) -> dict[str, Any]:
+    """What ``result.json`` says of the run."""
+    from modaltrack.commands.outputs import versions
+    from modaltrack.models.model import placed
+
+    live = {"latency_seconds": latency.facts(), "live": clip.live_facts()}
+    return {
+        "model": model.card.get("name", options.model),
+        "card": model.card,
+        "device": str(placed(model)[0]),
+        "sources": {m: without_password(spec) for m, spec in asked.specs.items()},
+        "complete": complete,
+        "speed": session.clock.facts(),
+        **{name: known for name, known in live.items() if known is not None},
+        "versions": versions(),
+    }
+
+
+def pushes(options: Options, stop: threading.Event) -> list[JsonLines | UdpPush]:
+    """Where rows go while they come; ``stop`` is set when the reader of a pipe has gone."""
+    from modaltrack.sinks import JsonLines, RowMessage, UdpPush
+
+    sinks: list[JsonLines | UdpPush] = []
+    if options.jsonl is not None:
+        sinks.append(JsonLines(options.jsonl, RowMessage(options.dead_band), stop))
+    if options.udp is not None:
+        sinks.append(UdpPush(options.udp, RowMessage(options.dead_band)))
+    if options.dead_band and not sinks:
+        raise ValueError("--dead-band belongs to the messages of --jsonl and --udp; pass one of them.")
+    return sinks
 
 
 def opened_clip(options: Options, asked: Asked, model: Model) -> ClipReader:
@@ -172,7 +215,13 @@ def check(options: Options) -> Asked:
 
 
 def follow(
-    options: Options, asked: Asked, model: Model, clip: ClipReader, folder: RunFolder
+    options: Options,
+    asked: Asked,
+    model: Model,
+    clip: ClipReader,
+    folder: RunFolder,
+    pushed: Sequence[Callable[[Row], None]],
+    stop: threading.Event,
 ) -> tuple[list[Result], Session]:
     """Run the session with its observers: progress, and the videos that were asked for."""
     import numpy as np
@@ -186,15 +235,15 @@ def follow(
     from modaltrack.tracking import ModelEngine
 
     with ExitStack() as stack:
-        first, frames = peek(stack.enter_context(closing(clip.frames())))
+        first, frames = peek(stack.enter_context(closing(clip.frames(stop))))
         height, width = next(iter(first.images.values())).shape[:2]
         boxes = np.stack([check_box(box, height, width) for box in asked.boxes or [ask(first, folder.folder)]])
-        stop = stack.enter_context(stop_signal())
+        stack.enter_context(stop_signal(stop))
         bar = stack.enter_context(progress())
         lengths = [n for n in (clip.length, options.max_frames) if n]
         title = "tracking (Ctrl-C ends)" if is_live(clip) else "tracking"
         task = bar.add_task(title, total=min(lengths, default=None), facts="")
-        observers: list[Callable[[Row], None]] = []
+        observers = [*pushed]
         if options.video:
             video = AnnotatedVideo(folder.place("video.mp4"), tuple(asked.specs), clip.fps, asked.truth)
             observers.append(stack.enter_context(video).row)
@@ -204,6 +253,7 @@ def follow(
         def report(row: Row) -> None:
             clock = session.clock
             rate = f"{clock.frames / clock.total:.1f} frames/s" if clock.total else ""
+            rate += f", {1000 * row.latency:.0f} ms from image to box" if row.frame.captured else ""
             bar.update(task, completed=clock.frames, facts=rate)
 
         engine, opened = ModelEngine(model), Opened(frames, boxes)
@@ -297,8 +347,8 @@ def without_password(spec: str) -> str:
     return re.sub(r"(://)[^/@]*@", r"\1", spec)
 
 
-def summary(results: list[Result], clock: Clock) -> str:
-    """What happened, in two lines."""
+def summary(results: list[Result], clock: Clock, latency: Latency) -> str:
+    """What happened, in a few lines."""
     from modaltrack.frame import Status
 
     lines = []
@@ -307,6 +357,9 @@ def summary(results: list[Result], clock: Clock) -> str:
         lines.append((f"target {number}: " if len(results) > 1 else "") + f"{len(result.status)} frames: {counts}")
     whole = clock.frames / clock.total if clock.total else 0.0
     lines.append(f"{clock.rate or 0:.1f} frames/s in the tracker, {whole:.1f} with reading, drawing and encoding")
+    if (seen := latency.facts()) is not None:
+        times = ", ".join(f"{name} {1000 * seen[name]:.0f} ms" for name in ("median", "95%", "worst"))
+        lines.append(f"from the arrival of an image to its boxes: {times}")
     return "\n".join(lines)
 
 

@@ -4,15 +4,21 @@
 from modaltrack.sinks.annotated import AnnotatedVideo
 from modaltrack.sinks.box_file import write_boxes
 from modaltrack.sinks.picture import Layout, Mark, draw
+from modaltrack.sinks.push import JsonLines, UdpPush
 from modaltrack.sinks.result_file import result_document, write_json
+from modaltrack.sinks.row_message import RowMessage, offset_from_centre
 from modaltrack.sinks.video import VideoWriter
 
 __all__ = [
     "AnnotatedVideo",
+    "JsonLines",
     "Layout",
     "Mark",
+    "RowMessage",
+    "UdpPush",
     "VideoWriter",
     "draw",
+    "offset_from_centre",
     "result_document",
     "write_boxes",
     "write_json",

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
@@ -88,8 +89,8 @@ class ClipReader:
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
-    def frames(self) -> Generator[Frame, None, None]:
-        """Yield the frames one by one; closing the generator stops all decoding.
+    def frames(self, stop: threading.Event | None = None) -> Generator[Frame, None, None]:
+        """Yield the frames one by one; closing the generator stops all decoding, and so does ``stop`` for live sources.
 
         Raises ValueError if nothing can be read in the first instant: no target could be shown there.
         """
@@ -97,7 +98,7 @@ class ClipReader:
             self._live = LiveFrames(
                 self.sources, self.reference, self._place_live, self._notices, self._policy, self._offsets
             )
-            yield from self._live.frames()
+            yield from self._live.frames(stop)
             return
         self._remark()
         reference = self.sources[self.reference].images()

@@ -86,12 +86,14 @@ class LiveFrames:
         self._skews: dict[Modality, deque[float]] = {m: deque(maxlen=_SKEWS) for m in sources if m != reference}
         self._places: dict[Modality, Place | None] = {}
         self._instants = 0
+        self._stop = threading.Event()
 
-    def frames(self) -> Generator[Frame, None, None]:
-        """Yield instants until all sources have ended; closing the generator lets the sources go.
+    def frames(self, stop: threading.Event | None = None) -> Generator[Frame, None, None]:
+        """Yield instants until all sources have ended or ``stop`` is set; closing the generator lets the sources go.
 
         Raises ValueError where a source cannot be opened, or the reference sends no image.
         """
+        self._stop = stop or self._stop
         for stream in self._streams.values():
             stream.start()
         try:
@@ -177,7 +179,7 @@ class LiveFrames:
                 if driver is not None:
                     return self._choose(driver)
                 now = time.monotonic()
-                if all(s.ended for s in self._streams.values()):
+                if self._stop.is_set() or all(s.ended for s in self._streams.values()):
                     return None
                 heard = max(silent_since, *(s.last_arrival for s in self._streams.values()))
                 if self._policy.reconnect > 0 and now - heard > self._policy.reconnect:
