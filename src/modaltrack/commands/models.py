@@ -90,7 +90,9 @@ def _results(as_markdown: bool) -> int:
     clips, columns, rows = on_scenes(cards)
     parts = [(f"Success on {clips}", columns, rows)]
     parts.append(("Success on real clips", *on_real_clips(cards)))
-    parts.append(("Score and status on real clips that none was trained on", *on_status(cards)))
+    status = on_status(cards)
+    if len(status[0]) > 1:
+        parts.append(("Score and status on real clips that none was trained on", *status))
     console = out()
     for title, names, lines in parts:
         if as_markdown:
