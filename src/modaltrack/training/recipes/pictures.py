@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from modaltrack.training.recipe import Group, Recipe, register
@@ -94,4 +95,22 @@ def modaltrack_laptop_confidence() -> Recipe:
         augment={"absent": 0.35, "occluder": 0.3, "neighbours": 0.5, "twin": 0.15, "shift": 1.2, "far": 0.4},
         trainable=(Group("confidence"),),
         **{**ON_PICTURES, "ema": 0.99, "weight_decay": 0.01},
+    )
+
+
+@register("ostrack-laptop-confidence")
+def ostrack_laptop_confidence() -> Recipe:
+    """The confidence of the RGB base; nothing else learns.
+
+    As ``modaltrack-laptop-confidence``, on RGB alone.
+    Ends after 10 minutes or 200,000 steps on one core of two.
+    """
+    whole = modaltrack_laptop_confidence()
+    return replace(
+        whole,
+        name="ostrack-laptop-confidence",
+        model="ostrack-laptop",
+        start_from="runs/ostrack-laptop-pictures",
+        modalities=(),
+        modality_dropout=0.0,
     )
