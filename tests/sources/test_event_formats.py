@@ -54,6 +54,8 @@ def equal(events: Any, columns: Any = COLUMNS) -> bool:
         (rows("xytp", times=seconds(), separator=","), None, "seconds"),
         (rows(separator=";"), None, None),
         ("\ufeff" + rows(), None, None),
+        (rows(times=[f"{t / 1000:.3f}" for t in T]), None, "milliseconds"),
+        (rows(times=[f"{t}.0" for t in T]), None, None),
         (rows(times=T * 1000), None, "nanoseconds"),
         (rows(times=T + 1_605_537_493_000_000), None, None),
         (rows(times=(T + 1_605_537_493_000_000) * 1000), None, "nanoseconds"),

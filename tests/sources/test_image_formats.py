@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -139,20 +140,24 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     assert np.abs(image[:6, :6].astype(int) - PICTURE[:6, :6]).max() < 30
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_display_matrix_is_applied(tmp_path: Path, degrees: int) -> None:
-    stored = np.ascontiguousarray(np.rot90(PICTURE, -degrees // 90))
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_display_matrix_is_applied(tmp_path: Path, degrees: int, mirrored: bool) -> None:
+    if not degrees and not mirrored:
+        return
+    upright = PICTURE[:, ::-1] if mirrored else PICTURE  # turned first, then mirrored
+    stored = np.ascontiguousarray(np.rot90(upright, -degrees // 90))
     with av.open(str(tmp_path / "a.mov"), "w") as container:
         stream = container.add_stream("mjpeg", rate=10)
         stream.height, stream.width, stream.pix_fmt = *stored.shape[:2], "yuvj444p"
-        stream.set_display_rotation(degrees)
+        stream.set_display_rotation(degrees, hflip=mirrored)
         for k in range(3):
             frame = av.VideoFrame.from_ndarray(stored, format="rgb24")
             frame.pts = k
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     source = open_source(tmp_path / "a.mov", "rgb")
-    with pytest.warns(SourceWarning, match=f"turned by {degrees} degrees"):
+    with pytest.warns(SourceWarning, match="display matrix"):
         images = [image for _, image in source]
     assert source.size == PICTURE.shape[:2]
     assert np.abs(images[2][:6, :6].astype(int) - PICTURE[:6, :6]).max() < 30
@@ -212,6 +217,16 @@ def test_a_file_address_is_a_file(write_video: Make, colours: Make) -> None:
         assert len(list(source)) == 12
 
 
+def test_time_stamps_that_go_back_are_counted_on(write_video: Make, colours: Make) -> None:
+    parts = [write_video(f"{k}.ts", colours(5), "mpeg2video", "yuv420p", rate=25) for k in range(2)]
+    joined = parts[0].with_name("joined.ts")
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.warns(SourceWarning, match="go back"):
+        times = [time for time, _ in open_source(joined, "rgb")]
+    assert len(times) >= 9
+    assert all(b > a for a, b in itertools.pairwise(times))
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mov"])
 def test_a_clock_that_starts_late_ends_where_it_ends(write_video: Make, colours: Make, suffix: str) -> None:
     codec = {} if suffix == ".mkv" else {"codec": "mjpeg", "pixels": "yuvj420p"}
@@ -265,7 +280,16 @@ def test_a_codec_nobody_knows_is_named(tmp_path: Path) -> None:
         open_source(tmp_path / "a.avi", "thermal")
 
 
-@pytest.mark.parametrize("address", ["rtsp://user:secret@127.0.0.1:9/cam", "http://user:se@cret@127.0.0.1:9/a.mp4"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "rtsp://user:secret@127.0.0.1:9/cam",
+        "rtsp://user:se?cret@127.0.0.1:9/cam",
+        "http://user:se@cret@127.0.0.1:9/a.mp4",
+        "http://127.0.0.1:9/video.cgi?user=admin&password=secret&size=2",
+        "http://127.0.0.1:9/cam?apiKey=secret",
+    ],
+)
 def test_no_password_in_messages(address: str) -> None:
     with pytest.raises(ValueError, match="127") as caught:
         next(iter(open_source(address, "rgb")))

@@ -344,7 +344,9 @@ def ask(first: Frame, folder: Path) -> NDArray[np.float64]:
 
 def without_password(spec: str) -> str:
     """A URL without the user and password in it: results are passed around, cameras' passwords should not be."""
-    return re.sub(r"(://)[^/@]*@", r"\1", spec)
+    from modaltrack.sources.notices import without_login
+
+    return without_login(spec)
 
 
 def summary(results: list[Result], clock: Clock, latency: Latency) -> str:

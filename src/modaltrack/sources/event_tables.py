@@ -130,9 +130,10 @@ def in_microseconds(stamps: NDArray[Any], name: str, unit: str | None) -> tuple[
             raise ValueError(f"The times in {name} hold NaN or infinity; numbers are expected.")
         if (stamps != np.floor(stamps)).any():
             span = float(stamps.max() - stamps.min())
-            seconds = len(stamps) < _MANY or span <= 0 or len(stamps) / span >= _QUIET
-            guess, why = ("s", "have fractions") if seconds else ("us", "span too much for seconds")
-            return _scaled(stamps, guess), _taken(name, guess, why)
+            guess = "s"
+            if len(stamps) >= _MANY and span > 0:  # the longest unit in which the recording is not silent
+                guess = next((u for u in ("s", "ms") if len(stamps) / (span * UNITS[u] * 1e-6) >= _QUIET), "us")
+            return _scaled(stamps, guess), _taken(name, guess, "have fractions")
     first, span = (float(stamps.min()), float(np.ptp(stamps.astype(np.float64)))) if len(stamps) else (0.0, 0.0)
     if first > 1e17:
         return _scaled(stamps, "ns"), _taken(name, "ns", "are an epoch of 19 digits")
@@ -153,7 +154,7 @@ def _scaled(stamps: NDArray[Any], unit: str) -> NDArray[Any]:
 
 
 def _taken(name: str, unit: str, why: str) -> str:
-    word = {"s": "seconds", "ns": "nanoseconds", "us": "microseconds"}[unit]
+    word = {"s": "seconds", "ms": "milliseconds", "ns": "nanoseconds", "us": "microseconds"}[unit]
     return f"The times in {name} {why} and are taken as {word} (--event-unit says otherwise)."
 
 

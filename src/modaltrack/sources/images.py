@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,19 +96,28 @@ def read_array(file: Path | io.BufferedIOBase, size: int | None = None) -> NDArr
     """A NumPy file of numbers, or None where it is damaged, holds objects, or claims more values than it has bytes."""
     try:
         with open(file, "rb") if isinstance(file, Path) else file as stream:
-            available = os.fstat(stream.fileno()).st_size if size is None else size
-            version = np.lib.format.read_magic(stream)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = header(stream)
-            count = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
-            if dtype.hasobject or dtype.itemsize == 0 or count < 0 or count * dtype.itemsize > available:
+            header = _array_header(stream, os.fstat(stream.fileno()).st_size if size is None else size)
+            if header is None:
                 return None
+            shape, fortran, dtype = header
+            count = math.prod(shape)
             values = np.frombuffer(stream.read(count * dtype.itemsize), dtype)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, RecursionError):
+    except (OSError, ValueError, MemoryError):
         return None
-    if len(values) < count:
+    return values.reshape(shape, order="F" if fortran else "C") if len(values) == count else None
+
+
+def _array_header(stream: Any, available: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
+    """(shape, Fortran order, kind) of a NumPy file with so many bytes, None where they cannot be true."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError):
         return None
-    return values.reshape(shape, order="F" if fortran else "C")
+    if dtype.hasobject or dtype.itemsize == 0 or any(not isinstance(n, int) or n < 0 for n in shape):
+        return None
+    return (shape, fortran, dtype) if math.prod(shape) * dtype.itemsize <= available else None
 
 
 def as_image(array: NDArray[Any]) -> NDArray[Any] | None:
@@ -155,10 +166,11 @@ def read_frames(file: Path, count: int) -> Iterator[NDArray[Any] | None]:
 
 def _array_shape(file: Path) -> tuple[int, ...]:
     try:
-        shape: tuple[int, ...] = np.load(file, mmap_mode="r", allow_pickle=False).shape
-    except (OSError, ValueError, EOFError):
+        with file.open("rb") as stream:
+            header = _array_header(stream, file.stat().st_size)
+    except OSError:
         return ()
-    return shape
+    return () if header is None else header[0]
 
 
 def _read_pages(file: Path, pages: list[int]) -> Iterator[NDArray[Any] | None]:

@@ -214,6 +214,8 @@ class LiveFrames:
                 allowed = stream.patience(self._policy.stall)
             if abs(nearest.time - shot.time) <= allowed:
                 chosen[modality] = nearest
+            else:
+                stream.let_go_before(shot.time - allowed)
         for modality, picked in chosen.items():
             counts = self._streams[modality].counts
             if picked.number > self._taken[modality]:

@@ -123,6 +123,13 @@ class LiveStream:
                 self._ring.popleft()
             self._news.notify_all()
 
+    def let_go_before(self, moment: float) -> None:
+        """No instant will want images older than this; a reader that waits goes on. Call with the condition held."""
+        if self.waits:
+            while self._ring and self._ring[0].time < moment:
+                self._ring.popleft()
+            self._news.notify_all()
+
     def patience(self, stall: float) -> float:
         """Seconds of silence that its own rate explains, at least ``stall``."""
         return max(stall, 1.5 * self.interval) if self.interval > 0 else stall

@@ -11,11 +11,17 @@ import re
 import warnings
 from collections import deque
 
-_LOGIN = re.compile(r"(://)[^/?#\s]*@")
+_LOGIN = re.compile(r"(://)[^/\s]*@")
+_SECRET = re.compile(r"(?i)([?&;](?:pass\w*|pwd|user\w*|usr|login|token|auth\w*|\w*key|secret)=)[^&;#\s]+")
 
 
 class SourceWarning(UserWarning):
     """Something about the input changes the numbers that come out (sizes, rates, lengths, unreadable frames)."""
+
+
+def without_login(text: str) -> str:
+    """An address without user and password, be they in front of the host or among its options."""
+    return _SECRET.sub(r"\1***", _LOGIN.sub(r"\1", text))
 
 
 def shown(name: object) -> str:
@@ -23,7 +29,7 @@ def shown(name: object) -> str:
 
     Logs are passed around, and an escape sequence in a file's name would be obeyed by the terminal.
     """
-    text = _LOGIN.sub(r"\1", str(name))
+    text = without_login(str(name))
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 

@@ -18,6 +18,7 @@ from modaltrack.sources.notices import Notices, shown
 
 TIMEOUT_SECONDS = 10.0  # to open a camera or a stream
 SILENCE_SECONDS = 5.0  # of a stream until it counts as broken
+UPRIGHT = (1, 0, 0, 1)
 _HIDDEN_FRAMES = ("vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9")  # some packets are never shown
 _WIDE_GREY = re.compile(r"gray(9|10|12|14|16)(le|be)")
 
@@ -28,9 +29,26 @@ def raw_picture(frame: Any) -> NDArray[Any]:
     Wide grey is read from the plane itself: FFmpeg's own conversion would rescale 10 to 14 bits, and depth is in
     millimetres. Turned upright by the display matrix a phone or a drone wrote, as players do.
     """
-    quarters = round(getattr(frame, "rotation", 0) / 90) % 4  # degrees, counter-clockwise
     picture = _stored_picture(frame)
-    return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture
+    a, b, c, d = _display_matrix(frame)
+    if (a, b, c, d) == UPRIGHT:
+        return picture
+    if abs(b) > abs(a):  # x' = a x + c y, y' = b x + d y
+        picture, a, d = picture.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
+    """How a stored picture is to be shown: the upper left 2x2 of the matrix in the container, by rows, as signs."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return UPRIGHT
+    values = np.frombuffer(bytes(data), "<i4")
+    if len(values) < 5:
+        return UPRIGHT
+    largest = max(1, int(np.abs(values[[0, 1, 3, 4]]).max()))
+    a, b, c, d = (round(int(values[k]) / largest) for k in (0, 1, 3, 4))
+    return (a, b, c, d) if a * d - b * c else UPRIGHT
 
 
 def _stored_picture(frame: Any) -> NDArray[Any]:
@@ -79,11 +97,9 @@ def pictures(
             yield None, None
             continue
         for frame in frames:
-            if getattr(frame, "rotation", 0) % 360:
-                notices.note(
-                    f"turned {name}",
-                    f"{name} is turned by {frame.rotation % 360} degrees counter-clockwise (display matrix).",
-                )
+            if _display_matrix(frame) != UPRIGHT:
+                how = f"by {frame.rotation % 360} degrees" if frame.rotation % 360 else "over"
+                notices.note(f"turned {name}", f"{name} is turned {how}, as its display matrix says.")
             yield frame.time, raw_picture(frame)
 
 
@@ -234,14 +250,21 @@ class VideoReader:
     def frames(self) -> Iterator[tuple[float, NDArray[Any] | None]]:
         """Yield (time in seconds, raw picture or None where a packet is damaged)."""
         step = 1.0 / self.fps if self.fps else math.nan
-        last = -step
+        last, shift = -step, 0.0
         count = 0
         with open_container(self._location, "video file") as container:
             stream = container.streams.video[0]
             if stream.codec_context is not None:
                 stream.thread_type = "AUTO"
             for time, picture in pictures(container, self.name, self._notices):
-                last = last + step if time is None else time
+                if time is not None and count and time + shift <= last:
+                    self._notices.note(
+                        f"back {self.name}",
+                        f"The time stamps of {self.name} go back from {last:.3f} to {time + shift:.3f} s (joined "
+                        "parts?); they are counted on from there.",
+                    )
+                    shift = last + (0.0 if math.isnan(step) else step) - time
+                last = last + step if time is None else time + shift
                 count += 1
                 yield last, picture if picture is None else self._in_size(picture)
         if self.length is not None and count < self.length:
