@@ -176,3 +176,37 @@ def test_a_folder_whose_name_is_no_utf8_is_tracked_to_the_end(run: Run, tmp_path
     assert run("--box", "20,20,16,12", rgb=os.fsdecode(folder)) == 0
     assert run.names == {"boxes.txt", "result.json", "video.mp4"}
     assert run.document["sources"]["rgb"].endswith("\udcca\udcd3\u01b5")  # two of the bytes happen to be UTF-8
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(run: Run) -> None:
+    assert run("--box", "20,20,16,12", "--max-frames", "2") == 0
+    left = run.out / ".run.0a1b2c3d.partial"
+    left.mkdir()
+    (left / ".video.4e5f6a7b.partial.mp4").write_bytes(b"half")
+    assert run("--box", "20,20,16,12", "--max-frames", "2") == 0
+    assert run.names == {"boxes.txt", "result.json", "video.mp4"}
+
+
+def test_messages_to_a_file_that_is_there_are_refused_before_any_work(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    assert run("--box", "20,20,16,12", "--jsonl", str(tmp_path / "rows.jsonl")) == 1
+    assert "rows.jsonl is there already" in capsys.readouterr().err
+    assert not run.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--udp", "nowhere"], "is not HOST:PORT"),
+        (["--udp", "127.0.0.1:5005", "--dead-band", "1.5"], "The dead band is 1.5"),
+        (["--dead-band", "0.1"], "belongs to the messages"),
+    ],
+)
+def test_options_of_messages_that_cannot_be(
+    run: Run, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--box", "20,20,16,12", *words) == 1
+    assert sentence in capsys.readouterr().err
+    assert not run.out.exists()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -268,3 +269,19 @@ def test_closing_lets_cameras_go() -> None:
 def test_absurd_policies_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="policy"):
         LivePolicy(**fields)
+
+
+def test_a_stop_ends_the_wait_for_cameras_that_are_silent() -> None:
+    """Ctrl-C must not have to wait for a next image, which may never come; the policy alone would wait 60 s."""
+    with HttpCamera() as camera:
+        stop = threading.Event()
+        clip = open_clip({"rgb": camera.url}, policy=PATIENT)
+        with closing(clip.frames(stop)) as frames:
+            next(frames)
+            camera.stalled = True
+            began = time.monotonic()
+            threading.Timer(0.3, stop.set).start()
+            left = list(frames)
+            assert time.monotonic() - began < 30
+    assert stop.is_set()
+    assert all(frame.images for frame in left)
