@@ -167,6 +167,31 @@ def test_clips_one_record_a_target_with_nan_where_absent(tmp_path: Path) -> None
     assert [p.sentence for p in contents.problems] == ["it holds 2 boxes for 3 frames."]
 
 
+def test_objects_with_identities_are_clips_too(tmp_path: Path) -> None:
+    rows = []
+    for n in (9, 10, 11):
+        paint(tmp_path / f"rgb/{n}.jpg")
+        paint(tmp_path / f"depth/{n}.png", 3000, dtype=np.uint16)
+        rows += [f"{n} {n} 12 20 16 mug 4", f"{n} 30 12 20 16 mug"]
+    write(tmp_path / "boxes.txt", "\n".join([*rows, "11 5 5 9 9 cup 7"]))
+    contents = read_folder(tmp_path)
+    (clip,) = contents.clips
+    assert (clip.target, len(contents.pictures)) == ("4", 3)
+    np.testing.assert_array_equal(clip.boxes[:, 0], [9, 10, 11])  # by number, not by name
+    assert [f.name for f in clip.files[Modality.DEPTH]] == ["9.png", "10.png", "11.png"]
+
+
+def test_the_check_leaves_what_it_checks_alone(tmp_path: Path) -> None:
+    paint(tmp_path / "rgb/0.jpg")
+    paint(tmp_path / "rgb/1.jpg")
+    write(tmp_path / "groundtruth.txt", "1,2,9,9\n500,500,9,9\n")
+    contents = read_folder(tmp_path)
+    kept, problems = check(contents)
+    assert len(problems) == 1
+    assert np.isnan(kept.clips[0].boxes[1]).all()
+    assert contents.clips[0].boxes[1, 0] == 500
+
+
 def test_a_clip_of_this_house_is_no_folder_of_pictures(tmp_path: Path) -> None:
     for n in range(2):
         paint(tmp_path / f"rgb/{n}.jpg")

@@ -92,7 +92,8 @@ def _facts(usable: Contents, problems: list[Problem]) -> dict[str, Any]:
         row["classes"] = sorted({*row["classes"], *filter(None, picture.classes)})
     for clip in usable.clips:
         visible = int((clip.boxes[:, 2] > 0).sum())
-        enter(clip.name, visible, [m.value for m in clip.files], "clips")
+        home = next(name for name in _parents(clip.name) if name in sets)
+        enter(home, visible, [m.value for m in clip.files], "clips")
     return {"folder": str(usable.folder), "sets": sets, "problems": [str(problem) for problem in problems]}
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def check(contents: Contents, deep: bool = False) -> tuple[Contents, list[Proble
         kept.pictures += [found] if found else []
     sizes: dict[Path, tuple[int, int] | None] = {}  # several targets of a clip share its frames
     for clip in contents.clips:
+        clip = replace(clip, boxes=clip.boxes.copy())  # bad ones become nan
         kept.clips += [clip] if _check_clip(clip, deep, problems, sizes) else []
     return kept, problems
 

@@ -14,7 +14,8 @@ A folder may hold, and these are looked for in this order:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -237,7 +238,26 @@ def _pictures(folder: Path, name: str, reading: Reading, objects: Objects | None
                 depth_scale=reading.depth_scale,
             )
             contents.pictures.append(record)
+    contents.clips += _sequences(contents.pictures)
     return contents
+
+
+def _sequences(pictures: Sequence[LabelledPicture]) -> list[LabelledClip]:
+    """Clips of pictures whose objects have identities: one for each that is met twice in one folder of pictures."""
+    frames: dict[tuple[str, str], list[tuple[LabelledPicture, int]]] = {}
+    for picture in pictures:
+        for k, identity in enumerate(picture.identities):
+            if identity:
+                frames.setdefault((picture.name.rpartition("/")[0], identity), []).append((picture, k))
+    clips = []
+    for (folder, identity), found in frames.items():
+        found.sort(key=lambda one: [int(n) for n in re.findall(r"\d+", one[0].name)[-1:]])  # as frames are numbered
+        sensors = set.intersection(*(set(picture.files) for picture, _ in found))
+        files = {m: tuple(picture.files[m] for picture, _ in found) for m in Modality if m in sensors}
+        if len(found) > 1 and files:
+            boxes = np.stack([picture.boxes[k] for picture, k in found])
+            clips.append(LabelledClip(folder, identity, files, boxes, found[0][0].depth_scale))
+    return clips
 
 
 def _objects_of_masks(masks: Mapping[str, Path]) -> Objects:
