@@ -25,10 +25,10 @@ import json, sys, time
 from pathlib import Path
 from modaltrack.scoring.engine import score
 from modaltrack.results import read_results
-from modaltrack.scoring.rgbt_truth import read_rgbt_truth
+from modaltrack.truth import find_protocol, read_truths
 start = time.process_time()
 results = read_results(Path(sys.argv[1]))
-report = score("LasHeR", read_rgbt_truth("LasHeR"), results.sequences, sys.argv[3] == "attributes")
+report = score("LasHeR", read_truths(find_protocol("LasHeR")), results.sequences, sys.argv[3] == "attributes")
 print(json.dumps({**report.scores, "seconds": time.process_time() - start}))
 """
 THEIRS = """

@@ -66,7 +66,7 @@ def test_a_plain_line_loads_neither_tyro_nor_rich_nor_masked_arrays() -> None:
     code = (
         "import sys; from modaltrack import cli; "
         "cli.main(['score', 'nowhere', '--benchmark', 'LasHeR', '--json']); "
-        "import modaltrack.scoring.engine, modaltrack.commands.truth_source; "
+        "import modaltrack.scoring.engine, modaltrack.truth.source; "
         "print([m for m in ('tyro', 'rich', 'torch', 'cv2', 'numpy.ma') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

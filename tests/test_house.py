@@ -28,16 +28,17 @@ MAY_IMPORT = {
     "scoring": PLAIN,
     "results": PLAIN | {"scoring"},
     "benchmarks": PLAIN | {"scoring", "sources"},
+    "truth": PLAIN | {"sources", "scenes", "scoring", "benchmarks"},
     "sinks": PLAIN,
     "scenes": TENSORS | {"sources.encodings"},
     "models": TENSORS | {"sources"},
     "session": PLAIN | {"sources"},
     "tracking": TENSORS | {"sources", "models", "session"},
     "training": LIBRARY | {"benchmarks"},
-    "evaluation": LIBRARY | {"results", "sinks", "benchmarks"},
+    "evaluation": LIBRARY | {"results", "sinks", "benchmarks", "truth"},
     "report": PLAIN | {"scoring", "sinks"},
     "study": LIBRARY | {"sinks", "training", "report"},
-    "commands": LIBRARY | {"results", "benchmarks", "sinks", "training", "evaluation", "report", "study"},
+    "commands": LIBRARY | {"results", "truth", "benchmarks", "sinks", "training", "evaluation", "report", "study"},
     "cli": {"commands", "printable"},
     "__main__": {"cli"},
 }
@@ -46,6 +47,7 @@ NO_TORCH = PLAIN | {
     "session",
     "scoring",
     "results",
+    "truth",
     "benchmarks",
     "sinks",
     "cli",
@@ -167,3 +169,55 @@ def test_a_file_fits_in_the_head(file: Path) -> None:
 def test_no_drawer_for_everything() -> None:
     names = {f.stem for f in SOURCES} | {room_of(f) for f in SOURCES}
     assert not names & {"utils", "util", "misc", "helper", "helpers", "manager", "common"}
+
+
+def calls_of(file: Path) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def files_that_call(*names: str) -> set[str]:
+    """Files of the package with a call of one of these, by the last parts of its name (``os.replace``, ``flock``)."""
+    return {
+        str(f.relative_to(PACKAGE))
+        for f in SOURCES
+        for called, _ in calls_of(f)
+        if any(called == name or called.endswith("." + name) for name in names)
+    }
+
+
+def files_that_define(pattern: str) -> set[str]:
+    """Files of the package with a function whose name fits."""
+    found = set()
+    for file in SOURCES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and re.fullmatch(pattern, node.name):
+                found.add(str(file.relative_to(PACKAGE)))
+    return found
+
+
+def test_one_place_replaces_files_and_locks_them() -> None:
+    assert files_that_call("os.replace", "os.rename", "fcntl.flock", "fcntl.lockf", "msvcrt.locking") == {"files.py"}
+    named = {str(f.relative_to(PACKAGE)) for f in SOURCES if ".partial" in f.read_text(encoding="utf-8")}
+    assert named == {"files.py"}
+
+
+def test_one_place_reads_numbers_from_text_and_one_writes_them() -> None:
+    """Splitting a line and calling float on its words is what every further reader of boxes begins with."""
+    readers = set()
+    for file in SOURCES:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.ListComp, ast.GeneratorExp)):
+                floats = ast.unparse(node.elt).startswith(("float(", "_number("))
+                if floats and ".split(" in ast.unparse(node.generators[0].iter):
+                    readers.add(str(file.relative_to(PACKAGE)))
+    # the others read no file of boxes: an option, messages of the TraX protocol, points of a drawing
+    assert readers <= {"box_text.py", "commands/box_input.py", "evaluation/trax.py", "report/pdf.py"}
+    assert files_that_call("np.loadtxt", "numpy.loadtxt", "np.genfromtxt", "np.fromstring") == set()
+    assert files_that_call("np.savetxt", "numpy.savetxt") == set()
+    assert files_that_define(r"format_rows") == {"box_text.py"}
+    assert files_that_define(r"parse_(boxes|table)") == {"box_text.py"}
+    writers = files_that_call("format_rows")
+    assert writers == {"evaluation/store.py", "results/writing.py", "sinks/box_file.py"}

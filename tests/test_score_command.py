@@ -228,7 +228,7 @@ def test_one_sentence(
 def test_scoring_needs_no_torch_and_its_help_is_quick() -> None:
     code = (
         "import sys; from modaltrack import cli; import modaltrack.scoring.engine, modaltrack.results.reading; "
-        "import modaltrack.commands.truth_source; code = cli.main(['score', '--help']); "
+        "import modaltrack.truth.source; code = cli.main(['score', '--help']); "
         "sys.exit(code or 'torch' in sys.modules or 'cv2' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

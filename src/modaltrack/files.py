@@ -15,7 +15,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -66,6 +66,11 @@ class Partial:
             shutil.rmtree(older, ignore_errors=True)
         else:
             os.replace(self.path, self.target)
+
+    def keep_files(self, names: Sequence[str], folder: Path) -> None:
+        """Give some files of a folder in the making their place in ``folder``, in this order, each at once."""
+        for name in names:
+            os.replace(self.path / name, folder / name)
 
     def drop(self) -> None:
         """Remove what was written; after ``keep`` there is nothing left to remove."""

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from tests.benchmarks import mini
 
-from modaltrack.benchmarks import find_root, open_benchmark, read_truth_folder
+from modaltrack.benchmarks import find_root, open_benchmark
 from modaltrack.benchmarks.annotation import read_rows, read_values
 from modaltrack.benchmarks.vtuav import read_offsets
 from modaltrack.cli import main
+from modaltrack.truth import read_truth_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::modaltrack.benchmarks.BenchmarkWarning")
 

