@@ -8,7 +8,7 @@
       <sequence>_confidence.txt   score per frame, where the tracker gives one
       manifest.json               checksums, written at the end
 
-A process that dies at any instant (kill -9) leaves whole sequences and at most hidden ``.*.partial.*`` files, which the
+A process that dies at any instant (kill -9) leaves whole sequences and at most hidden files, which the
 next run removes. A lock held by the living process keeps a second run out of the folder.
 """
 
