@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
+from modaltrack.commands import threads
 from modaltrack.printable import one_line
 
 COMMANDS = {
@@ -54,6 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb, rest = arguments[0], arguments[1:]
     if verb not in COMMANDS:
         return _complain(f"there is no command {verb!r}{_suggestion(verb)}; 'modaltrack --help' lists them", 2)
+    try:
+        rest, count = (rest, None) if verb in threads.OWN else threads.take_option(rest)
+    except ValueError as error:
+        return _complain(str(error), 2)
+    threads.settle(count)
     if verb == "train":  # any field of a recipe is an option there, and lists are given by repeating
         return _run(verb, rest, debug)
     if verb == "track":
@@ -140,7 +146,8 @@ def _overview() -> str:
         "usage: modaltrack COMMAND [OPTIONS]\n\n"
         "Follow a target, given once as a box, through visible, thermal, depth and event cameras.\n\n"
         f"commands:\n{rows}\n\n"
-        "'modaltrack COMMAND --help' lists a command's options; --debug shows the traceback of an error.\n"
+        "'modaltrack COMMAND --help' lists a command's options. With every command: --threads N, how many threads\n"
+        "compute (doctor says how many by default); --debug, the traceback of an error.\n"
         "Start with: modaltrack demo"
     )
 

@@ -7,6 +7,8 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from modaltrack.commands import threads
+
 NEEDED = ("torch", "numpy", "opencv-python-headless", "av", "safetensors", "huggingface_hub", "tyro", "rich")
 OPTIONAL = {  # distribution -> what it is for, how to get it
     "aedat": ("raw AEDAT4 event recordings", "pip install 'modaltrack[events]'"),
@@ -67,7 +69,7 @@ def _devices() -> list[tuple[str, str]]:
         import torch
     except ImportError as error:  # the doctor is for broken installations too
         return [("none", f"torch cannot be imported: {error}")]
-    rows = [("cpu", f"{torch.get_num_threads()} threads")]
+    rows = [("cpu", f"{torch.get_num_threads()} threads {threads.in_words()}")]
     for index in range(torch.cuda.device_count()):
         memory = torch.cuda.get_device_properties(index).total_memory / 2**30
         rows.append((f"cuda:{index}", f"{torch.cuda.get_device_name(index)}, {memory:.0f} GiB"))

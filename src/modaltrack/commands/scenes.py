@@ -37,7 +37,7 @@ def run(options: Options) -> int:
     import numpy as np
 
     from modaltrack.commands.terminal import out, progress
-    from modaltrack.files import prepare_folder, replacing
+    from modaltrack.files import prepare_folder, write_file
     from modaltrack.frame import Status
     from modaltrack.scenes import clip as render
     from modaltrack.scenes.sensors import RENDERED
@@ -61,8 +61,8 @@ def run(options: Options) -> int:
                     rows.append(_row(frame.images, RENDERED, clip, frame.index))
             console.print(f"{clip.name}: {', '.join(sorted(clip.attributes)) or 'no attributes'}")
     sheet = np.concatenate(rows, axis=0)
-    with replacing(folder / "sheet.png") as partial:
-        cv2.imwrite(str(partial), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    write_file(folder / "sheet.png", data.tobytes())  # imwrite says nothing of a full disk
     console.print(f"Wrote {folder / 'sheet.png'}, {folder / 'video.mp4'}")
     return 0
 

@@ -74,8 +74,17 @@ def _no_number(name: str) -> None:
 class SafetensorsFile:
     """A file whose header was checked: entries by name, and metadata (text by name)."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Read and check the header of ``path``; ValueError says, in one sentence, what is wrong with the file."""
+    def __init__(self, path: str | Path, header_bytes: int = HEADER_BYTES) -> None:
+        """Read and check the header of ``path``.
+
+        Args:
+            path: The file.
+            header_bytes: The longest header that is read.
+
+        Raises:
+            ValueError: Saying, in one sentence, what is wrong with the file.
+        """
+        self._longest = header_bytes
         self.path = Path(path)
         if not self.path.is_file():
             raise ValueError(
@@ -113,9 +122,9 @@ class SafetensorsFile:
             raise ValueError(f"{self.path} is not a safetensors file: {what}.")
         if 8 + length > self.size:
             raise ValueError(f"{self.path} is cut short: it ends within its header; copy or download it again.")
-        if length > HEADER_BYTES:
+        if length > self._longest:
             raise ValueError(
-                f"{self.path} has a damaged header ({length:,} bytes, at most {HEADER_BYTES:,} are expected); "
+                f"{self.path} has a damaged header ({length:,} bytes, at most {self._longest:,} are expected); "
                 "copy or download it again."
             )
 

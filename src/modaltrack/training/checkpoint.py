@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
 from modaltrack.files import write_file
+from modaltrack.models.safetensors_reader import SafetensorsFile, plain_json
 
 FORMAT = "modaltrack-checkpoint-1"
+_HEADER = 2**26  # bytes: names of weights, averages and moments, and every validation of the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ValueError: when the file is not one.
     """
-    with safe_open(str(path), framework="pt") as file:
-        metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"{path} is not a {FORMAT} file: point at the folder of a training run.")
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    return Checkpoint(tensors, json.loads(metadata["rest"]))
+    file = SafetensorsFile(path, header_bytes=_HEADER)
+    if file.metadata.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a {FORMAT} file: point at the folder of a training run.")
+    try:
+        rest = plain_json(file.metadata["rest"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}).") from None
+    if not isinstance(rest, dict) or not all(isinstance(rest.get(part), dict) for part in ("recipe", "totals")):
+        raise ValueError(f"{path} is damaged: it does not say of which recipe and how far it is.")
+    return Checkpoint(file.load(), rest)
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:

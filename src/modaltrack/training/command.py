@@ -165,7 +165,7 @@ def _fitted(options: Options, gigabytes: float) -> Recipe:
 
 
 def cli_main(argv: Sequence[str]) -> int:
-    """Run the command; returns the exit status: 0 finished, 2 wrong usage, 3 stopped before the end."""
+    """Run the command; returns the exit status: 0 finished, 2 an error of the input, 3 stopped before the end."""
     if not argv or argv[0] in ("-h", "--help", "list"):
         print(markdown() if "--markdown" in argv else _usage())
         return 0 if argv else 2
@@ -188,6 +188,10 @@ def cli_main(argv: Sequence[str]) -> int:
             batch_cache=options.batch_cache,
             batch_cache_gb=options.batch_cache_gb,
         )
+    except OSError as error:  # a full disk, a folder without permission
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {one_line(f'{where}{error.strerror or error}')}", file=sys.stderr)
+        return 2
     except ValueError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2

@@ -17,10 +17,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from modaltrack.files import locked, prepare_folder
 from modaltrack.models.model import TorchModel, declared
 from modaltrack.training.adaptation import adapt
 from modaltrack.training.batch_cache import CachedSource
-from modaltrack.training.checkpoint import load_checkpoint, save_checkpoint
+from modaltrack.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from modaltrack.training.data import Batch, BatchSource
 from modaltrack.training.distributed import Ranks, join_ranks, same_everywhere
 from modaltrack.training.fingerprint import fingerprint
@@ -33,6 +34,7 @@ from modaltrack.training.start import CHECKPOINT, build_model, start_weights
 from modaltrack.training.step import PHASES, Stepper
 
 # Fields that may change between a run and its resume without changing what is computed.
+LOCK = ".training.lock"  # held while a run writes into its folder
 HARMLESS = {"log_every", "save_every", "validate_every", "validation_clips", "workers", "max_bad_batches"}
 MANY_BAD_SAMPLES, BAD_SHARE = 50, 0.02  # unreadable samples that a run puts up with: so many, or this share
 ModelBuilder = Callable[[Recipe], TorchModel]
@@ -114,8 +116,9 @@ def train(
         place = torch.device(device, ranks.local) if device == "cuda" else torch.device(device)
         if place.type == "cuda":
             torch.cuda.set_device(place)
-        run = _Run(recipe, out_dir, place, ranks, resume, make_model, validate)
-        return run.go(make_sampler, stop, batch_cache, batch_cache_gb)
+        with _alone(out_dir, ranks):
+            run = _Run(recipe, out_dir, place, ranks, resume, make_model, validate)
+            return run.go(make_sampler, stop, batch_cache, batch_cache_gb)
 
 
 class _Run:
@@ -155,7 +158,18 @@ class _Run:
             nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # in place
 
     def _restore(self) -> None:
-        saved = load_checkpoint(self.path)
+        advice = "begin anew with --resume never, or put back a copy of it"
+        try:
+            saved = load_checkpoint(self.path)
+        except ValueError as error:
+            raise ValueError(f"{str(error).rstrip('.')}; {advice}.") from None
+        try:
+            self._take_over(saved)
+        except (AttributeError, KeyError, RuntimeError, TypeError) as error:  # whole, but not what this version writes
+            what = " ".join(str(error).split())[:200]
+            raise ValueError(f"{self.path} does not fit this recipe ({what}); {advice}.") from None
+
+    def _take_over(self, saved: Checkpoint) -> None:
         now = json.loads(json.dumps(self.recipe.to_dict()))
         before = {**Recipe(self.recipe.name, self.recipe.model).to_dict(), **saved.rest["recipe"]}  # newer fields
         changed = sorted(k for k in now if k not in HARMLESS and before[k] != now[k])
@@ -359,6 +373,22 @@ class _Run:
             save_checkpoint(self.path, self.model, self.average.model, stepper.optimizer, rest, more=stepper.tensors())
             write_card(self.out_dir, card)
         return card
+
+
+@contextmanager
+def _alone(out_dir: Path, ranks: Ranks) -> Iterator[None]:
+    """Keep other runs out of a folder, and remove what killed ones have left there; the first rank speaks for all."""
+    if not ranks.is_first:
+        yield
+        return
+    prepare_folder(out_dir)
+    with locked(out_dir / LOCK) as mine:
+        if not mine:
+            holder = " ".join((out_dir / LOCK).read_text(encoding="utf-8").split())
+            raise ValueError(
+                f"{out_dir} is in use by another training run ({holder}); wait for it, or give another --out."
+            )
+        yield
 
 
 @contextmanager
