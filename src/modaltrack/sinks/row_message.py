@@ -16,7 +16,9 @@ FORMAT = "modaltrack-row/1"  # raised when a reader of the old messages would mi
 
 
 class RowMessage:
-    """Makes the messages of a clip; it remembers the image size for rows without an image.
+    """Makes the messages of a clip, from its first row on.
+
+    It remembers the image size, for rows without an image, and which targets are lost.
 
     Args:
         dead_band: offsets up to this share (0..1) of the half image count as centred.
@@ -27,6 +29,7 @@ class RowMessage:
             raise ValueError(f"The dead band is {dead_band:g}; give a share of the half image, from 0 to below 1.")
         self._dead_band = dead_band
         self._size: tuple[int, int] | None = None
+        self._lost: set[int] = set()  # since LOST and until TRACKING
 
     def text(self, row: Row) -> str:
         """The message of a row, in one line without its end."""
@@ -60,8 +63,19 @@ class RowMessage:
             "box": [_number(v) for v in box] if known else None,
             "score": _number(float(row.scores[number])),
             "status": None if status is None else status.name.lower(),
+            "event": self._event(number, status),
             "offset": offset_from_centre(box, self._size, self._dead_band) if followed and self._size else None,
         }
+
+    def _event(self, number: int, status: Status | None) -> str | None:
+        """What changed for a target in this row; a weak peak alone (UNCERTAIN) neither loses nor finds it."""
+        if status is Status.LOST and number not in self._lost:
+            self._lost.add(number)
+            return "lost"
+        if status is Status.TRACKING and number in self._lost:
+            self._lost.remove(number)
+            return "found"
+        return None
 
 
 def offset_from_centre(box: NDArray[np.float64], size: tuple[int, int], dead_band: float = 0.0) -> list[float]:
