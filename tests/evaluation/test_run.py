@@ -18,9 +18,9 @@ from tests.evaluation.toy import make_clips
 from modaltrack import cli
 from modaltrack.evaluation import BenchmarkSpec, TrackerSpec, evaluate, load_tasks
 from modaltrack.evaluation.store import ResultFolder
-from modaltrack.evaluation.tasks import _Scene
 from modaltrack.frame import Clip
 from modaltrack.sources import read_boxes
+from modaltrack.truth.own import Scene
 
 LENGTHS = {"a": 5, "b": 9, "c": 7, "d": 1}
 STEADY = TrackerSpec("steady", tracker="tests.evaluation.toy:Steady")
@@ -298,18 +298,18 @@ def test_truth_of_scenes_is_kept_and_a_damaged_file_is_made_again(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     boxes = np.array([[1.25, 2, 3, 4], [np.nan] * 4])
     made = Rendered([Clip("x", [], boxes, attributes=frozenset({"fast motion"}))] * 2)
-    first = _Scene(0, made, 2).truth()
+    first = Scene(0, made, 2).truth()
     (file,) = tmp_path.rglob("easy-000.json")
-    again = _Scene(0, made, 2).truth()
+    again = Scene(0, made, 2).truth()
     assert made.asked == 1
     np.testing.assert_array_equal(again.boxes, boxes)
     assert again.attributes == first.attributes == {"fast motion"}
     file.write_text("{")
     for _ in range(2):
-        np.testing.assert_array_equal(_Scene(0, made, 2).truth().boxes, boxes)
+        np.testing.assert_array_equal(Scene(0, made, 2).truth().boxes, boxes)
     assert made.asked == 2
     made.version = "scenes-1"  # type: ignore[misc]
-    assert _Scene(0, made, 2).truth().boxes.shape == (2, 4)
+    assert Scene(0, made, 2).truth().boxes.shape == (2, 4)
     assert made.asked == 3
 
 
