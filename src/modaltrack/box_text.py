@@ -46,7 +46,11 @@ class Table:
 
 
 def read_table(file: str | os.PathLike[str]) -> Array:
-    """(N, K) float64 of a text file; ValueError with the line that does not fit."""
+    """(N, K) float64 of a text file.
+
+    Raises:
+        ValueError: with the line that does not fit.
+    """
     return parse_table(read_bytes(file), str(file)).numbers
 
 

@@ -84,7 +84,7 @@ def _run(verb: str, rest: list[str], debug: bool) -> int:
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
         return _complain("interrupted; unfinished files were removed", 130)
-    except BrokenPipeError:  # the reader of our output has gone: nothing to say and nobody to say it to
+    except BrokenPipeError:  # the reader of our output has gone: nothing to say and no reader to say it to
         sys.stdout = None
         return 1
     except (ValueError, OSError, ImportError) as error:

@@ -40,12 +40,14 @@ class Status(IntEnum):
 class Frame:
     """One instant seen by one or more sensors.
 
-    images: modality -> uint8 (H, W, 3), already encoded (see ``modaltrack.sources.encodings``) and all of one size.
-        A modality without an image in this instant simply has no key here.
-    time: seconds since the start of the clip, ``nan`` where nothing is known of it.
-    index: position in the clip, from 0.
-    missing: modalities that the source was opened with and that have no image in this instant.
-    captured: modality -> seconds on this machine's monotonic clock at which its image came in; empty for recordings.
+    Attributes:
+        images: modality -> uint8 (H, W, 3), already encoded (see ``modaltrack.sources.encodings``) and all of one size.
+            A modality without an image in this instant simply has no key here.
+        time: seconds since the start of the clip, ``nan`` where nothing is known of it.
+        index: position in the clip, from 0.
+        missing: modalities that the source was opened with and that have no image in this instant.
+        captured: modality -> seconds on this machine's monotonic clock at which its image came in; empty for
+            recordings.
     """
 
     images: Mapping[Modality, NDArray[np.uint8]]

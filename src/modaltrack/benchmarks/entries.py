@@ -135,9 +135,14 @@ def present_boxes(reading: Reading, layout: Layout) -> Rows:
 class SequenceEntry:
     """One sequence: nothing is read before it is asked for, and everything once.
 
-    name; folder; frames: modality -> image files, all lists of one length; notes: what was met and dealt with;
-    problems: what is broken. Both are sentences. annotated: (N,) which frames have a row; start: the first frame in
-    which the target is present (0 nearly always; a tracker begins there and leaves earlier rows empty).
+    name; folder.
+
+    Attributes:
+        frames: modality -> image files, all lists of one length.
+        notes: what was met and dealt with.
+        problems: what is broken. Both are sentences. annotated: (N,) which frames have a row.
+        start: the first frame in which the target is present (0 nearly always; a tracker begins there and leaves
+            earlier rows empty).
     """
 
     def __init__(self, name: str, folder: Path, row: Row, attributes: frozenset[str] = frozenset()) -> None:

@@ -238,7 +238,7 @@ ROWS = (
         licence="MIT (repository)",
         traps=(
             "absent_label.txt: 1 = present; the toolkit's absent/: 1 = absent",
-            "some sequences begin without the target: the toolkit's truth is cut there, and so are ours",
+            "some sequences begin without the target: the toolkit's truth is cut there, and so are these",
             "frame numbers start anywhere; the 500 training names come with the download only (trainlist.txt)",
         ),
     ),

@@ -16,7 +16,11 @@ MAX_SIDE = 1200  # pixels of the window; larger images are shown smaller
 
 
 def parse_box(text: str) -> NDArray[np.float64]:
-    """``"x,y,w,h"``, with blanks or brackets as well, -> (4,) float64; ValueError for anything but four numbers."""
+    """``"x,y,w,h"``, with blanks or brackets as well, -> (4,) float64.
+
+    Raises:
+        ValueError: for anything but four numbers.
+    """
     try:
         rows = parse_table(text.encode(), "--box").numbers if text.strip() else np.empty((0, 0))
     except ValueError:
@@ -42,7 +46,10 @@ def why_no_window() -> str:
 def ask_box(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Let the user draw a box on an RGB image (H, W, 3); -> xywh (4,) pixels of that image.
 
-    Drag to draw, drag again to correct, Enter accepts. Raises ValueError when the window is closed without a box.
+    Drag to draw, drag again to correct, Enter accepts.
+
+    Raises:
+        ValueError: when the window is closed without a box.
     """
     import tkinter
 

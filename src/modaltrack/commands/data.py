@@ -19,7 +19,7 @@ SHOWN_SEQUENCES = 40
 class Options:
     """List the benchmarks that can be read, describe one, or check that a download of one is whole.
 
-    Where a benchmark lies is told on the command line, else by the environment variable MODALTRACK_<NAME>, else by
+    Where a benchmark lies is given on the command line, else by the environment variable MODALTRACK_<NAME>, else by
     MODALTRACK_DATA (a folder of benchmarks), else by the table [data] of modaltrack/config.toml in your configuration
     folder. 'data check' remembers what it has seen: started again, it goes on where it stopped.
     """

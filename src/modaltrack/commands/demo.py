@@ -132,7 +132,7 @@ def sensor_sets(available: Sequence[Modality]) -> list[tuple[Modality, ...]]:
 
 
 def with_sensors(clip: Clip, sensors: Sequence[Modality]) -> Clip:
-    """The same clip as somebody with only these sensors sees it."""
+    """The same clip as seen with these sensors only."""
     frames = [replace(f, images={m: i for m, i in f.images.items() if m in sensors}) for f in clip.frames]
     return replace(clip, frames=frames)
 

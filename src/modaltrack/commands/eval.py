@@ -28,7 +28,7 @@ class Options:
     model: Annotated[str, arg(metavar="NAME|PATH")] = ""
     """A name from 'modaltrack models' or a weights file."""
     tracker: Annotated[str, arg(metavar="MODULE:CLASS")] = ""
-    """Somebody else's tracker with init(image, box) and update(image), e.g. modaltrack.evaluation.adapters:MIL."""
+    """Any other tracker with init(image, box) and update(image), e.g. modaltrack.evaluation.adapters:MIL."""
     images: Literal["", "mapping", "rgb", "bgr", "stacked"] = ""
     """With --tracker: how it wants its images; by default what its class says, else a mapping."""
     data: Annotated[str, arg(metavar="PATH")] = ""

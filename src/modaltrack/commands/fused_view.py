@@ -43,7 +43,11 @@ class FusedVideo:
         self.write(row.frame, row.before or row.state, row.state)
 
     def write(self, frame: Frame, before: State, after: State) -> None:
-        """Append one frame's picture. before, after: the state that it was searched from, and the one it led to."""
+        """Append one frame's picture.
+
+        Args:
+            before, after: the state that it was searched from, and the one it led to.
+        """
         size = self._model.config.search_size
         grown = xywh_to_cxcywh(before.box[0])
         grown[2:] *= self._policy.search_growth(before.status, before.unseen)[0]

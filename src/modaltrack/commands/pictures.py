@@ -59,7 +59,11 @@ def run(options: Options) -> int:
 
 
 def reading(options: Options) -> Reading:
-    """What the options say about the folder. Raises ValueError for an impossible depth scale."""
+    """What the options say about the folder.
+
+    Raises:
+        ValueError: for an impossible depth scale.
+    """
     from modaltrack.sources.source import check_modality
     from modaltrack.training.pictures.readers import Reading
 

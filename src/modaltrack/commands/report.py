@@ -98,8 +98,10 @@ def run(options: Options) -> int:
 def read_all(texts: Sequence[str], protocol: Protocol) -> tuple[list[Path], dict[str, ResultSet]]:
     """Where they lie, and tracker -> its results.
 
-    Names are told, or those of run.json or the manifest, or the folder's. protocol: chooses the benchmark's folder
-    where a path holds several.
+    Names are those given, or those of run.json or the manifest, or the folder's.
+
+    Args:
+        protocol: chooses the benchmark's folder where a path holds several.
     """
     from modaltrack.commands.result_source import read_named
 

@@ -26,7 +26,7 @@ def matched(results: ResultSet, truths: Sequence[Truth], rows: str = "") -> Resu
     Args:
         results: what was read.
         truths: of the benchmark.
-        rows: how rows were told to be read; empty: they are checked against the truth.
+        rows: how rows are to be read; empty: they are checked against the truth.
 
     Raises:
         ValueError: a sequence's own file cannot be read, or the files are of another form than they are read in.

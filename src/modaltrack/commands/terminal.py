@@ -47,7 +47,8 @@ def _console(**options: Any) -> Console:
 def table(title: str, *columns: str, keep: int = 0) -> Table:
     """A table; a column whose name starts with ``>`` holds numbers and is aligned to the right.
 
-    keep: so many of the first columns are never wrapped.
+    Args:
+        keep: so many of the first columns are never wrapped.
     """
     from rich import box
     from rich.table import Table

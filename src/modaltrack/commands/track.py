@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``modaltrack track``: somebody's own files, cameras or streams."""
+"""``modaltrack track``: the user's own files, cameras or streams."""
 
 from __future__ import annotations
 
@@ -186,7 +186,11 @@ def opened_clip(options: Options, asked: Asked, model: Model) -> ClipReader:
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of a run, read and checked. boxes: none where the user is asked for one."""
+    """The options of a run, read and checked.
+
+    Attributes:
+        boxes: none where the user is asked for one.
+    """
 
     specs: dict[Modality, str]
     boxes: list[NDArray[np.float64]]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tracker through a whole benchmark: many clips in lock-step, resumed by sequence, on one machine or many.
 
-Nothing here imports torch by itself: somebody else's tracker can be run without it.
+Nothing here imports torch by itself: any other tracker can be run without it.
 """
 
 from modaltrack.evaluation.adapters import TrackerSpec, load_engine

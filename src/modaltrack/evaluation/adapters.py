@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be evaluated: models of this package in batches, and any ``init``/``update`` tracker of somebody else.
+"""What can be evaluated: models of this package in batches, and any other ``init``/``update`` tracker.
 
 A foreign tracker is a class (or a function that makes one) without arguments; every sequence gets a new one:
 
@@ -37,9 +37,11 @@ IMAGES = ("mapping", "rgb", "bgr", "stacked")
 class TrackerSpec:
     """Which tracker, in words that another machine understands.
 
-    model: a name or a weights file of this package; or tracker: ``module:Class``. images: how a foreign tracker wants
-    its images: a mapping modality -> RGB image, one RGB or BGR image (H, W, 3), or RGB and the second sensor stacked
-    (H, W, 6); "" is what its class says. device: for models.
+    Attributes:
+        model: a name or a weights file of this package; or tracker: ``module:Class``.
+        images: how a foreign tracker wants its images: a mapping modality -> RGB image, one RGB or BGR image (H, W, 3),
+            or RGB and the second sensor stacked (H, W, 6); "" is what its class says.
+        device: for models.
     """
 
     name: str
@@ -50,9 +52,13 @@ class TrackerSpec:
 
 
 def load_engine(spec: TrackerSpec) -> Engine:
-    """The engine of a spec. ValueError, in one sentence, for what cannot be loaded."""
+    """The engine of a spec.
+
+    Raises:
+        ValueError: in one sentence, for what cannot be loaded.
+    """
     if bool(spec.model) == bool(spec.tracker):
-        raise ValueError("Give either a model of this package (--model) or somebody else's tracker (--tracker).")
+        raise ValueError("Give either a model of this package (--model) or any other tracker (--tracker).")
     if spec.model:
         from modaltrack.models import load_model
         from modaltrack.tracking.engine import ModelEngine
@@ -69,7 +75,7 @@ class _Foreign:
 
 
 class ForeignEngine:
-    """One instance of somebody else's class for each sequence, and one sequence at a time: it has a state of its own.
+    """One instance of the tracker's class for each sequence, and one sequence at a time: it has a state of its own.
 
     A frame without the image that the tracker needs holds the box, with score 0; it is said once.
     """
@@ -137,7 +143,10 @@ def arranged(frame: Frame, images: str) -> Any:
 def understood(answer: Any) -> tuple[NDArray[np.float64] | None, float | None]:
     """Box (4,) and score of what a tracker answered: a box, (box, score), (found, box), a mapping, or ``.box``.
 
-    The box is None where it says that it found nothing; such an answer has the score 0. ValueError for anything else.
+    The box is None where it says that it found nothing; such an answer has the score 0.
+
+    Raises:
+        ValueError: for anything else.
     """
     box, score = answer, None
     if isinstance(answer, Mapping):
@@ -222,7 +231,11 @@ class MIL(_OpenCV):
 
 
 def make_opencv(kind: str) -> Any:
-    """OpenCV's tracker of that name; ValueError where the installed wheel lacks it."""
+    """OpenCV's tracker of that name.
+
+    Raises:
+        ValueError: where the installed wheel lacks it.
+    """
     import cv2
 
     for place in (cv2, getattr(cv2, "legacy", None)):

@@ -32,7 +32,7 @@ class Sink:
 
 
 def groups_of(tasks: Sequence[Task], batch: int) -> Iterator[list[Task]]:
-    """Groups of ``batch`` sequences of similar length, longest first: batches stay full and nobody waits at the end."""
+    """Groups of ``batch`` sequences of similar length, longest first: batches stay full until the end."""
     ordered = sorted(tasks, key=lambda task: -task.length)
     return (ordered[start : start + batch] for start in range(0, len(ordered), batch))
 
@@ -91,15 +91,21 @@ def run_ray(
 ) -> None:
     """Spread the groups over a Ray cluster.
 
-    address: of a running cluster, "" starts one on this machine. count: workers, 0 for one per GPU, or per CPU where
-    there is none. Data and weights must lie at the same paths on every machine. Raises ValueError without Ray.
+    Args:
+        address: of a running cluster, "" starts one on this machine.
+        count: workers, 0 for one per GPU, or per CPU where there is none.
+
+    Data and weights must lie at the same paths on every machine.
+
+    Raises:
+        ValueError: without Ray.
     """
     try:
         import ray
     except ImportError:
         raise ValueError("--executor ray needs Ray; install it with: pip install 'modaltrack[ray]'.") from None
-    ours = not ray.is_initialized()
-    if ours:
+    started = not ray.is_initialized()
+    if started:
         # a cluster of our own gets as many CPUs as workers were asked for, so that they all fit in
         own = {} if address else {"num_cpus": count or None, "include_dashboard": False}
         ray.init(address=address or None, log_to_driver=False, logging_level="error", **own)
@@ -111,7 +117,7 @@ def run_ray(
         maker = ray.remote(num_cpus=1, num_gpus=1 if gpus else 0, max_restarts=0)(GroupWorker)
         _Pool(ray, lambda: maker.remote(tracker, benchmark, workers), sink).run(pending, count)
     finally:
-        if ours:
+        if started:
             ray.shutdown()
 
 

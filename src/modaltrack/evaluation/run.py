@@ -21,7 +21,12 @@ from modaltrack.session import Clock, Engine, Failure
 
 @dataclass
 class Outcome:
-    """What came of an evaluation. skipped: sequences that an earlier run had finished; speed as in run.json."""
+    """What came of an evaluation.
+
+    Attributes:
+        skipped: sequences that an earlier run had finished.
+        speed: as in run.json.
+    """
 
     folder: Path
     done: list[str] = field(default_factory=list)
@@ -46,8 +51,13 @@ def evaluate(
 ) -> Outcome:
     """Run a tracker on the tasks that have no result in ``out`` yet and write each as soon as it is finished.
 
-    Failures are recorded and the rest goes on. engine: the loaded tracker where the caller has it. Raises ValueError
-    for a folder with other results in it, and for what cannot be loaded at all.
+    Failures are recorded and the rest goes on.
+
+    Args:
+        engine: the loaded tracker where the caller has it.
+
+    Raises:
+        ValueError: for a folder with other results in it, and for what cannot be loaded at all.
     """
     if batch < 1 or workers < 1:
         raise ValueError(f"--batch is {batch} and --workers {workers}; give numbers of at least 1.")
@@ -107,7 +117,7 @@ def _checksum(model: str) -> str:
 
 
 def _finished(folder: ResultFolder, tasks: Sequence[Task]) -> list[str]:
-    """Sequences that need not be run; files that somebody cut or mixed up are run again."""
+    """Sequences that need not be run; files that were cut or mixed up since are run again."""
     finished = []
     for name, (rows, times) in folder.finished([task.name for task in tasks]).items():
         if rows == times and rows:

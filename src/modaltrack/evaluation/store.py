@@ -36,8 +36,9 @@ _LOCK = ".lock"
 class ResultFolder:
     """One tracker's results on one benchmark; a context, for the lock.
 
-    facts: what makes the results these results (tracker, weights, benchmark, sensors). A folder that holds results
-    with other facts is refused with a ValueError, since half of each would be averaged.
+    Args:
+        facts: what makes the results these results (tracker, weights, benchmark, sensors). A folder that holds results
+            with other facts is refused with a ValueError, since half of each would be averaged.
     """
 
     def __init__(self, out: Path, tracker: str, benchmark: str, facts: Mapping[str, Any]) -> None:
@@ -58,7 +59,7 @@ class ResultFolder:
             )
         if earlier is None and any(self.path.glob("*.txt")):
             raise ValueError(
-                f"{self.path} holds result files without a run.json, so nobody knows whose; pass another --out."
+                f"{self.path} holds result files without a run.json, of an unknown tracker; pass another --out."
             )
         return self
 

@@ -25,8 +25,10 @@ from modaltrack.truth.own import OWN, own_entries
 class BenchmarkSpec:
     """Which sequences, in words that another machine understands.
 
-    sensors: the modalities that are shown, () for all. encodings: modality -> name, what the model was trained with.
-    clips, length: of ``scenes``.
+    Attributes:
+        sensors: the modalities that are shown, () for all.
+        encodings: modality -> name, what the model was trained with.
+        clips, length: of ``scenes``.
     """
 
     name: str
@@ -39,7 +41,11 @@ class BenchmarkSpec:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One sequence before anything of it is opened. entry: a benchmark's sequence with ``clip()`` and ``truth()``."""
+    """One sequence before anything of it is opened.
+
+    Attributes:
+        entry: a benchmark's sequence with ``clip()`` and ``truth()``.
+    """
 
     name: str
     length: int
@@ -70,7 +76,11 @@ def _from(frames: Any, first: int) -> Iterator[Frame]:
 
 
 def load_tasks(spec: BenchmarkSpec) -> list[Task]:
-    """The sequences of a benchmark in its own order. ValueError, in one sentence, where it cannot be found."""
+    """The sequences of a benchmark in its own order.
+
+    Raises:
+        ValueError: in one sentence, where it cannot be found.
+    """
     if unknown := [s for s in spec.sensors if s not in list(Modality)]:
         raise ValueError(f"--sensors names {unknown[0]!r}; expected some of {', '.join(Modality)}.")
     own = spec.name in OWN

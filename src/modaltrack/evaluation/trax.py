@@ -37,13 +37,21 @@ _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 
 @dataclass(frozen=True)
 class Message:
-    """One line of the protocol. arguments: in order; the last ones may be properties, see ``properties``."""
+    """One line of the protocol.
+
+    Attributes:
+        arguments: in order; the last ones may be properties, see ``properties``.
+    """
 
     name: str
     arguments: tuple[str, ...] = ()
 
     def properties(self, mandatory: int) -> dict[str, str]:
-        """The ``key=value`` arguments after the mandatory ones; ValueError for one that is none."""
+        """The ``key=value`` arguments after the mandatory ones.
+
+        Raises:
+            ValueError: for one that is none.
+        """
         found = {}
         for text in self.arguments[mandatory:]:
             match = _KEY.fullmatch(text)
@@ -54,7 +62,11 @@ class Message:
 
 
 def parse(line: str) -> Message | None:
-    """The message of a line, None for chatter. ValueError for a message with a broken argument."""
+    """The message of a line, None for chatter.
+
+    Raises:
+        ValueError: for a message with a broken argument.
+    """
     if not line.startswith(PREFIX):
         return None
     name, _, rest = line.rstrip("\r\n").removeprefix(PREFIX).partition(" ")
@@ -129,7 +141,11 @@ def image_path(text: str) -> Path:
 
 @dataclass(frozen=True)
 class Request:
-    """What the toolkit wants: ``initialize`` with a box (4,) xywh, or ``frame``. images: one file per channel."""
+    """What the toolkit wants: ``initialize`` with a box (4,) xywh, or ``frame``.
+
+    Attributes:
+        images: one file per channel.
+    """
 
     kind: str
     images: tuple[Path, ...]
@@ -140,7 +156,8 @@ class Request:
 class Server:
     """A tracker's end of the line: introduce, then answer each request with ``state``.
 
-    channels: names as the toolkit's sequences have them, ``color`` first ("color", "depth", "ir").
+    Args:
+        channels: names as the toolkit's sequences have them, ``color`` first ("color", "depth", "ir").
     """
 
     def __init__(self, incoming: TextIO, outgoing: TextIO, name: str, channels: Sequence[str]) -> None:
@@ -166,7 +183,11 @@ class Server:
         )
 
     def requests(self) -> Iterator[Request]:
-        """Requests until the toolkit quits or its end of the stream closes. ValueError for what breaks the protocol."""
+        """Requests until the toolkit quits or its end of the stream closes.
+
+        Raises:
+            ValueError: for what breaks the protocol.
+        """
         ready = False
         for line in self._in:
             message = parse(line)

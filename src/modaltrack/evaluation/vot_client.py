@@ -24,7 +24,11 @@ CHANNELS = {"color": Modality.RGB, "ir": Modality.THERMAL, "depth": Modality.DEP
 
 
 def channel_names(text: str) -> tuple[str, ...]:
-    """``color,depth`` -> names that the toolkit knows. ValueError for others, none, or the same twice."""
+    """``color,depth`` -> names that the toolkit knows.
+
+    Raises:
+        ValueError: for others, none, or the same twice.
+    """
     names = tuple(name for name in re.split(r"[,\s;]+", text) if name)
     unknown = [name for name in names if name not in CHANNELS]
     if unknown or not names:
@@ -40,7 +44,10 @@ def read_frame(
 ) -> Frame:
     """The frame of one image file per channel, encoded as the model was trained; all of the first channel's size.
 
-    A damaged image makes its modality missing in this frame, with a warning; ValueError where none can be read.
+    A damaged image makes its modality missing in this frame, with a warning.
+
+    Raises:
+        ValueError: where none can be read.
     """
     import cv2
 
@@ -70,7 +77,7 @@ def read_frame(
 def serve(model: Model, server: Server, encodings: Mapping[Modality, str]) -> int:
     """Answer the toolkit until it quits; -> frames tracked. The state of an initialisation carries no confidence.
 
-    A ValueError is told to the toolkit as the reason of a ``quit`` before it is raised.
+    A ValueError is reported to the toolkit as the reason of a ``quit`` before it is raised.
     """
     from modaltrack.tracking import Tracker
 

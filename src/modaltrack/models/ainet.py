@@ -3,7 +3,7 @@
 
 Legend: B batch, S streams (2 with both sensors, RGB first), N = Nz + Nx tokens of one stream (template first), D width.
 Both streams are stacked along the batch, (S * B, N, D): the shared weights see one large matrix product.
-Source: Lu et al., AAAI 2025, arXiv 2408.08827; docs/methods/ainet.md. What is marked ours is in 10 there.
+Source: Lu et al., AAAI 2025, arXiv 2408.08827; docs/methods/ainet.md. What is marked [ours] is in 10 there.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ from modaltrack.models.two_sensors import TwoSensorTracker
 class AINetConfig(ViTConfig):
     """OSTrack's sizes and AINet's additions; the defaults are the authors' 256-pixel network.
 
-    modalities: RGB and the kinds of X the weights are for. fusion_blocks: after which blocks the streams meet.
-    dropped_tokens: how many tokens at the start of each layer's map stay out of the fusion of all layers; None: those
-    of the template (published at 256), 0: none (the paper's abstract), 64: the authors' constant (too few at 384).
-    order_bins, order_grad: see ``OrderPredictor`` and ``OrderFusion``. keep_step_init: Mamba's own initial steps.
-    fuse_gate_init: None (published), or the initial value of a learnable gate per channel that adds the fused map to
-    the mean of the streams instead of replacing it, with exchanges that start at zero (ours).
+    Attributes:
+        modalities: RGB and the kinds of X the weights are for.
+        fusion_blocks: after which blocks the streams meet.
+        dropped_tokens: how many tokens at the start of each layer's map stay out of the fusion of all layers; None:
+            those of the template (published at 256), 0: none (the paper's abstract), 64: the authors' constant (too few
+            at 384).
+        order_bins, order_grad: see ``OrderPredictor`` and ``OrderFusion``.
+        keep_step_init: Mamba's own initial steps.
+        fuse_gate_init: None (published), or the initial value of a learnable gate per channel that adds the fused map
+            to the mean of the streams instead of replacing it, with exchanges that start at zero [ours].
     """
 
     modalities: tuple[Modality, ...] = tuple(Modality)
@@ -74,7 +78,7 @@ class Difference(nn.Module):
     def map(self, tokens: Tensor, first: int, streams: int) -> Tensor:
         """One map (B, N - first, D) of the streams' tokens (S * B, N, D) from token ``first`` on.
 
-        A single stream takes both places (ours).
+        A single stream takes both places [ours].
         """
         parts = tokens[:, first:].chunk(streams)
         return F.gelu(self.fuse_norm(self.fuse(torch.cat([parts[0], parts[-1]], 2))))
@@ -136,7 +140,7 @@ def ainet_base() -> AINetConfig:
 
 @register(AINet)
 def ainet_tiny() -> AINetConfig:
-    """Ours: starts as the tiny OSTrack in each stream; the fused map joins through a nearly closed gate."""
+    """[ours] Starts as the tiny OSTrack in each stream; the fused map joins through a nearly closed gate."""
     return AINetConfig(
         **TINY, fusion_blocks=tuple(range(6)), order_bins=(256, 128, 64, 32), order_grad="ste", fuse_gate_init=1e-2
     )

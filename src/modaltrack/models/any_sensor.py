@@ -31,9 +31,10 @@ ABSENT = -1e4  # logit of a sensor that is not there: its weight is 0 in every n
 class AnySensorConfig(ViTConfig):
     """Sizes of an AnySensor.
 
-    adapter: width inside each sensor's adapter, 0 for none. trust: "score" weighs sensors by what their own score maps
-    and tokens say, "mean" counts them alike. exchange: whether the difference to the other sensors' mean is a part of
-    what is weighed.
+    Attributes:
+        adapter: width inside each sensor's adapter, 0 for none.
+        trust: "score" weighs sensors by what their own score maps and tokens say, "mean" counts them alike.
+        exchange: whether the difference to the other sensors' mean is a part of what is weighed.
     """
 
     modalities: tuple[Modality, ...] = tuple(Modality)
@@ -97,7 +98,11 @@ class AnySensor(ViTTracker):
             self.trust_summary.weight.copy_(torch.tensor([[1.0, 0.5, 0.0]]))  # peak squared times contrast, nearly
 
     def presence(self, search: Images, names: list[Modality], present: Presence | None) -> Tensor:
-        """Which samples have which of these sensors, (S, B) bool. ValueError where no sample has any."""
+        """Which samples have which of these sensors, (S, B) bool.
+
+        Raises:
+            ValueError: where no sample has any.
+        """
         first = search[names[0]]
         everywhere = torch.ones(first.shape[0], dtype=torch.bool, device=first.device)
         has = torch.stack(
@@ -110,7 +115,8 @@ class AnySensor(ViTTracker):
     def streams(self, template: Images, search: Images, names: list[Modality], has: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (S, B, Nz, D), (S, B, Nx, D) of every sensor, with its adapter and its kind, without positions.
 
-        has: (S, B) bool; what the image of a missing sensor holds is of no consequence.
+        Args:
+            has: (S, B) bool; what the image of a missing sensor holds is of no consequence.
         """
 
         def sensors(images: Images) -> Tensor:
@@ -127,7 +133,10 @@ class AnySensor(ViTTracker):
     def weights(self, x: Tensor, logits: Tensor, absent: Tensor) -> Tensor:
         """Shares (S, B, Nx) of the sensors in every search token, which sum to one over S.
 
-        x: (S, B, Nx, D) tokens. logits: (S, B, Nx) of each sensor's own score map. absent: (S, B), ABSENT or 0.
+        Args:
+            x: (S, B, Nx, D) tokens.
+            logits: (S, B, Nx) of each sensor's own score map.
+            absent: (S, B), ABSENT or 0.
         """
         trust = absent[:, :, None].expand(-1, -1, x.shape[2])
         if self.config.trust == "score":
@@ -167,7 +176,11 @@ class AnySensor(ViTTracker):
         return prediction, Sight(logits.float().reshape(grid), mean)
 
     def forward(self, template: Images, search: Images, present: Presence | None = None) -> Prediction:
-        """Normalised images per modality -> Prediction; present: per modality which samples have it, (B,) bool."""
+        """Normalised images per modality -> Prediction.
+
+        Args:
+            present: per modality which samples have it, (B,) bool.
+        """
         return self.look(template, search, present)[0]
 
 

@@ -89,7 +89,10 @@ def image_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def smstracker_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Interactions and image sizes of an SMSTracker; ValueError for development versions.
+    """Interactions and image sizes of an SMSTracker.
+
+    Raises:
+        ValueError: for development versions.
 
     Source: docs/methods/smstracker.md 2.2.
     """
@@ -217,7 +220,8 @@ KEY_MAPS: dict[str, tuple[tuple[str, str], ...]] = {  # one row per method
 class Coverage:
     """What became of the tensors of a checkpoint: names in it, except ``missing``, which are names of the model.
 
-    unused: tensors known to be without effect and the reason.
+    Attributes:
+        unused: tensors known to be without effect and the reason.
     """
 
     matched: tuple[str, ...]
@@ -260,9 +264,13 @@ def from_authors(
 ) -> tuple[nn.Module, Coverage]:
     """Build ``method`` with the weights of the authors' checkpoint: the mapping of names to tensors under its ``net``.
 
-    Returns the model in evaluation mode, of the variant that the tensors tell, and the report. ValueError, with the
-    report, if any tensor is missing, left over or of another shape, unless ``allow_partial``: then the model keeps its
-    fresh values there. Tensors known to be without effect are accepted and named in ``Coverage.unused``.
+    Returns:
+        The model in evaluation mode, of the variant that the tensors tell, and the report.
+
+    Raises:
+        ValueError: with the report, if any tensor is missing, left over or of another shape, unless ``allow_partial``:
+            then the model keeps its fresh values there. Tensors known to be without effect are accepted and named in
+            ``Coverage.unused``.
     """
     if "net" in state_dict and isinstance(state_dict["net"], Mapping):
         raise ValueError("This is a whole checkpoint; pass the mapping under its key 'net'.")
@@ -276,8 +284,11 @@ def from_authors(
 class Match:
     """How a checkpoint fits a method, known from names, shapes and types alone.
 
-    name: of the registered model. settings: of its variant, for ``create``. places: the checkpoint's name of every
-    matched tensor -> the model's. complaint: the sentence for a checkpoint that does not fit.
+    Attributes:
+        name: of the registered model.
+        settings: of its variant, for ``create``.
+        places: the checkpoint's name of every matched tensor -> the model's.
+        complaint: the sentence for a checkpoint that does not fit.
     """
 
     name: str
@@ -318,13 +329,13 @@ def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_ty
             unexpected.append(name)
     missing = tuple(name for name in own if name not in found)
     coverage = Coverage(tuple(places), missing, tuple(unexpected), tuple(wrong), unused)
-    told = advice(tensors, method, net_type) if len(places) < len(own) else ""
+    hint = advice(tensors, method, net_type) if len(places) < len(own) else ""
     return Match(
         f"{method}-{size}",
         settings,
         places,
         coverage,
-        f"{told}The checkpoint does not fit {method}-{size}: {coverage}.",
+        f"{hint}The checkpoint does not fit {method}-{size}: {coverage}.",
     )
 
 
@@ -340,8 +351,13 @@ def build(found: Match, tensors: Mapping[str, Tensor]) -> nn.Module:
 def start_from(model: nn.Module, base: nn.Module | Mapping[str, Tensor]) -> Coverage:
     """Copy the weights of ``base`` (an OSTrack, or the tensors of one) into ``model`` wherever names agree.
 
-    Tensors that start as copies of the base's get them too (``copies.spread``). Returns the report: ``missing`` are
-    the model's own additions. ValueError if a tensor of the base finds no place.
+    Tensors that start as copies of the base's get them too (``copies.spread``).
+
+    Returns:
+        The report: ``missing`` are the model's own additions.
+
+    Raises:
+        ValueError: if a tensor of the base finds no place.
     """
     source = spread(model, base.state_dict() if isinstance(base, nn.Module) else base)
     own = model.state_dict()

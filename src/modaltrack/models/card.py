@@ -39,8 +39,10 @@ _TEXTS = ("name", "licence", "recipe", "hardware", "commit", "model", "coverage"
 class Card:
     """What a card says that a model is built from; ``data`` is the whole of it.
 
-    name: of the registered model. settings: overrides for ``create``. base: name and SHA-256 of the shipped weights
-    that the file leans on, None for none; the SHA-256 may be None.
+    Attributes:
+        name: of the registered model.
+        settings: overrides for ``create``.
+        base: name and SHA-256 of the shipped weights that the file leans on, None for none; the SHA-256 may be None.
     """
 
     data: dict[str, Any]

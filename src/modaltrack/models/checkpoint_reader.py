@@ -43,8 +43,10 @@ Load = Callable[[Storage], bytearray]
 class Checkpoint:
     """What a file holds.
 
-    tree: its containers, with ``Placeholder`` where a class is unknown and tensors on the CPU. ignored: classes and
-    functions it names that became placeholders; called: those it wanted to have called, which was not done.
+    Attributes:
+        tree: its containers, with ``Placeholder`` where a class is unknown and tensors on the CPU.
+        ignored: classes and functions it names that became placeholders.
+        called: those it wanted to have called, which was not done.
     """
 
     path: Path
@@ -66,7 +68,11 @@ class OpenCheckpoint:
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Open ``path``; ValueError, in one sentence, if it is missing, cut short or no checkpoint."""
+        """Open ``path``.
+
+        Raises:
+            ValueError: in one sentence, if it is missing, cut short or no checkpoint.
+        """
         self.path = Path(path)
         if not self.path.is_file():
             raise ValueError(f"There is no checkpoint at {path}; give the authors' .pth, .pth.tar or .pt file.")
@@ -151,7 +157,11 @@ def _one_sentence(path: Path) -> Iterator[None]:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a whole file of ``torch.save``; ValueError, in one sentence, for one that is missing, cut or none."""
+    """Read a whole file of ``torch.save``.
+
+    Raises:
+        ValueError: in one sentence, for one that is missing, cut or none.
+    """
     with OpenCheckpoint(path) as opened:
         return opened.checkpoint(opened.fill(opened.tree))
 
@@ -163,7 +173,11 @@ def _brief(error: BaseException) -> str:
 
 
 def plans(tree: Any) -> list[TensorPlan]:
-    """All tensors of a tree; ValueError where containers stand too deep in one another."""
+    """All tensors of a tree.
+
+    Raises:
+        ValueError: where containers stand too deep in one another.
+    """
     seen: set[int] = set()
     found: list[TensorPlan] = []
     level = [tree]
@@ -272,7 +286,7 @@ def _open_legacy(file: BinaryIO, size: int) -> tuple[Reading, Load]:
             raise ValueError(f"its storage {key[:40] if isinstance(key, str) else ''} belongs to nothing")
         places[key] = place
         place += _HEADER + reading.storages[key].count * reading.storages[key].dtype.itemsize
-    if place > size:  # here and not in load: the last storage may be empty, or one that nobody asks for
+    if place > size:  # here and not in load: the last storage may be empty, or one that is never read
         raise ValueError(f"it is cut short: it has {size} bytes and {place} were expected")
     if place + _SLACK < size:
         raise ValueError(f"it has {size:,} bytes and its tensors explain {place:,} of them")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a file is that should be one of weights and is not: told from its first bytes, in words that say what to do."""
+"""What a file is that should hold weights and does not, by its first bytes, in words that say what to do."""
 
 from __future__ import annotations
 

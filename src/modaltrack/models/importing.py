@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From an authors' checkpoint to a weight file of ours: read without running it, match every tensor, write a card."""
+"""From an authors' checkpoint to this package's weight file: read, never run; every tensor matched; a card written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _POWERFUL = {"eval", "exec", "compile", "open", "__import__"}
 class Imported:
     """What became of a checkpoint: the report, one row (their name, our name, shape, fate) per tensor, the card.
 
-    ignored: what it names beside tensors; hostile: what of this no checkpoint needs; notes: see ``Weights``.
+    Attributes:
+        ignored: what it names beside tensors.
+        hostile: what of this no checkpoint needs.
+        notes: see ``Weights``.
     """
 
     coverage: Coverage
@@ -52,11 +55,16 @@ def import_checkpoint(
 ) -> Imported:
     """Read a file of ``torch.save``, or safetensors, and write it as the safetensors file ``out``: what was matched.
 
-    name: of the model in its card, default that of ``out``. modalities: what these weights were trained on, default
-    all that the method reads; the model ignores the others. encodings: modality -> how its images are made, default the
-    published ones. half: store 16-bit floats. entry: of the file that holds the weights, the likeliest by default.
-    Names, shapes and types are compared before values are read or a model is built. ValueError if the file cannot be
-    read, or does not cover the model and ``allow_partial`` is not set.
+    Args:
+        name: of the model in its card, default that of ``out``.
+        modalities: what these weights were trained on, default all that the method reads; the model ignores the others.
+        encodings: modality -> how its images are made, default the published ones.
+        half: store 16-bit floats.
+        entry: of the file that holds the weights, the likeliest by default. Names, shapes and types are compared before
+            values are read or a model is built.
+
+    Raises:
+        ValueError: if the file cannot be read, or does not cover the model and ``allow_partial`` is not set.
     """
     out = Path(out)
     if out.suffix != ".safetensors":

@@ -41,7 +41,11 @@ class LateFusion(TorchModel):
         self.card = {**base.card, **measured}
 
     def forward(self, template: Images, search: Images, present: Presence | None = None) -> Prediction:
-        """Normalised images per modality -> Prediction. present: per modality which samples have it, (B,) bool."""
+        """Normalised images per modality -> Prediction.
+
+        Args:
+            present: per modality which samples have it, (B,) bool.
+        """
         c = self.config
         sensors = check_images(template, search, c.template_size, c.search_size)
         if not sensors:

@@ -14,8 +14,12 @@ Rows = list[tuple[str, ...]]
 def on_scenes(cards: Mapping[str, Mapping[str, Any]]) -> tuple[str, tuple[str, ...], Rows]:
     """(what they were measured on, columns, rows): success on the test half of ``scenes.benchmark``; a column a model.
 
-    cards: name -> card. Cards without such a measurement are left out; ValueError where two were measured on different
-    clips, because one table would then compare what cannot be compared.
+    Args:
+        cards: name -> card. Cards without such a measurement are left out.
+
+    Raises:
+        ValueError: where two were measured on different clips, because one table would then compare what cannot be
+            compared.
     """
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for name, card in cards.items():

@@ -166,7 +166,11 @@ _DEFAULTS = {
 
 
 def declared(model: object) -> Model:
-    """``model``, with the defaults of what it does not declare; ValueError where it cannot be a model at all."""
+    """``model``, with the defaults of what it does not declare.
+
+    Raises:
+        ValueError: where it cannot be a model at all.
+    """
     config = getattr(model, "config", None)
     needed = [name for name, part in vars(ModelConfig).items() if isinstance(part, property)]
     lacking = [name for name in needed if not hasattr(config, name)]

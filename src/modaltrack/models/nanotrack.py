@@ -42,7 +42,7 @@ class NanoTrack(TorchModel):
     config: NanoTrackConfig
     one_sensor = True
     crop_context = 0.5
-    # The published rule (SiamRPN's). It knows no status; the thresholds are ours, of 74 targets in 62 real clips with
+    # The published rule (SiamRPN's). It knows no status; the thresholds are [ours], of 74 targets in 62 real clips with
     # human-made masks: 95 % of the frames with an IoU above 0.5 are TRACKING, and 24 % of those with one below 0.1.
     policy: Mapping[str, Any] = {
         "tracking_threshold": 0.94,

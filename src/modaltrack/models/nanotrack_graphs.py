@@ -30,7 +30,10 @@ Layer = tuple[NDArray[np.float32], NDArray[np.float32]]  # weight (out, in / gro
 
 def read_nanotrack(backbone: Path, head: Path) -> tuple[NanoTrack, float]:
     """The model of two published files, and the largest difference of its maps from ONNX Runtime's, relative to each
-    map's largest value. ValueError for files that are something else, or where the difference is above ``TOLERANCE``.
+    map's largest value.
+
+    Raises:
+        ValueError: for files that are something else, or where the difference is above ``TOLERANCE``.
     """
     need_onnx()
     model = NanoTrack(NanoTrackConfig()).eval()

@@ -2,7 +2,7 @@
 """OSTrack: template and search tokens walk through one vision transformer together, a centre head reads the rest.
 
 Legend: B batch, N = Nz + Nx tokens (template first, row-major), D width, g = search tokens along an edge.
-Source: Ye et al., ECCV 2022; docs/methods/ostrack.md 1 to 4. What is marked ours is in 10 there.
+Source: Ye et al., ECCV 2022; docs/methods/ostrack.md 1 to 4. What is marked [ours] is in 10 there.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def ostrack_base() -> OSTrackConfig:
 
 @register(OSTrack)
 def ostrack_tiny() -> OSTrackConfig:
-    """Ours: small enough to be trained on two CPU cores."""
+    """[ours] Small enough to be trained on two CPU cores."""
     return OSTrackConfig(**TINY)
 
 

@@ -18,10 +18,13 @@ class Prediction(NamedTuple):
     """The maps of a head on an H x W grid over the search crop, all float32; a tuple, so that it can be exported.
 
     score_map (B, 1, H, W) in 0..1; size_map (B, 2, H, W) width and height in 0..1 of the crop; offset_map (B, 2, H, W)
-    in cells; boxes (B, 4) cxcywh in 0..1 of the crop at the maximum of the plain score map;
-    features (B, N, D): the tokens that the head read, before its projection where there is one.
-    confidence_map (B, 1, H, W) in 0..1: the chance that the box read at a cell is on the target; the score map itself
-    where the model has not learned it.
+    in cells; boxes (B, 4) cxcywh in 0..1 of the crop at the maximum of the plain score map.
+
+    Attributes:
+        features: (B, N, D) the tokens that the head read, before its projection where there is one.
+        confidence_map: (B, 1, H, W) in 0..1: the chance that the box read at a cell is on the target; the score map
+        itself where the
+            model has not learned it.
     """
 
     score_map: Tensor
@@ -33,7 +36,11 @@ class Prediction(NamedTuple):
 
 
 def check_images(template: Images, search: Images, template_size: int, search_size: int) -> list[Modality]:
-    """Modalities that have both a template and a search crop; ValueError on an unknown name or a wrong shape."""
+    """Modalities that have both a template and a search crop.
+
+    Raises:
+        ValueError: on an unknown name or a wrong shape.
+    """
     for role, images, size in (("template", template, template_size), ("search", search, search_size)):
         for key, image in images.items():
             if key not in list(Modality):

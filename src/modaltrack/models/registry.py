@@ -81,7 +81,11 @@ def unknown_name(name: str, known: list[str]) -> ValueError:
 
 
 def config_of(name: str, **overrides: object) -> DataclassConfig:
-    """The frozen configuration of a registered model with some fields replaced; ValueError for unknown names."""
+    """The frozen configuration of a registered model with some fields replaced.
+
+    Raises:
+        ValueError: for unknown names.
+    """
     names = list_models()
     if name not in names:
         raise unknown_name(name, names)

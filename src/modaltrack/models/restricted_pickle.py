@@ -102,7 +102,8 @@ class _Mark:
 class Reading:
     """What a pickle held: its value, and the unknown names in it; ``called`` are those it wanted to have called.
 
-    storages: key -> every block of values that it refers to, those of dropped parts too.
+    Attributes:
+        storages: key -> every block of values that it refers to, those of dropped parts too.
     """
 
     value: Any = None
@@ -279,7 +280,7 @@ class _Machine:
             raise ValueError("its pickle copies more than it holds, which no checkpoint needs")
 
     def call(self, target: Any, arguments: Any) -> Any:
-        """The value of a call that the file asks for: made by a builder of ours, or an inert placeholder."""
+        """The value of a call that the file asks for: made by a builder of this package, or an inert placeholder."""
         path = target.path if isinstance(target, Name | Placeholder) else type(target).__name__
         if isinstance(target, Name) and path in BUILDERS and isinstance(arguments, tuple):
             self.pay(arguments, *arguments[:2])
@@ -291,7 +292,7 @@ class _Machine:
         return Placeholder(path)
 
     def make(self, kind: Any, *arguments: Any) -> Any:
-        """A new object of a class: one of ours if the class is known, otherwise an inert placeholder."""
+        """A new object of a class: one of this package's if the class is known, otherwise an inert placeholder."""
         path = kind.path if isinstance(kind, Name | Placeholder) else type(kind).__name__
         if isinstance(kind, Name) and path in BUILDERS:
             self.pay(arguments, *arguments[:2])

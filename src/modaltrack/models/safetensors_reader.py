@@ -53,7 +53,11 @@ def is_safetensors(path: Path) -> bool:
 
 
 def plain_json(text: str | bytes) -> Any:
-    """JSON as data; ValueError for damage, NaN, infinity, a name that occurs twice, and too many brackets."""
+    """JSON as data.
+
+    Raises:
+        ValueError: for damage, NaN, infinity, a name that occurs twice, and too many brackets.
+    """
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except RecursionError:
@@ -153,7 +157,11 @@ class SafetensorsFile:
 
 
 def _parsed(header: Any) -> tuple[dict[str, str], dict[str, _Entry]]:
-    """Metadata and entries of a header; ValueError where a line is not what the format says."""
+    """Metadata and entries of a header.
+
+    Raises:
+        ValueError: where a line is not what the format says.
+    """
     if not isinstance(header, dict):
         raise ValueError("it is no JSON object")
     metadata = header.pop("__metadata__", None) or {}

@@ -3,7 +3,7 @@
 
 Legend: B batch, S streams (2 with both sensors), N = Nz + n tokens of one stream (template first), D width.
 Both streams are stacked along the batch, RGB first, (S * B, N, D): the shared weights see one large matrix product.
-Source: Hou et al., CVPR 2024, arXiv 2403.16002; docs/methods/sdstrack.md. What is marked ours is not in the paper.
+Source: Hou et al., CVPR 2024, arXiv 2403.16002; docs/methods/sdstrack.md. What is marked [ours] is not in the paper.
 """
 
 from __future__ import annotations
@@ -31,9 +31,13 @@ from modaltrack.models.two_sensors import TwoSensorTracker
 class SDSTrackConfig(ViTConfig):
     """OSTrack's sizes and SDSTrack's additions; the defaults are the authors'.
 
-    modalities: RGB and the kinds of X the weights are for. fusion_blocks: after which blocks the streams are fused.
-    adapter_init: "normal" (published, std 0.02) or "zero" (ours). fuse_gate_init: None (published) or the initial value
-    of a learnable gate on the fusion's residual branches (ours). x_stem_init: "fresh" (published) or "copy" (ours).
+    Attributes:
+        modalities: RGB and the kinds of X the weights are for.
+        fusion_blocks: after which blocks the streams are fused.
+        adapter_init: "normal" (published, std 0.02) or "zero" [ours].
+        fuse_gate_init: None (published) or the initial value of a learnable gate on the fusion's residual branches
+            [ours].
+        x_stem_init: "fresh" (published) or "copy" [ours].
     """
 
     modalities: tuple[Modality, ...] = tuple(Modality)
@@ -211,5 +215,5 @@ def sdstrack_base() -> SDSTrackConfig:
 
 @register(SDSTrack)
 def sdstrack_tiny() -> SDSTrackConfig:
-    """Ours: starts exactly as the tiny OSTrack in each stream, with a nearly closed fusion."""
+    """[ours] Starts exactly as the tiny OSTrack in each stream, with a nearly closed fusion."""
     return SDSTrackConfig(**TINY, fusion_blocks=(1, 3, 5), adapter_init="zero", fuse_gate_init=1e-2, x_stem_init="copy")

@@ -3,7 +3,7 @@
 
 Legend: B batch, S streams (2 with both sensors), N = Nz + Nx tokens of one stream (template first), D width.
 Both streams are stacked along the batch, RGB first, (S * B, N, D): the shared weights see one large matrix product.
-Source: Chan et al., ICCV 2025; docs/methods/smstracker.md. What is marked ours is not in the paper.
+Source: Chan et al., ICCV 2025; docs/methods/smstracker.md. What is marked [ours] is not in the paper.
 """
 
 from __future__ import annotations
@@ -30,13 +30,17 @@ from modaltrack.models.two_sensors import TwoSensorTracker
 class SMSTrackerConfig(ViTConfig):
     """OSTrack's sizes and SMSTracker's additions; the defaults are the authors'.
 
-    modalities: RGB and the kinds of X the weights are for. interactions: how often the streams interact, evenly spread
-    over the blocks (1, 2, 3, 4 or 6 of 12). merge: "published" or "max" (ours) in the score-mask fusion, whose
-    attention has half the heads of a block. score_dropout: of that attention. drop_key: chance of a key to be dropped
-    in training, in every attention. states: of the scans. norm_streams: whether an interaction also normalises the two
-    streams (published) or the mixed path alone (ours). interaction_init: "normal" (published) or "zero" (ours) for what
-    interactions add to the streams. mixed_gate_init: None (published) or the initial value of a learnable gate on the
-    mixed path in the final sum (ours).
+    Attributes:
+        modalities: RGB and the kinds of X the weights are for.
+        interactions: how often the streams interact, evenly spread over the blocks (1, 2, 3, 4 or 6 of 12).
+        merge: "published" or "max" [ours] in the score-mask fusion, whose attention has half the heads of a block.
+        score_dropout: of that attention.
+        drop_key: chance of a key to be dropped in training, in every attention.
+        states: of the scans.
+        norm_streams: whether an interaction also normalises the two streams (published) or the mixed path alone [ours].
+        interaction_init: "normal" (published) or "zero" [ours] for what interactions add to the streams.
+        mixed_gate_init: None (published) or the initial value of a learnable gate on the mixed path in the final sum
+            [ours].
     """
 
     modalities: tuple[Modality, ...] = tuple(Modality)
@@ -145,7 +149,7 @@ def smstracker_base() -> SMSTrackerConfig:
 
 @register(SMSTracker)
 def smstracker_tiny() -> SMSTrackerConfig:
-    """Ours: each stream starts exactly as the tiny OSTrack, the mixed path nearly closed, sensors merged in place."""
+    """[ours] Each stream starts exactly as the tiny OSTrack, the mixed path nearly closed, sensors merged in place."""
     return SMSTrackerConfig(
         **TINY,
         interactions=2,

@@ -2,7 +2,7 @@
 """SRTrack: RGB and one other sensor X have a whole vision transformer each; four more blocks let all tokens meet.
 
 Legend: B batch, S streams (2 with both sensors, RGB first), N = Nz + Nx tokens of one stream (template first), D width.
-Source: Chen et al., arXiv 2508.17488, docs/methods/srtrack.md 1. What is marked ours is in 7 there.
+Source: Chen et al., arXiv 2508.17488, docs/methods/srtrack.md 1. What is marked [ours] is in 7 there.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ from modaltrack.models.two_sensors import TwoSensorTracker
 class SRTrackConfig(ViTConfig):
     """OSTrack's sizes and SRTrack's additions; the defaults are the authors' 256-pixel network ("siamtrack").
 
-    modalities: RGB and the kinds of X the weights are for. fusion_blocks: after which blocks all tokens meet.
-    temporal_positions: one vector for all template tokens and one for all search tokens (the DropMAE variant).
-    lora_ranks: ranks of the low-rank changes of qkv and of the output projection, None for none.
-    fuse_gate_init: None (published) or the initial value of a learnable gate on the fusion's residual branches (ours).
+    Attributes:
+        modalities: RGB and the kinds of X the weights are for.
+        fusion_blocks: after which blocks all tokens meet.
+        temporal_positions: one vector for all template tokens and one for all search tokens (the DropMAE variant).
+        lora_ranks: ranks of the low-rank changes of qkv and of the output projection, None for none.
+        fuse_gate_init: None (published) or the initial value of a learnable gate on the fusion's residual branches
+            [ours].
     """
 
     modalities: tuple[Modality, ...] = tuple(Modality)
@@ -53,7 +56,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 class CrossBlock(Block):
-    """One of the blocks in which the tokens of both sensors meet; gate_init: see ``fuse_gate_init``."""
+    """One of the blocks in which the tokens of both sensors meet.
+
+    Args:
+        gate_init: see ``fuse_gate_init``.
+    """
 
     def __init__(
         self, dim: int, heads: int, mlp_ratio: float, drop_path: float, drop_key: float, gate_init: float | None
@@ -147,7 +154,10 @@ def from_rgb_tracker(tensors: Mapping[str, Tensor], positions: Mapping[str, Tens
 
     Both branches and the fusion blocks become copies of the RGB tracker (docs/methods/srtrack.md 1.4); they share
     memory with ``tensors``.
-    positions: a second RGB checkpoint whose positions are taken instead (the 384-pixel variant takes DropTrack-384's).
+
+    Args:
+        positions: a second RGB checkpoint whose positions are taken instead (the 384-pixel variant takes
+            DropTrack-384's).
     """
     result: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -177,5 +187,5 @@ def srtrack_base() -> SRTrackConfig:
 
 @register(SRTrack)
 def srtrack_tiny() -> SRTrackConfig:
-    """Ours: starts as the tiny OSTrack in each branch, with a nearly closed fusion."""
+    """[ours] Starts as the tiny OSTrack in each branch, with a nearly closed fusion."""
     return SRTrackConfig(**TINY, fusion_blocks=(1, 3, 5), fuse_gate_init=1e-2)

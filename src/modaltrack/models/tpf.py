@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """TPF: an adapter fuses RGB and one other sensor X into one image; a one-stream tracker with two templates reads it.
 
-A DESIGN OF OURS THAT FITS THE PAPER, NOT A REPRODUCTION: no code was released, and of the paper (Lu et al., arXiv
-2503.11247v1) little more is known than fusion at pixel level by an adapter of Vision Mamba blocks and convolutions,
-a single-stream tracker behind it and a template that follows the target. Everything else follows docs/methods/tpf.md
-2 and 5, where it is marked [inferred]; do not present results as "the TPF numbers".
+A DESIGN THAT FITS THE PAPER'S OUTLINE [ours], NOT A REPRODUCTION: no code was released, and of the paper (Lu et al.,
+arXiv 2503.11247v1) little more is known than fusion at pixel level by an adapter of Vision Mamba blocks and
+convolutions, a single-stream tracker behind it and a template that follows the target. Everything else follows
+docs/methods/tpf.md 2 and 5, where it is marked [inferred]; do not present results as "the TPF numbers".
 
 Legend: B batch, Nz tokens of one template, Nx of the search crop, D width. Tokens: [first template; later one; search].
 """
@@ -29,10 +29,14 @@ from modaltrack.models.two_sensors import TwoSensorTracker
 class TPFConfig(ViTConfig):
     """OSTrack's sizes, without candidate elimination, and the adapter's; all defaults are inferred.
 
-    Source: docs/methods/tpf.md 2.
+    Attributes:
+        num_templates: 2, or 1 for the first template alone.
+        pfa_channels: C of the adapter.
+        pfa_layout: "parallel" or "sequential".
+        pfa_states: of its scans.
+        pfa_norm: "batch" (inferred) or "group" [ours].
 
-    num_templates: 2, or 1 for the first template alone. pfa_channels: C of the adapter. pfa_layout: "parallel" or
-    "sequential". pfa_states: of its scans. pfa_norm: "batch" (inferred) or "group" (ours).
+    Source: docs/methods/tpf.md 2.
     """
 
     modalities: tuple[Modality, ...] = tuple(Modality)
@@ -68,7 +72,10 @@ class TPF(TwoSensorTracker):
     def fused_image(self, images: Images) -> Tensor:
         """What the tracker sees of normalised images (B, 3, H, W) of RGB, of X or of both: (B, 3, H, W), normalised.
 
-        H and W are multiples of 4. One image alone comes back as it is. ValueError for none, or two besides RGB.
+        H and W are multiples of 4. One image alone comes back as it is.
+
+        Raises:
+            ValueError: for none, or two besides RGB.
         """
         others = [m for m in images if m != Modality.RGB]
         if len(others) > 1 or not images:
@@ -83,9 +90,10 @@ class TPF(TwoSensorTracker):
     ) -> Prediction:
         """Normalised images per modality -> Prediction.
 
-        memory: the later template, in the layout of ``template`` and of the same modalities; None takes the first one
-        twice, as in the first frame of a clip. present: per modality which samples have it, (B,) bool; it holds for
-        all images of a sample.
+        Args:
+            memory: the later template, in the layout of ``template`` and of the same modalities; None takes the first
+                one twice, as in the first frame of a clip.
+            present: per modality which samples have it, (B,) bool; it holds for all images of a sample.
         """
         sensors = self.sensors(template, search)
         joined: Images = template
@@ -115,5 +123,5 @@ def tpf_base() -> TPFConfig:
 
 @register(TPF)
 def tpf_tiny() -> TPFConfig:
-    """Ours: the tiny OSTrack behind an adapter of 32 channels."""
+    """[ours] The tiny OSTrack behind an adapter of 32 channels."""
     return TPFConfig(**TINY, pfa_channels=32, pfa_norm="group")

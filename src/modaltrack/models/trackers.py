@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose checkpoint a file is: trackers of the field are told by the names of their tensors and by what files say."""
+"""Whose checkpoint a file is: recognised by the names of its tensors and by what the file says."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 """What all methods of this family are built of: a vision transformer over template and search tokens, a centre head.
 
 Legend: B batch, N = Nz + Nx tokens (template first, row-major), D width, g = search tokens along an edge.
-Source: Ye et al., OSTrack, ECCV 2022; docs/methods/ostrack.md 1 to 4. What is marked ours is in 10 there.
+Source: Ye et al., OSTrack, ECCV 2022; docs/methods/ostrack.md 1 to 4. What is marked [ours] is in 10 there.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ from modaltrack.vision.response import decode
 class ViTConfig:
     """Sizes of a tracker; the defaults are the authors' 256-pixel ViT-B/16.
 
-    stem: "patch" (published), "conv" or "matching" (ours). elimination_blocks, keep_rate: candidate elimination, ()
-    for none.
-    head_norm: "batch" (published) or "group" (ours). score_prior: initial score (ours), None for the plain start.
-    drop_key: chance, in training, of a key to be dropped in every attention (of SMSTracker; ours in other methods).
-    projection: a linear layer in front of the head, the identity at first, for decoupled training; see
-    docs/methods/tpf.md 4.
-    confidence: whether a head says how likely each cell's box is on the target.
+    Attributes:
+        stem: "patch" (published), "conv" or "matching" [ours].
+        elimination_blocks, keep_rate: candidate elimination, () for none.
+        head_norm: "batch" (published) or "group" [ours].
+        score_prior: initial score [ours], None for the plain start.
+        drop_key: chance, in training, of a key to be dropped in every attention (of SMSTracker; [ours] in other
+            methods).
+        projection: a linear layer in front of the head, the identity at first, for decoupled training; see
+            docs/methods/tpf.md 4.
+        confidence: whether a head says how likely each cell's box is on the target.
     """
 
     modalities: tuple[Modality, ...] = (Modality.RGB,)

@@ -42,9 +42,12 @@ _LEVELS = 4
 class Weights:
     """The weights in an open file.
 
-    shapes: name -> tensor on the device "meta": shape and type, no values. load: name -> tensor on the CPU. notes:
-    sentences on which of several entries was taken and what was cut off the names. net_type: what the file says it is.
-    checkpoint: the file, without tensors.
+    Attributes:
+        shapes: name -> tensor on the device "meta": shape and type, no values.
+        load: name -> tensor on the CPU.
+        notes: sentences on which of several entries was taken and what was cut off the names.
+        net_type: what the file says it is.
+        checkpoint: the file, without tensors.
     """
 
     shapes: dict[str, Tensor]
@@ -84,8 +87,8 @@ def open_weights(path: str | Path, entry: str = "") -> Iterator[Weights]:
             )
         shapes = {k: torch.empty(v.shape, dtype=v.storage.dtype, device="meta") for k, v in plans.items()}
         net_type = opened.tree.get("net_type") if isinstance(opened.tree, Mapping) else None
-        told = net_type if isinstance(net_type, str) else ""
-        yield Weights(shapes, lambda: opened.fill(dict(plans)), (*notes, *cut), told, opened.checkpoint(None))
+        stated = net_type if isinstance(net_type, str) else ""
+        yield Weights(shapes, lambda: opened.fill(dict(plans)), (*notes, *cut), stated, opened.checkpoint(None))
 
 
 def read_state_dict(path: str | Path, entry: str = "") -> tuple[dict[str, Tensor], Checkpoint]:

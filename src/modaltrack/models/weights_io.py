@@ -38,10 +38,16 @@ def save_model(
 ) -> None:
     """Write a model built by ``create`` as safetensors with its card; the file appears whole or not at all.
 
-    method, size, config and modalities of the card are filled in from the model. dtype: of the stored floats; other
-    people's weights, which should stay as they are, are stored in float32. base: a shipped name; what the model still
-    has in common with it, because it was frozen, is left out and read from there. ValueError if a weight is not finite
-    or does not fit into ``dtype``, or nothing comes with the package under the name ``base``.
+    method, size, config and modalities of the card are filled in from the model.
+
+    Args:
+        dtype: of the stored floats; other people's weights, which should stay as they are, are stored in float32.
+        base: a shipped name; what the model still has in common with it, because it was frozen, is left out and read
+            from there.
+
+    Raises:
+        ValueError: if a weight is not finite or does not fit into ``dtype``, or nothing comes with the package under
+            the name ``base``.
     """
     path = Path(path)
     declared(model)
@@ -77,7 +83,11 @@ def save_model(
 def load_model(name_or_path: str | Path, device: str | torch.device = "auto") -> Model:
     """The model of a shipped name or of a weight file, in evaluation mode, with its card as ``.card``.
 
-    device: "auto" takes a GPU if there is one. ValueError, in one sentence, for anything wrong with the file.
+    Args:
+        device: "auto" takes a GPU if there is one.
+
+    Raises:
+        ValueError: in one sentence, for anything wrong with the file.
     """
     return load_torch_model(name_or_path, device)
 
@@ -85,8 +95,13 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "auto") ->
 def load_torch_model(name_or_path: str | Path, device: str | torch.device = "auto") -> TorchModel:
     """The model of a shipped name or of a weight file, float32, in evaluation mode, with its card as ``.card``.
 
-    "late:NAME" is that model run on each sensor and fused late. device: "auto" takes a GPU if there is one.
-    ValueError, in one sentence, for anything wrong with the file.
+    "late:NAME" is that model run on each sensor and fused late.
+
+    Args:
+        device: "auto" takes a GPU if there is one.
+
+    Raises:
+        ValueError: in one sentence, for anything wrong with the file.
     """
     if str(name_or_path).startswith(PREFIX):
         return LateFusion(load_torch_model(str(name_or_path).removeprefix(PREFIX), device)).eval()
@@ -180,7 +195,11 @@ def _opened(path: Path, sha256: str | None = None) -> tuple[SafetensorsFile, Car
 
 
 def _shipped(name: str) -> Shipped:
-    """The row of a shipped file; ValueError if there is none of that name."""
+    """The row of a shipped file.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
     for row in SHIPPED:
         if row.name == name:
             return row

@@ -250,9 +250,12 @@ def _rasterise(parts: Tensor, light: Tensor, grain: Tensor, size: int) -> Tensor
 class Troupe:
     """A bank of `n` actors drawn at NUM_PHASES poses in two resolutions.
 
-    sprites: list of (n · phases, 6, s, s) float16 for s = 64 and 32, premultiplied R, G, B, temperature, relief, alpha.
-    extent: (n, phases, 4) content box x0, y0, x1, y1 in sprite coordinates -1..1 of the 64-pixel picture.
-    solid: (n · phases,) area of the actor in units of its squared scale. kind: (n,) index into KINDS.
+    Attributes:
+        sprites: list of (n · phases, 6, s, s) float16 for s = 64 and 32, premultiplied R, G, B, temperature, relief,
+            alpha.
+        extent: (n, phases, 4) content box x0, y0, x1, y1 in sprite coordinates -1..1 of the 64-pixel picture.
+        solid: (n · phases,) area of the actor in units of its squared scale.
+        kind: (n,) index into KINDS.
     """
 
     def __init__(self, n: int, seed: int, device: torch.device | str = "cpu") -> None:

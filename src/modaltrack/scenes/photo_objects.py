@@ -71,8 +71,9 @@ class PhotoObject:
 class Cutout:
     """An object's pixels: alpha (h, w) float32 0..1 of the window of the picture that starts at (top, left).
 
-    u, v: (w,) and (h,) places inside the box, 0..1 from its left and top edge; outside it beyond that.
-    foot: row of the picture at which the object stands.
+    Attributes:
+        u, v: (w,) and (h,) places inside the box, 0..1 from its left and top edge; outside it beyond that.
+        foot: row of the picture at which the object stands.
     """
 
     top: int

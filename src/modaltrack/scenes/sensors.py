@@ -69,7 +69,11 @@ class Weather:
 
 
 def rendered(modalities: Sequence[Modality | str]) -> tuple[Modality, ...]:
-    """The sensors as ``Modality``, all of which this room can render. ValueError for another."""
+    """The sensors as ``Modality``, all of which this room can render.
+
+    Raises:
+        ValueError: for another.
+    """
     wanted = tuple(Modality(m) for m in modalities)
     for modality in wanted:
         if modality not in RENDERED:

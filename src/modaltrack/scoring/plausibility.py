@@ -187,7 +187,7 @@ def _shifted(pairs: Sequence[_Pair], given: Array, same: NDArray[np.bool_]) -> l
 
 
 def _lag(pairs: Sequence[_Pair]) -> list[str]:
-    """A note where row i belongs to frame i + k in most sequences in which that can be told."""
+    """A note where row i belongs to frame i + k in most sequences in which that can be seen."""
     best = []
     for pair in pairs:
         rows, true = pair.rows, pair.truths[0]

@@ -46,7 +46,9 @@ class Mark:
 class Layout:
     """Where everything goes: fixed for a clip, so that every picture of it has one size.
 
-    modalities: the panels from left to right. height, width: pixels of the clip's images.
+    Attributes:
+        modalities: the panels from left to right.
+        height, width: pixels of the clip's images.
     """
 
     modalities: tuple[Modality, ...]

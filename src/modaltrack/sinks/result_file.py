@@ -20,9 +20,10 @@ FORMAT = "modaltrack-result/1"  # raised when a reader of the old files would mi
 def result_document(results: Sequence[Result], facts: Mapping[str, Any]) -> dict[str, Any]:
     """The content of ``result.json`` for one clip with one ``Result`` per target, plain and free of nan.
 
-    facts: what is known of the run (model, card, sources, speed, versions ...), put in front of the frames.
-    Per frame: index, time in seconds or null, present modalities, and per target box (xywh pixels, null where absent),
-    score 0..1 and status by name.
+    Args:
+        facts: what is known of the run (model, card, sources, speed, versions ...), put in front of the frames. Per
+            frame: index, time in seconds or null, present modalities, and per target box (xywh pixels, null where
+            absent), score 0..1 and status by name.
     """
     assert results, "a run has at least one target"
     first = results[0]

@@ -52,7 +52,8 @@ class VideoWriter:
     def write(self, picture: NDArray[np.uint8], time: float = math.nan) -> None:
         """Append a picture: uint8 RGB (H, W, 3), even height and width.
 
-        time: seconds since the start of the clip; nan stands for one frame after the last.
+        Args:
+            time: seconds since the start of the clip; nan stands for one frame after the last.
         """
         if self._container is None:
             self._open(*picture.shape[:2])

@@ -25,8 +25,9 @@ def load_alignment(
 ) -> dict[Modality, NDArray[np.float64]]:
     """Check homographies given as a mapping or as a JSON file: modality -> (3, 3) float64, empty for None.
 
-    Raises ValueError for unreadable JSON, keys that are no modality of the clip, the reference itself (it defines the
-    pixels), and matrices that are not 3x3, not finite or singular.
+    Raises:
+        ValueError: for unreadable JSON, keys that are no modality of the clip, the reference itself (it defines the
+            pixels), and matrices that are not 3x3, not finite or singular.
     """
     if align is None:
         return {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras on this machine and network streams, opened when somebody iterates and not before."""
+"""Cameras on this machine and network streams, opened at the first iteration and not before."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ class LiveReader:
     """Reads a camera or a network stream; nothing is opened before ``size``, ``fps`` or ``frames`` is asked for.
 
     Each frame's time is the moment it arrived, on this machine's monotonic clock: time stamps of different cameras and
-    senders share no zero, arrival times do. Raises ValueError when it cannot be opened or gives no frame within 10 s.
+    senders share no zero, arrival times do.
+
+    Raises:
+        ValueError: when it cannot be opened or gives no frame within 10 s.
     """
 
     live = True

@@ -40,10 +40,19 @@ ENOUGH_FRAMES = 30  # to say that a sensor is hardly ever paired
 
 
 class ClipReader:
-    """Iterate for ``Frame``; every iteration opens the inputs afresh. Made by ``open_clip``.
+    """Iterate for ``Frame``; every iteration opens the inputs afresh.
 
-    sources: modality -> Source. reference: whose instants and pixels count. fps: the reference's, 30 where it is
-    unknown. size: (height, width) of all images. ``len`` where known. Warnings are ``SourceWarning``, each said once.
+    Made by ``open_clip``.
+
+    Args:
+        sources: modality -> Source.
+
+    Attributes:
+        reference: whose instants and pixels count.
+        fps: the reference's, 30 where it is unknown.
+        size: (height, width) of all images.
+
+    ``len`` works where the number of instants is known. Warnings are ``SourceWarning``, each said once.
     """
 
     def __init__(
@@ -92,7 +101,8 @@ class ClipReader:
     def frames(self, stop: threading.Event | None = None) -> Generator[Frame, None, None]:
         """Yield the frames one by one; closing the generator stops all decoding, and so does ``stop`` for live sources.
 
-        Raises ValueError if nothing can be read in the first instant: no target could be shown there.
+        Raises:
+            ValueError: if nothing can be read in the first instant: no target could be shown there.
         """
         if all(source.live for source in self.sources.values()):
             self._live = LiveFrames(
@@ -305,14 +315,21 @@ def open_clip(
 ) -> ClipReader:
     """Open one clip seen by several sensors: ``open_clip({"rgb": "rgb.mp4", "thermal": "thermal/"})``.
 
-    specs: modality -> what ``open_source`` takes; None entries are left out. align: modality -> 3x3 homography from
-    that sensor's pixels to RGB's, or a JSON file of them. depth_scale: value * depth_scale = millimetres. encodings:
-    modality -> name. fps: the rate of image folders without time stamps. window: seconds per event image where RGB
-    has no clock (by default RGB's frame interval, 1/30 s if unknown). event_size: (height, width) of an event sensor
-    whose file does not say. event_unit: of the stamps in event tables (s, ms, us, ns), guessed if None.
-    offsets: modality -> seconds added to that stream's time stamps. tolerance: seconds within which two
-    stamps are one instant (default half a frame interval). policy: of live sources (late images, silence, reopening).
-    Raises ValueError, in one sentence, for what cannot be opened.
+    Args:
+        specs: modality -> what ``open_source`` takes; None entries are left out.
+        align: modality -> 3x3 homography from that sensor's pixels to RGB's, or a JSON file of them.
+        depth_scale: value * depth_scale = millimetres.
+        encodings: modality -> name.
+        fps: the rate of image folders without time stamps.
+        window: seconds per event image where RGB has no clock (by default RGB's frame interval, 1/30 s if unknown).
+        event_size: (height, width) of an event sensor whose file does not say.
+        event_unit: of the stamps in event tables (s, ms, us, ns), guessed if None.
+        offsets: modality -> seconds added to that stream's time stamps.
+        tolerance: seconds within which two stamps are one instant (default half a frame interval).
+        policy: of live sources (late images, silence, reopening).
+
+    Raises:
+        ValueError: in one sentence, for what cannot be opened.
     """
     if not isinstance(specs, Mapping):
         raise ValueError(

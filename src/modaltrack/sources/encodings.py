@@ -33,7 +33,10 @@ EVENT_BACKGROUND = 255
 class Events(NamedTuple):
     """A bunch of polarity events; a plain tuple ``(t, x, y, p)`` does as well.
 
-    t: (N,) microseconds. x, y: (N,) pixels from the top left. p: (N,) polarity, ON where p > 0 (0/1 or -1/1).
+    Attributes:
+        t: (N,) microseconds.
+        x, y: (N,) pixels from the top left.
+        p: (N,) polarity, ON where p > 0 (0/1 or -1/1).
     """
 
     t: NDArray[Any]
@@ -45,8 +48,8 @@ class Events(NamedTuple):
 def rgb(image: NDArray[Any]) -> Image:
     """Colour as it is: RGB 8-bit unchanged, grey repeated three times, alpha dropped.
 
-    16-bit values are divided by 257 and rounded (65535 -> 255); that scaling is ours. A camera that fills only 10 or 12
-    of the 16 bits comes out dark: stretch it before.
+    16-bit values are divided by 257 and rounded (65535 -> 255); that scaling is [ours]. A camera that fills only 10 or
+    12 of the 16 bits comes out dark: stretch it before.
     """
     return _three_channels(_to_8bit(image, "rgb"), "rgb")
 
@@ -102,13 +105,17 @@ def thermal(image: NDArray[Any]) -> Image:
 def depth_jet_bgr(image: NDArray[Any], depth_scale: float = 1.0) -> Image:
     """Depth as the published RGB-D trackers see it (docs/data.md, "Depth encoding"): a JET map in **BGR** order.
 
-    image: (H, W), value * depth_scale = millimetres, 0 (or NaN) = no reading. Clipped at min(3 * median, 10000) with
-    the median of the whole frame *including zeros*, min-max to 0..255, JET, and left in OpenCV's BGR order although the
-    colour image is RGB: published weights expect that asymmetry.
-
     Where more than half of the frame has no reading the median is 0 and the published rule would blank the frame; here
-    the median of the pixels that have a reading is taken instead (ours; ``mostly_without_reading`` tells when). A frame
-    without any reading gives the map's lowest colour everywhere. Raises ValueError for colour images and bad scales.
+    the median of the pixels that have a reading is taken instead ([ours]; ``mostly_without_reading`` tells when). A
+    frame without any reading gives the map's lowest colour everywhere.
+
+    Args:
+        image: (H, W), value * depth_scale = millimetres, 0 (or NaN) = no reading. Clipped at min(3 * median, 10000)
+            with the median of the whole frame *including zeros*, min-max to 0..255, JET, and left in OpenCV's BGR order
+            although the colour image is RGB: published weights expect that asymmetry.
+
+    Raises:
+        ValueError: for colour images and bad scales.
     """
     if image.ndim == 3 and image.shape[2] > 1 and not is_grey(image):
         raise ValueError(
@@ -165,15 +172,21 @@ def as_stored(image: NDArray[Any]) -> Image:
 
 
 def event_image(image: NDArray[Any]) -> Image:
-    """An event picture somebody has rendered already (as VisEvent and COESOT ship them): as stored, in RGB order."""
+    """An event picture that is rendered already (as VisEvent and COESOT ship them): as stored, in RGB order."""
     return _three_channels(_to_8bit(image, "event-image"), "event-image")
 
 
 def event_accumulate(events: Events | tuple[Any, Any, Any, Any], height: int, width: int) -> Image:
     """Draw events on white: ON red, OFF blue, OFF over ON (docs/data.md, "Event images"); returned in RGB.
 
-    events: ``Events`` or ``(t, x, y, p)``, each (N,); t is not looked at, the caller has cut the window. Returns
-    (height, width, 3). Raises ValueError for events outside the image.
+    Args:
+        events: ``Events`` or ``(t, x, y, p)``, each (N,); t is not looked at, the caller has cut the window.
+
+    Returns:
+        (height, width, 3).
+
+    Raises:
+        ValueError: for events outside the image.
     """
     _, x, y, p = events
     columns, rows = np.asarray(x, np.int64), np.asarray(y, np.int64)
@@ -225,7 +238,10 @@ def check_encoding(name: str, modality: Modality | None = None) -> str:
 def encode(name: str, image: Any, **options: Any) -> Image:
     """Apply the encoding ``name`` to a raw image (or to ``Events`` for ``event-accumulate``): uint8 (H, W, 3).
 
-    options are the keyword arguments of that encoding's function. Raises ValueError for unknown names and unfit images.
+    options are the keyword arguments of that encoding's function.
+
+    Raises:
+        ValueError: for unknown names and unfit images.
     """
     return ENCODINGS[check_encoding(name)](image, **options)
 

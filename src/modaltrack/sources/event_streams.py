@@ -34,7 +34,12 @@ Columns = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any], NDArray[np.bool_]
 
 
 class Decoded(NamedTuple):
-    """Events of a chunk of words. carry: words that bring a decoder to its state after it. overflow: us it passed."""
+    """Events of a chunk of words.
+
+    Attributes:
+        carry: words that bring a decoder to its state after it.
+        overflow: us it passed.
+    """
 
     columns: Columns
     carry: NDArray[Any]

@@ -35,9 +35,13 @@ _MAX_NPZ_RATIO, _MAX_NPZ_BYTES = 200, 1 << 30  # a larger archive that shrank mo
 
 
 class Recording(NamedTuple):
-    """What a file of events holds. t of ``events`` is in microseconds.
+    """What a file of events holds.
 
-    size: (height, width) of the sensor, None where the file does not say. remarks: sentences on what was guessed.
+    t of ``events`` is in microseconds.
+
+    Attributes:
+        size: (height, width) of the sensor, None where the file does not say.
+        remarks: sentences on what was guessed.
     """
 
     events: Events
@@ -118,10 +122,13 @@ def _told_apart(table: NDArray[Any], name: str) -> tuple[list[str], str]:
 
 
 def in_microseconds(stamps: NDArray[Any], name: str, unit: str | None) -> tuple[NDArray[Any], str]:
-    """Stamps in microseconds, and a sentence where their unit was guessed. unit: ``s``, ``ms``, ``us``, ``ns``, None.
+    """Stamps in microseconds, and a sentence where their unit was guessed.
 
     Microseconds unless there are fractions (seconds), an epoch in nanoseconds, or so many that an event camera would
     have sent less than a hundred events a second (nanoseconds).
+
+    Args:
+        unit: ``s``, ``ms``, ``us``, ``ns``, None.
     """
     if unit is not None:
         return _scaled(stamps, unit), ""

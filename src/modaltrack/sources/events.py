@@ -48,8 +48,13 @@ def load_events(file: Path, unit: str | None = None) -> Recording:
     """Read a whole recording; its events have t in whole microseconds, rising, and strays left out.
 
     AEDAT4 (first event stream; needs the ``aedat`` package), AEDAT 2, NPZ, NPY, HDF5 (needs ``h5py``), text, Prophesee
-    RAW and DAT, Event Stream; a folder of NPZ files is one recording. unit: of the stamps in tables (``s``, ``ms``,
-    ``us``, ``ns``), guessed where None. Raises ValueError with one sentence for anything else.
+    RAW and DAT, Event Stream; a folder of NPZ files is one recording.
+
+    Args:
+        unit: of the stamps in tables (``s``, ``ms``, ``us``, ``ns``), guessed where None.
+
+    Raises:
+        ValueError: with one sentence for anything else.
     """
     suffix, name = file.suffix.lower(), shown(file)
     if file.is_dir():
@@ -142,7 +147,10 @@ def without_strays(
     """Leave out the few events that lie outside the sensor: (events, sensor (height, width), what was done).
 
     Where the size is not stated it is the extent of the events, without those (at most one in a thousand) that lie
-    beyond twice the extent of all others. Raises ValueError where more lie outside, or the sensor would be absurd.
+    beyond twice the extent of all others.
+
+    Raises:
+        ValueError: where more lie outside, or the sensor would be absurd.
     """
     remarks: list[str] = []
     if size is not None and not (0 < size[0] <= MAX_SIDE and 0 < size[1] <= MAX_SIDE):
@@ -200,9 +208,12 @@ def _jump(t: NDArray[np.int64]) -> str:
 class EventReader:
     """Holds one recording in memory and cuts it: by a fixed window on its own, by another sensor's times in a clip.
 
-    window: seconds; without another clock, slice k holds the events in (start + k window, start + (k + 1) window] and
-    is stamped with its end. size: (height, width), needed where the file does not store it; guessed from the events
-    otherwise, with a notice. unit: of the stamps in tables, guessed where None.
+    Args:
+        window: seconds; without another clock, slice k holds the events in (start + k window, start + (k + 1) window]
+            and is stamped with its end.
+        size: (height, width), needed where the file does not store it; guessed from the events otherwise, with a
+            notice.
+        unit: of the stamps in tables, guessed where None.
     """
 
     live = False

@@ -44,7 +44,11 @@ def is_pattern(spec: str) -> bool:
 
 
 def files_of_pattern(spec: str) -> list[Path]:
-    """The images that a glob or a printf pattern names, not in order; ValueError where there are none."""
+    """The images that a glob or a printf pattern names, not in order.
+
+    Raises:
+        ValueError: where there are none.
+    """
     path = Path(spec)
     folder = path.parent
     if not folder.is_dir():
@@ -67,10 +71,14 @@ def files_of_pattern(spec: str) -> list[Path]:
 class FolderReader:
     """Reads images as they are stored; images of another size than the first are scaled to it.
 
-    place: a folder, or the file or folder that ``files`` come from. fps: the rate where there are no time stamps,
-    neither in a file beside the images nor in their names. radiometric: the counts of FLIR's JPEG files are read where
-    they have some, not the palette. Raises ValueError for a missing or empty folder, for one
-    without images, one without a single readable image, and for time stamps that do not fit.
+    Args:
+        place: a folder, or the file or folder that ``files`` come from.
+        fps: the rate where there are no time stamps, neither in a file beside the images nor in their names.
+        radiometric: the counts of FLIR's JPEG files are read where they have some, not the palette.
+
+    Raises:
+        ValueError: for a missing or empty folder, for one without images, one without a single readable image, and for
+            time stamps that do not fit.
     """
 
     live = False

@@ -5,7 +5,7 @@
       rgb/ thermal/ depth/ event/     images named by number; any of the four, at least one
       boxes.txt                       x, y, w, h per frame; nan = absent  (groundtruth.txt is read too)
 
-``aux/`` may stand for the second sensor when its modality is told.
+``aux/`` may stand for the second sensor when its modality is given.
 """
 
 from __future__ import annotations
@@ -31,8 +31,14 @@ def open_folder(
 ) -> tuple[ClipReader, NDArray[np.float64] | None]:
     """Open a clip folder: (reader, boxes (N, 4) float64 xywh with nan rows where absent, or None without a box file).
 
-    aux: the modality of the images in ``aux/``. options: those of ``open_clip``. More boxes than frames are cut,
-    fewer are left as they are, both with a warning. Raises ValueError if none of the sensor folders is there.
+    Args:
+        aux: the modality of the images in ``aux/``.
+        options: those of ``open_clip``.
+
+    More boxes than frames are cut, fewer are left as they are, both with a warning.
+
+    Raises:
+        ValueError: if none of the sensor folders is there.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -41,14 +47,14 @@ def open_folder(
     if (folder / "aux").is_dir():
         if aux is None:
             raise ValueError(
-                f"{folder} has a folder aux/ and its modality was not told; give aux='thermal', 'depth' or 'event'."
+                f"{folder} has a folder aux/ and its modality was not given; add aux='thermal', 'depth' or 'event'."
             )
         kind = check_modality(aux)
         if kind in specs:
             raise ValueError(f"{folder} has both {kind}/ and aux/, which was said to be {kind}; keep one of them.")
         specs[kind] = folder / "aux"
     elif aux is not None:
-        raise ValueError(f"{folder} has no folder aux/ and the modality {aux} was told for it; leave that out.")
+        raise ValueError(f"{folder} has no folder aux/ and the modality {aux} was given for it; leave that out.")
     if not specs:
         found = ", ".join(sorted(f.name for f in folder.iterdir())[:6]) or "nothing"
         raise ValueError(f"{folder} holds {found} and at least one of rgb/, thermal/, depth/, event/ was expected.")
@@ -72,7 +78,10 @@ def read_boxes(file: str | os.PathLike[str]) -> NDArray[np.float64]:
 
     Commas, semicolons, tabs or blanks; 4 numbers x y w h or a polygon of 8 (its bounding box is taken); nan, an empty
     line between others, or a width or height of 0 or less mean absent (docs/data.md, "Rules of reading", 2 and 4).
-    Numbers are not shifted between 0- and 1-based. Raises ValueError naming the line that does not fit.
+    Numbers are not shifted between 0- and 1-based.
+
+    Raises:
+        ValueError: naming the line that does not fit.
     """
     boxes = parse_boxes(read_bytes(file), str(file))
     with np.errstate(invalid="ignore"):

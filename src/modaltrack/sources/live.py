@@ -91,7 +91,8 @@ class LiveFrames:
     def frames(self, stop: threading.Event | None = None) -> Generator[Frame, None, None]:
         """Yield instants until all sources have ended or ``stop`` is set; closing the generator lets the sources go.
 
-        Raises ValueError where a source cannot be opened, or the reference sends no image.
+        Raises:
+            ValueError: where a source cannot be opened, or the reference sends no image.
         """
         self._stop = stop or self._stop
         for stream in self._streams.values():

@@ -30,7 +30,11 @@ _JOIN_SECONDS = 1.0  # a read may be blocked for longer; the thread is a daemon 
 
 
 class Shot(NamedTuple):
-    """One picture of a sensor. time: arrival on this machine's monotonic clock plus the sensor's offset, seconds."""
+    """One picture of a sensor.
+
+    Attributes:
+        time: arrival on this machine's monotonic clock plus the sensor's offset, seconds.
+    """
 
     number: int
     time: float
@@ -41,7 +45,13 @@ class Shot(NamedTuple):
 
 @dataclass
 class Counts:
-    """What became of a sensor's images. received: decoded; used: in an instant; missing: instants without one."""
+    """What became of a sensor's images.
+
+    Attributes:
+        received: decoded.
+        used: in an instant.
+        missing: instants without one.
+    """
 
     received: int = 0
     used: int = 0
@@ -59,8 +69,10 @@ class Counts:
 class LiveStream:
     """Reads one live source into a ring; all streams of a clip share the condition that tells of news.
 
-    reopen: whether it is opened again after it ends or breaks, with growing pauses. offset: seconds added to its times.
-    wait: the ring is never overwritten, the reader waits for the session instead.
+    Args:
+        reopen: whether it is opened again after it ends or breaks, with growing pauses.
+        offset: seconds added to its times.
+        wait: the ring is never overwritten, the reader waits for the session instead.
     """
 
     def __init__(

@@ -29,9 +29,12 @@ _DATE = re.compile(
 
 
 class Order(NamedTuple):
-    """An order of names. places: (N,) positions in the input, first to last. times: seconds in that order, or None.
+    """An order of names.
 
-    remark: a sentence where other plausible orders disagree, else empty.
+    Attributes:
+        places: (N,) positions in the input, first to last.
+        times: seconds in that order, or None.
+        remark: a sentence where other plausible orders disagree, else empty.
     """
 
     places: list[int]

@@ -21,7 +21,10 @@ class _End(Generic[T]):
 def prefetch(items: Iterator[T], ahead: int = 3, latest: bool = False) -> Generator[T, None, None]:
     """Yield what ``items`` yields, up to ``ahead`` of them made in advance by a thread.
 
-    latest: when the consumer is slower, the oldest waiting item is dropped (live cameras); otherwise the thread waits.
+    Args:
+        latest: when the consumer is slower, the oldest waiting item is dropped (live cameras); otherwise the thread
+            waits.
+
     An exception in ``items`` is raised here, at its place in the order. Closing (or dropping) this generator ends the
     thread and closes ``items``. The thread starts with the first ``next``.
     """

@@ -64,10 +64,19 @@ class Reader(Protocol):
 class Source:
     """One sensor's stream: iterate for (time in seconds or nan, uint8 (H, W, 3), or None where a frame is damaged).
 
-    name: the path or camera. modality, encoding: what it is and how it is shown to the model. size: (height, width).
-    fps: None where nobody knows. has_time: whether times are real stamps rather than counted from fps. length: None
-    where unknown. start, end: its clock's first and last second, None where unknown. live: a camera or a stream. Can
-    be iterated several times; each time opens the input afresh and decodes ahead in a thread of its own.
+    Args:
+        modality, encoding: what it is and how it is shown to the model.
+
+    Attributes:
+        name: the path or camera.
+        size: (height, width).
+        fps: None where it is not known.
+        has_time: whether times are real stamps rather than counted from fps.
+        length: None where unknown.
+        start, end: its clock's first and last second, None where unknown.
+        live: a camera or a stream.
+
+    Can be iterated several times; each time opens the input afresh and decodes ahead in a thread of its own.
     """
 
     def __init__(
@@ -209,12 +218,19 @@ def open_source(
 ) -> Source:
     """Open an image folder, a video file, a camera, a network stream or an event recording.
 
-    spec: a path; a camera number ("0"); an address ("rtsp://..."). encoding: a name of ``encodings.ENCODINGS`` that
-    suits the modality; the default is the one the published trackers use. depth_scale: value * depth_scale =
-    millimetres. fps: the rate of an image folder without time stamps. window: seconds per image of an event recording
-    on its own. event_size: (height, width) of an event sensor whose file does not say. notices: shared by the sources
-    of a clip. event_unit: of the stamps in event tables (s, ms, us, ns), guessed where None. Raises ValueError, in one
-    sentence, for whatever cannot be opened.
+    Args:
+        spec: a path; a camera number ("0"); an address ("rtsp://...").
+        encoding: a name of ``encodings.ENCODINGS`` that suits the modality; the default is the one the published
+            trackers use.
+        depth_scale: value * depth_scale = millimetres.
+        fps: the rate of an image folder without time stamps.
+        window: seconds per image of an event recording on its own.
+        event_size: (height, width) of an event sensor whose file does not say.
+        notices: shared by the sources of a clip.
+        event_unit: of the stamps in event tables (s, ms, us, ns), guessed where None.
+
+    Raises:
+        ValueError: in one sentence, for whatever cannot be opened.
     """
     kind = check_modality(modality)
     own = notices is None

@@ -19,7 +19,11 @@ Stream = Generator[tuple[float, Image | None], None, None]
 
 
 class Follower(Protocol):
-    """A stream that is asked instant by instant. ended: it has no image for this or any later instant."""
+    """A stream that is asked instant by instant.
+
+    Attributes:
+        ended: it has no image for this or any later instant.
+    """
 
     ended: bool
 
@@ -57,8 +61,10 @@ class ByIndex:
 class ByTime:
     """The image nearest in time, if it lies within ``tolerance`` seconds; of two equally near the later one.
 
-    offset: seconds added to the stream's own stamps to come to the reference's clock. patience: seconds after its last
-    image from which on the stream counts as ended; a slow stream has gaps of its own.
+    Args:
+        offset: seconds added to the stream's own stamps to come to the reference's clock.
+        patience: seconds after its last image from which on the stream counts as ended; a slow stream has gaps of its
+            own.
     """
 
     def __init__(self, stream: Stream, tolerance: float, offset: float = 0.0, patience: float = 0.0) -> None:
@@ -103,7 +109,10 @@ class ByTime:
 class BySlice:
     """The events since the previous instant: those in (previous time, this time], drawn by ``draw``.
 
-    between(after, until): events or None outside the recording. interval: length of the first slice in seconds.
+    between(after, until): events or None outside the recording.
+
+    Args:
+        interval: length of the first slice in seconds.
     """
 
     def __init__(

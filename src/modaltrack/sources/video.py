@@ -67,7 +67,8 @@ def pictures(
 ) -> Iterator[tuple[float | None, NDArray[Any] | None]]:
     """Yield (time in seconds or None, raw picture or None where a packet is damaged) of an open container.
 
-    broke: called with the reason where it breaks off, instead of a notice that the rest is lost.
+    Args:
+        broke: called with the reason where it breaks off, instead of a notice that the rest is lost.
     """
     stream = container.streams.video[0]
     packets = container.demux(stream)
@@ -183,8 +184,12 @@ def reason(error: BaseException) -> str:
 class VideoReader:
     """Reads one video file (or a file behind http); the first frame is decoded at once, so a broken file is said early.
 
-    length: what the container states, else its packets counted, None where packets are no frames. has_time: whether
-    frames carry time stamps. fps: used only where the file states no rate.
+    Args:
+        fps: used only where the file states no rate.
+
+    Attributes:
+        length: what the container states, else its packets counted, None where packets are no frames.
+        has_time: whether frames carry time stamps.
     """
 
     live = False

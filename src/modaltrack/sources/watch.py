@@ -128,7 +128,10 @@ def _ends(image: NDArray[np.uint8], tail: float) -> tuple[float, float]:
 class FreezeWatch:
     """Tells when a sensor has sent the same image for longer than its rate explains.
 
-    Thermal cameras do so for 1 to 3 s while their shutter is closed. rate: images per second it should bring.
+    Thermal cameras do so for 1 to 3 s while their shutter is closed.
+
+    Args:
+        rate: images per second it should bring.
     """
 
     def __init__(self, rate: float | None) -> None:

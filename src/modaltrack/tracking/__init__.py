@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a model and frames to boxes: the step, the status, whole clips.
 
-What happens when a sensor is missing (ours; the published trackers need every image of every frame):
+What happens when a sensor is missing ([ours]; the published trackers need every image of every frame):
 
 * A modality that has no image in a frame counts as missing in that frame only; the others go on. RGB alone, another
   sensor alone and both may take turns within one clip.

@@ -104,7 +104,7 @@ def respond(
         confidence = prediction.score_map if prediction.confidence_map is None else prediction.confidence_map
         maps = [m.float() for m in (*prediction[:3], confidence)]  # (R, ., H, W)
         sums = sums or [m.new_zeros(len(frames), *m.shape[1:]) for m in maps]
-        sure = maps[0].flatten(1).amax(1) ** 2  # a pair that sees nothing has little to say (ours)
+        sure = maps[0].flatten(1).amax(1) ** 2  # a pair that sees nothing has little to say [ours]
         for total, part in zip(sums, maps):
             total.index_add_(0, rows, part * sure[:, None, None, None])
         weights.index_add_(0, rows, sure)
@@ -126,7 +126,9 @@ def look(
     The score is the model's confidence in the box at the windowed peak where the model judges its boxes, else the
     windowed peak itself, as published.
 
-    growth: (B,) factor on the crop's side. share: (B,) of the Hann window in the response.
+    Args:
+        growth: (B,) factor on the crop's side.
+        share: (B,) of the Hann window in the response.
     """
     grown = xywh_to_cxcywh(state.box)
     grown[:, 2:] *= growth[:, None]

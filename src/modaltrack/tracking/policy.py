@@ -19,41 +19,43 @@ from modaltrack.tracking.template_memory import TemplateUpdate
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Rules around the model; all of it is ours except ``margin`` = 10 and no rules at all (``Policy.published()``).
+    """Rules around the model; all of it is [ours] except ``margin`` = 10 and no rules at all (``Policy.published()``).
 
-    tracking_threshold: a windowed score (0..1) from here on is TRACKING.
-    lost_threshold: below it the peak is not believed at all: the box is held. In between is UNCERTAIN: the centre
-        follows the peak and the size is held (``hold_size``), since the size at a weak peak goes wrong first.
-    lost_after: LOST is a score below ``lost_threshold`` after this many frames in a row without TRACKING, it included.
-    max_size_change: largest factor by which width and height may change from one frame to the next. Real targets stay
-        under 1.2 at video rates; 1.6 also lets a box recover within a few frames when its target comes in from the
-        border, and stops a wild size from blowing up the next search crop.
-    max_total_change: the same against the box the user gave, over the whole clip.
-    size_smoothing: share of the previous size in the new one, 0 (published: none) to below 1; 0.3 was the better on the
-        validation clips of the scenes.
-    margin: smallest width and height in pixels, and what has to stay inside the image. The published trackers take 10,
-        which would inflate a target of 8 pixels in its first frame; ours is 2.
-    lost_search_growth, lost_search_limit: while LOST, the search crop's side is multiplied by growth ** (frames since
-        LOST began), up to the limit; 1 keeps it.
-    lost_window: share of the Hann window that is kept while LOST, 1 (published) to 0 (none): a window pulls to a place
-        where the target is known not to be.
-    second_look, second_look_window, second_look_margin: where the best windowed score of a frame is below
-        ``tracking_threshold``, the frame is searched once more with the crop's side times ``second_look`` and that
-        share of the window; what is found there counts if its windowed score reaches ``tracking_threshold`` and beats
-        the first look's by the margin. It finds targets that jumped (dropped frames, low frame rates), whose score the
-        window has all but erased. In the first such frame after TRACKING, each sensor is in the end asked
-        by itself, by the same rule, unless one is an event camera. ``second_look`` 1 is no second look.
-    redetect: while LOST, how many places of the whole image are searched beside the last one in every frame, nearest
-        first and then on through all of them, so that a target that left and came back elsewhere is found; 0 for none.
-        Each costs a pass of the model. What is found counts from ``redetect_threshold`` on.
-    hold_box: whether a peak below ``lost_threshold`` holds the box; False believes every peak, as published.
-    window_influence: None multiplies the score with the window (OSTrack's rule); a number w of at least 0 and below 1
-        takes (1 - w) * score + w * window instead, where the score is penalised, and the score of a target is the
-        penalised score at the peak, without the window (SiamRPN's rule).
-    size_penalty: k in exp(-k * (c - 1)), the factor on the score of a cell whose box changes its scale or its aspect
-        ratio, c being the product of both changes; 0 is none (SiamRPN's rule).
-    size_rate: None smooths by ``size_smoothing``; a number r takes r * score of the new size (SiamRPN's rule).
-    template_update: for models that take a second template, when and from which frame it is cut.
+    Attributes:
+        tracking_threshold: a windowed score (0..1) from here on is TRACKING.
+        lost_threshold: below it the peak is not believed at all: the box is held. In between is UNCERTAIN: the centre
+            follows the peak and the size is held (``hold_size``), since the size at a weak peak goes wrong first.
+        lost_after: LOST is a score below ``lost_threshold`` after this many frames in a row without TRACKING, it
+            included.
+        max_size_change: largest factor by which width and height may change from one frame to the next. Real targets
+            stay under 1.2 at video rates; 1.6 also lets a box recover within a few frames when its target comes in from
+            the border, and stops a wild size from blowing up the next search crop.
+        max_total_change: the same against the box the user gave, over the whole clip.
+        size_smoothing: share of the previous size in the new one, 0 (published: none) to below 1; 0.3 was the better on
+            the validation clips of the scenes.
+        margin: smallest width and height in pixels, and what has to stay inside the image. The published trackers take
+            10, which would inflate a target of 8 pixels in its first frame; 2 here.
+        lost_search_growth, lost_search_limit: while LOST, the search crop's side is multiplied by growth ** (frames
+            since LOST began), up to the limit; 1 keeps it.
+        lost_window: share of the Hann window that is kept while LOST, 1 (published) to 0 (none): a window pulls to a
+            place where the target is known not to be.
+        second_look, second_look_window, second_look_margin: where the best windowed score of a frame is below
+            ``tracking_threshold``, the frame is searched once more with the crop's side times ``second_look`` and that
+            share of the window; what is found there counts if its windowed score reaches ``tracking_threshold`` and
+            beats the first look's by the margin. It finds targets that jumped (dropped frames, low frame rates), whose
+            score the window has all but erased. In the first such frame after TRACKING, each sensor is in the end asked
+            by itself, by the same rule, unless one is an event camera. ``second_look`` 1 is no second look.
+        redetect: while LOST, how many places of the whole image are searched beside the last one in every frame,
+            nearest first and then on through all of them, so that a target that left and came back elsewhere is found;
+            0 for none. Each costs a pass of the model. What is found counts from ``redetect_threshold`` on.
+        hold_box: whether a peak below ``lost_threshold`` holds the box; False believes every peak, as published.
+        window_influence: None multiplies the score with the window (OSTrack's rule); a number w of at least 0 and below
+            1 takes (1 - w) * score + w * window instead, where the score is penalised, and the score of a target is the
+            penalised score at the peak, without the window (SiamRPN's rule).
+        size_penalty: k in exp(-k * (c - 1)), the factor on the score of a cell whose box changes its scale or its
+            aspect ratio, c being the product of both changes; 0 is none (SiamRPN's rule).
+        size_rate: None smooths by ``size_smoothing``; a number r takes r * score of the new size (SiamRPN's rule).
+        template_update: for models that take a second template, when and from which frame it is cut.
     """
 
     tracking_threshold: float = 0.4
@@ -154,8 +156,12 @@ class Policy:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Where to look for the peak, and what the score of a cell is: both (B, 1, H, W).
 
-        score: (B, 1, H, W). size: (B, 2, H, W) width and height in crops. window: (B, 1, H, W), the part of the Hann
-        window that counts. previous: (B, 2) width and height of the previous box in crops.
+        Args:
+            score: (B, 1, H, W).
+            size: (B, 2, H, W) width and height in crops.
+            window: (B, 1, H, W), the part of the Hann window that counts.
+            previous: (B, 2) width and height of the previous box in crops.
+
         Source: SiamRPN (Li et al., CVPR 2018), section 4.3, for penalty and added window.
         """
         if self.size_penalty:

@@ -44,13 +44,21 @@ class Tracker:
         self.state: State | None = None
 
     def init(self, frame: FrameLike, box: ArrayLike) -> TrackedBox:
-        """Begin with the target in the xywh box; ValueError for a bad frame or box."""
+        """Begin with the target in the xywh box.
+
+        Raises:
+            ValueError: for a bad frame or box.
+        """
         _one_box(box, "A Tracker follows one target; give one box x, y, width, height (several: use start, step).")
         self.state = start(self.model, frame, box)
         return self._answer(self.state)
 
     def update(self, frame: FrameLike) -> TrackedBox:
-        """Find the target in the next frame; ValueError for a bad frame, or before ``init``."""
+        """Find the target in the next frame.
+
+        Raises:
+            ValueError: for a bad frame, or before ``init``.
+        """
         if self.state is None:
             raise ValueError("The tracker has no target yet; call init(frame, box) before update(frame).")
         self.state = step(self.model, self.state, as_frame(frame, self.state.index + 1), self.policy)
@@ -65,7 +73,11 @@ def follow(
 ) -> Iterator[tuple[Frame, State]]:
     """Each frame with the state after it, as they come; the first state is the box that was given.
 
-    box: (4,) xywh pixels, or (B, 4) for B targets in the same frames. ValueError for bad frames and boxes.
+    Args:
+        box: (4,) xywh pixels, or (B, 4) for B targets in the same frames.
+
+    Raises:
+        ValueError: for bad frames and boxes.
     """
     job = Job("", lambda: Opened(frames, box))
     for row in Session(ModelEngine(model, policy), [job], record=False):
@@ -81,9 +93,15 @@ def track(
 ) -> Result:
     """Follow one target through a clip, or through any iterable of frames (a camera, a generator).
 
-    box: xywh pixels in the first frame; may be left out for a ``Clip`` whose first frame has one. progress: called with
-    the number of frames done. Memory does not grow with the clip, except for a few numbers a frame. Answers a
-    ``Result`` whose row 0 is the given box; ``info`` has the seconds spent in the tracker, reading frames not counted.
+    Args:
+        box: xywh pixels in the first frame; may be left out for a ``Clip`` whose first frame has one.
+        progress: called with the number of frames done.
+
+    Memory does not grow with the clip, except for a few numbers a frame.
+
+    Returns:
+        A ``Result`` whose row 0 is the given box; ``info`` has the seconds spent in the tracker, reading frames not
+        counted.
     """
     declared(model)
     if isinstance(frames, Mapping | str | PathLike):
@@ -113,8 +131,11 @@ def track_many(
 ) -> list[Result]:
     """``track`` for many clips in lock-step, one batch a frame; clips that have ended drop out of the batch.
 
-    The same numbers as one clip at a time, up to rounding. boxes: one xywh box for each clip, default their own first.
-    progress: called with the number of frames done, over all clips.
+    The same numbers as one clip at a time, up to rounding.
+
+    Args:
+        boxes: one xywh box for each clip, default their own first.
+        progress: called with the number of frames done, over all clips.
     """
     if boxes is not None and len(boxes) != len(clips):
         raise ValueError(f"There are {len(boxes)} boxes for {len(clips)} clips; give one box for each clip.")

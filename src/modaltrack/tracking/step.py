@@ -3,7 +3,7 @@
 
 Legend: B targets, R rows of a forward pass (one for each target and pair of modalities), H x W cells of the maps.
 Source: the published inference (docs/methods/ostrack.md 7): template crop once, search crop around the previous box,
-score times Hann window, box at its peak. Pairs of modalities, missing sensors and the policy are ours.
+score times Hann window, box at its peak. Pairs of modalities, missing sensors and the policy are [ours].
 """
 
 from __future__ import annotations
@@ -28,15 +28,19 @@ from modaltrack.tracking.redetection import search_everywhere
 from modaltrack.tracking.template_memory import TemplateUpdate, adopt, propose, remember
 
 Boxes = NDArray[np.float64]
-_LARGEST_BOX = 2  # times the image, along either axis: nobody means such a box
+_LARGEST_BOX = 2  # times the image, along either axis: such a box is a mistake
 
 
 def start(model: Model, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLike) -> State:
     """Begin to follow B targets, given by one xywh box each in pixels.
 
-    boxes: (4,) for one target or (B, 4). frames: one frame for all targets, or a sequence of B (clips in lock-step,
-    sizes may differ). Raises ValueError for bad boxes and images, and for a first frame without a sensor of the model;
-    warns about sensors that the model cannot use.
+    Args:
+        boxes: (4,) for one target or (B, 4).
+        frames: one frame for all targets, or a sequence of B (clips in lock-step, sizes may differ).
+
+    Raises:
+        ValueError: for bad boxes and images, and for a first frame without a sensor of the model; warns about sensors
+            that the model cannot use.
     """
     declared(model)
     rows = list_of_boxes(boxes)
@@ -106,7 +110,7 @@ def _fill_templates(model: Model, state: State, frames: Sequence[Frame]) -> Stat
     """Cut the templates that are still missing from these frames, for the targets that are TRACKING in them.
 
     A crop of one colour (an event camera before anything moved, a blind sensor) shows nothing to look for: it is not
-    taken as long as the target has another template to be followed by (ours).
+    taken as long as the target has another template to be followed by [ours].
     """
     config, device = model.config, placed(model)[0]
     template, present = dict(state.template), dict(state.template_present)
@@ -176,9 +180,15 @@ def _update_memory(model: Model, state: State, frames: Sequence[Frame], update: 
 def step(model: Model, state: State, frames: FrameLike | Sequence[FrameLike], policy: Policy | None = None) -> State:
     """Follow the targets of ``state`` into the next frame: a pure function, state in, state out.
 
-    frames: one frame for all B targets, or a sequence of B. policy: default ``Policy.of(model)``. A target without any
-    usable image in its frame keeps its box and gets the score 0. Images of another size than before take the box with
-    them, with a warning. Raises ValueError for bad images.
+    Args:
+        frames: one frame for all B targets, or a sequence of B.
+        policy: default ``Policy.of(model)``.
+
+    A target without any usable image in its frame keeps its box and gets the score 0. Images of another size than
+    before take the box with them, with a warning.
+
+    Raises:
+        ValueError: for bad images.
     """
     policy = policy or Policy.of(model)
     state, targets = fitted(state, per_target(frames, len(state.box), state.index + 1), policy.margin)

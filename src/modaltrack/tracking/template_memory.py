@@ -33,8 +33,11 @@ Images = Mapping[Modality, torch.Tensor]
 class TemplateUpdate:
     """When and from which frame the second template is taken.
 
-    rule: "P2" (default) or "P1", or "none": the second template stays the first. pool: frames that P2 looks back at a
-    check. interval: frames between checks. threshold: windowed score (0..1) that a frame needs.
+    Attributes:
+        rule: "P2" (default) or "P1", or "none": the second template stays the first.
+        pool: frames that P2 looks back at a check.
+        interval: frames between checks.
+        threshold: windowed score (0..1) that a frame needs.
     """
 
     rule: str = "P2"

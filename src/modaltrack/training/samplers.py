@@ -125,7 +125,11 @@ def pictures_sampler(
 
 
 def composition(changes: Mapping[str, float], how: Composition) -> Composition:
-    """``how`` with other chances and strengths. ValueError with the list of names for one that does not exist."""
+    """``how`` with other chances and strengths.
+
+    Raises:
+        ValueError: with the list of names for one that does not exist.
+    """
     inner = {field.name for field in fields(how.degradation)}
     outer = {field.name for field in fields(how)} - {"degradation"}
     unknown = sorted(set(changes) - inner - outer)

@@ -29,8 +29,10 @@ class Stepper:
     """All that learns in a run, and how it takes a step.
 
     What a step computes depends on (seed, step, rank), the batch and the tensors of ``tensors()`` alone, so no
-    generator has to be saved. ``seconds`` sums up what the phases took; "data" is the caller's. synchronise: whether a
-    phase waits for the device to have done its work, for timings.
+    generator has to be saved. ``seconds`` sums up what the phases took; "data" is the caller's.
+
+    Attributes:
+        synchronise: whether a phase waits for the device to have done its work, for timings.
     """
 
     def __init__(self, recipe: Recipe, model: TorchModel, device: torch.device, ranks: Ranks) -> None:

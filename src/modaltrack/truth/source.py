@@ -36,8 +36,13 @@ def read_truths(
 ) -> list[Truth]:
     """The truths that a protocol is scored on, in the order of its list.
 
-    names: a file of sequence names to keep. reward: BOC's weights. results: where the results lie; the run.json in
-    them says which scenes they were made on. Raises ValueError where no source is known.
+    Args:
+        names: a file of sequence names to keep.
+        reward: BOC's weights.
+        results: where the results lie; the run.json in them says which scenes they were made on.
+
+    Raises:
+        ValueError: where no source is known.
     """
     if protocol.name in OWN:
         truths = [entry.truth() for entry in entries_of(protocol.name, data, truth, results)]
@@ -136,7 +141,9 @@ def rewards_beside(protocol: Protocol, truth: Path | None, results: Sequence[Pat
 def read_rewards(file: Path, names: Sequence[str]) -> dict[str, float]:
     """Sequence -> weight of COESOT's BOC from JSON: an object of numbers, or as many numbers as there are sequences.
 
-    names: of the sequences in the benchmark's order. An object may hold the weights one level deeper, beside remarks.
+    Args:
+        names: of the sequences in the benchmark's order. An object may hold the weights one level deeper, beside
+            remarks.
     """
     try:
         document = json.loads(file.read_text(encoding="utf-8"))

@@ -25,8 +25,9 @@ class Bottleneck(nn.Module):
 class AdapterPair(nn.Module):
     """One adapter behind the attention (``space``, with a residual) and one parallel to the MLP (``mlp``, without).
 
-    gate_init: None for the published form; a number adds a learnable gate per channel on both residual branches of the
-    block that the pair belongs to (ours), so that a freshly added fusion barely disturbs a pretrained base.
+    Args:
+        gate_init: None for the published form; a number adds a learnable gate per channel on both residual branches of
+            the block that the pair belongs to [ours], so that a freshly added fusion barely disturbs a pretrained base.
     """
 
     def __init__(self, dim: int, ratio: float, gate_init: float | None = None) -> None:
@@ -37,7 +38,7 @@ class AdapterPair(nn.Module):
         self.mlp_gate = None if gate_init is None else nn.Parameter(torch.full((dim,), gate_init))
 
     def zero_init(self) -> None:
-        """Start as if the adapters were not there (ours)."""
+        """Start as if the adapters were not there [ours]."""
         for layer in (self.space.up, self.mlp.up):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)

@@ -29,8 +29,10 @@ class CenterHead(nn.Module):
     """Search features (B, D, H, W) -> score map (B, 1, H, W), size map (B, 2, H, W), offset map (B, 2, H, W), float32.
 
     Score and size are sigmoids clamped to 1e-4 .. 1 - 1e-4; the offset is linear (docs/methods/ostrack.md 4).
-    norm: "batch" (published) or "group" (ours, for training with small batches).
-    score_prior: initial value of the score everywhere (CenterNet's start; ours here), None for the default start.
+
+    Args:
+        norm: "batch" (published) or "group" ([ours], for training with small batches).
+        score_prior: initial value of the score everywhere (CenterNet's start; [ours] here), None for the default start.
     """
 
     def __init__(self, dim: int, channels: int, norm: str, score_prior: float | None = None) -> None:

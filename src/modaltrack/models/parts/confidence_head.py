@@ -12,7 +12,7 @@ class ConfidenceHead(nn.Module):
     """Template tokens (B, Nz, D), search tokens (B, Nx, D), score map (B, 1, g, g) -> logits (B, 1, g, g).
 
     A cell is judged by its token, by the template's mean, by its score, and by what else the map holds: its highest
-    score, and its highest outside the cell's neighbourhood. Two alike targets are told by the last.
+    score, and its highest outside the cell's neighbourhood. The last tells two alike targets apart.
     """
 
     def __init__(self, dim: int, hidden: int = 64) -> None:

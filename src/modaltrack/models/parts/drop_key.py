@@ -12,9 +12,13 @@ def attend_dropping_keys(q: Tensor, k: Tensor, v: Tensor, rate: float, dropout: 
     """Attention of (B, H, N, d) heads in which each (query, head) loses each key with probability ``rate``.
 
     The mask has the full shape (B, H, N, M) and nothing is rescaled (docs/methods/smstracker.md 1.5). A dropped logit
-    becomes the smallest finite float32 number: -1e12, as published, is out of range in fp16, and a row that lost all
-    of its keys attends evenly instead of becoming NaN. dropout: ordinary dropout of the attention weights. For training
-    only.
+    becomes the smallest finite float32 number: -1e12, as published, is out of range in fp16, and a row that lost all of
+    its keys attends evenly instead of becoming NaN.
+
+    Args:
+        dropout: ordinary dropout of the attention weights.
+
+    For training only.
     """
     logits = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).float()  # (B, H, N, M)
     if rate:

@@ -16,9 +16,13 @@ def eliminate(
 ) -> tuple[Tensor, Tensor]:
     """Keep the ``ceil(keep_rate * n)`` search tokens with most attention from the centre of the template.
 
-    tokens (B, Nz + n, D) in the order template, search; index (B, n) original search positions of these tokens;
-    query and key (B, H, Nz + n, d) of the attention that made the tokens. Returns tokens and index of what is left,
-    ordered by descending attention as published (unchanged, order included, if nothing has to go).
+    tokens (B, Nz + n, D) in the order template, search; index (B, n) original search positions of these tokens; query
+    and key (B, H, Nz + n, d) of the attention that made the tokens.
+
+    Returns:
+        Tokens and index of what is left, ordered by descending attention as published (unchanged, order included, if
+        nothing has to go).
+
     Source: docs/methods/ostrack.md 3; the centre is cell ((g - 1) // 2, (g - 1) // 2), token 27 of an 8x8 template.
     """
     num_search = index.shape[1]

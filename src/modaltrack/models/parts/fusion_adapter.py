@@ -30,8 +30,10 @@ class FusionAdapter(nn.Module):
     """Normalised images of RGB and of one other sensor (B, 3, H, W) each -> fused image (B, 3, H, W), normalised alike.
 
     fused = blend * rgb + (1 - blend) * other + rest; a fresh adapter has blend 1/2 and rest 0: the plain average.
-    layout: "parallel" encodes each image with a block of its own and merges with the third; "sequential" merges the
-    images at once and has the three blocks in a row.
+
+    Args:
+        layout: "parallel" encodes each image with a block of its own and merges with the third; "sequential" merges the
+            images at once and has the three blocks in a row.
     """
 
     def __init__(self, channels: int = 64, norm: str = "batch", layout: str = "parallel", states: int = 16) -> None:
@@ -72,8 +74,8 @@ class FusionAdapter(nn.Module):
         first, second, third = self.blocks
         tokens = near.flatten(2).transpose(1, 2)  # (B, L, 2C), row-major
         if self.layout == "parallel":
-            ours, theirs = tokens.chunk(2, 2)
-            tokens = third(self.merge(torch.cat([first(ours), second(theirs)], 2)))  # (B, L, C)
+            of_rgb, of_other = tokens.chunk(2, 2)
+            tokens = third(self.merge(torch.cat([first(of_rgb), second(of_other)], 2)))  # (B, L, C)
         else:
             tokens = third(second(first(self.merge(tokens))))
         picture = tokens.transpose(1, 2).unflatten(2, grid) + self.shortcut(near)  # (B, C, H/4, W/4)

@@ -25,7 +25,10 @@ class Branch(nn.Module):
     """What one sequence has for itself between the two projections.
 
     The bias of the steps starts at 0, so that steps start at softplus(0) = 0.69: published, though Mamba itself starts
-    much lower. keep_step_init: Mamba's own start, with steps of 1e-3 .. 1e-1.
+    much lower.
+
+    Args:
+        keep_step_init: Mamba's own start, with steps of 1e-3 .. 1e-1.
     """
 
     def __init__(self, inner: int, rank: int, keep_step_init: bool = False) -> None:

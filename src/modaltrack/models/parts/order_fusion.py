@@ -24,7 +24,8 @@ ORDER_GRADIENTS = ("none", "ste", "fixed")
 class OrderPredictor(nn.Module):
     """The sequence (B, L, D) -> one number per map (B, M); the map with the smallest is scanned first.
 
-    bins: lengths through which the sequence shrinks, channel by channel; (2048, 512, 256, 128) is published.
+    Args:
+        bins: lengths through which the sequence shrinks, channel by channel; (2048, 512, 256, 128) is published.
     """
 
     def __init__(self, dim: int, maps: int, bins: tuple[int, int, int, int]) -> None:
@@ -46,10 +47,13 @@ class OrderFusion(nn.Module):
     """M maps (B, n, D) -> one map (B, n, D).
 
     The three orders are first to last, last to first (the maps only: tokens keep their order inside a map) and the
-    predicted one, per sample. order_grad: "none" (published: only the sorted places are used, the predictor stays as it
-    was drawn and is frozen here), "ste", by which a straight-through factor of exactly 1 lets a gradient reach it
-    [inferred, docs/methods/ainet.md 5], or "fixed": first to last in the place of the predicted order, to
-    compare with (ours).
+    predicted one, per sample.
+
+    Args:
+        order_grad: "none" (published: only the sorted places are used, the predictor stays as it was drawn and is
+            frozen here), "ste", by which a straight-through factor of exactly 1 lets a gradient reach it [inferred,
+            docs/methods/ainet.md 5], or "fixed": first to last in the place of the predicted order, to compare with
+            [ours].
     """
 
     def __init__(

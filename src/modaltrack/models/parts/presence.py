@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which sensors each sample of a batch has: samples with the same ones run together (ours; the papers need them all).
+"""Which sensors each sample of a batch has: samples with the same ones run together ([ours]; the papers need them all).
 
 Each sample gets what it would get alone, and nothing is copied or filled in for a sensor that is missing.
 """
@@ -22,7 +22,9 @@ def rgb_and_other(
 ) -> list[Modality]:
     """The modalities that have both images: RGB and one of ``modalities``, RGB alone or that one alone, RGB first.
 
-    ValueError on a wrong shape, an unknown modality, one that the model was not built for, two besides RGB, or none.
+    Raises:
+        ValueError: on a wrong shape, an unknown modality, one that the model was not built for, two besides RGB, or
+            none.
     """
     available = check_images(template, search, template_size, search_size)
     strange = [m for m in available if m not in modalities]

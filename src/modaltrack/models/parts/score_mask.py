@@ -27,7 +27,7 @@ def pool_pairs(answers: Tensor, batch: int) -> Tensor:
 
 
 def keep_larger(answers: Tensor, batch: int) -> Tensor:
-    """The merge for own training (ours): (2 * B, N, D) -> (B, N, D), the larger of the two sensors, in its place."""
+    """The merge for own training [ours]: (2 * B, N, D) -> (B, N, D), the larger of the two sensors, in its place."""
     return torch.maximum(answers[:batch], answers[batch:])
 
 
@@ -37,7 +37,10 @@ MERGES = {"published": pool_pairs, "max": keep_larger}
 class ScoreMaskFusion(nn.Module):
     """Tokens of both sensors (2 * B, N, D) -> mixed tokens (B, n, D), the last n rows of the merge.
 
-    No norm before the attention and no residual around it, as published. merge: "published" or "max" (ours).
+    No norm before the attention and no residual around it, as published.
+
+    Args:
+        merge: "published" or "max" [ours].
     """
 
     def __init__(self, dim: int, heads: int, merge: str, drop_key: float, dropout: float) -> None:

@@ -42,16 +42,23 @@ def selective_scan(
 ) -> Tensor:
     """Scan ``u`` with input-dependent steps and matrices; differentiable in all tensors, in float32 (or float64).
 
-    u, delta, z (B, D, L); A (D, N), negative; B, C (B, N, L), or (B, G, N, L) for G groups of D / G channels each;
-    D, delta_bias (D,). With ``channels_last``: u, delta, z (B, L, D) and B, C (B, L, N) or (B, L, G, N), which saves
+    u, delta, z (B, D, L); A (D, N), negative; B, C (B, N, L), or (B, G, N, L) for G groups of D / G channels each; D,
+    delta_bias (D,). With ``channels_last``: u, delta, z (B, L, D) and B, C (B, L, N) or (B, L, G, N), which saves
     transpositions. A, D and delta_bias may have a leading batch dimension, so that scans with parameters of their own
-    can be stacked along the batch. Steps are ``delta + delta_bias``, through softplus if ``delta_softplus``; the
-    result is gated by SiLU(z) if there is a z. Returns the shape and dtype of u.
+    can be stacked along the batch. Steps are ``delta + delta_bias``, through softplus if ``delta_softplus``; the result
+    is gated by SiLU(z) if there is a z.
 
-    backend: "blocked" runs anywhere; "loop" is the plain loop over time that tests compare with; "triton" is a kernel
-    for GPUs; "mamba_ssm" is that package's kernel, if it can be imported; "auto" takes triton on GPUs where it can be
-    imported and else blocked; where a graph is compiled or exported it is one loop operator (``compact_scan``).
-    ValueError for shapes that do not fit and backends that are not there.
+    Args:
+        backend: "blocked" runs anywhere; "loop" is the plain loop over time that tests compare with; "triton" is a
+            kernel for GPUs; "mamba_ssm" is that package's kernel, if it can be imported; "auto" takes triton on GPUs
+            where it can be imported and else blocked; where a graph is compiled or exported it is one loop operator
+            (``compact_scan``).
+
+    Returns:
+        The shape and dtype of u.
+
+    Raises:
+        ValueError: for shapes that do not fit and backends that are not there.
     """
     if not channels_last:
         u, delta, B, C = (x.transpose(1, -1) for x in (u, delta, B, C))  # (B, L, D), (B, L, N) or (B, L, N, G)
@@ -85,7 +92,11 @@ Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]  # u, delta (R
 
 
 def choose(backend: str, device: torch.device) -> Scan:
-    """The function behind a backend's name; ValueError if it does not exist or cannot run here."""
+    """The function behind a backend's name.
+
+    Raises:
+        ValueError: if it does not exist or cannot run here.
+    """
     if backend == "auto" and torch.compiler.is_compiling() and (device.type == "cpu" or torch.compiler.is_exporting()):
         return scan_compact
     if backend == "auto":

@@ -142,8 +142,11 @@ class Tower(nn.Sequential):
 class Match(NamedTuple):
     """What the head says of every place: all (B, ., X - 1, X - 1).
 
-    classes: 2 logits, nothing and target. log_distances: 4, logarithms of the pixels of the crop from the place to the
-    left, top, right and bottom of the box. class_features, box_features: 96 channels each, what the two were read from.
+    Attributes:
+        classes: 2 logits, nothing and target.
+        log_distances: 4, logarithms of the pixels of the crop from the place to the left, top, right and bottom of the
+            box.
+        class_features, box_features: 96 channels each, what the two were read from.
     """
 
     classes: Tensor

@@ -34,7 +34,7 @@ class PatchStem(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Stem of the tiny models (ours): strided 3x3 convolutions learn edges from far less data than one big patch does.
+    """Stem of the tiny models [ours]: strided 3x3 convolutions learn edges from far less data than one big patch does.
 
     Images (B, 3, h, w) -> tokens (B, N, D), row-major. GroupNorm with one group keeps it independent of the batch.
     """
@@ -63,7 +63,14 @@ STEMS = ("patch", "conv", "matching")
 
 
 def make_stem(name: str, dim: int, patch: int, template_grid: int) -> nn.Module:
-    """A fresh stem by its name; template_grid: cells along a template's edge. ValueError for an unknown name."""
+    """A fresh stem by its name.
+
+    Args:
+        template_grid: cells along a template's edge.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
     if name == "matching":
         return MatchingStem(dim, patch, template_grid)
     if name not in STEMS:
@@ -102,7 +109,8 @@ class Attended(NamedTuple):
 class Attention(nn.Module):
     """Multi-head attention whose projections can also be used one by one, as fusions do.
 
-    drop_key: chance of a key to be dropped in training.
+    Args:
+        drop_key: chance of a key to be dropped in training.
     """
 
     def __init__(self, dim: int, heads: int, drop_key: float = 0.0) -> None:

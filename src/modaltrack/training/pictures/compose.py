@@ -27,14 +27,21 @@ Box = NDArray[np.float64]
 class Composition:
     """Chances (0..1) of what happens to a pair, and how far the search crop may look past the target.
 
-    shift: half width, in target sizes (square root of the area), of the uniform offset of the target from the middle of
-    the search crop; far: share of pairs that use the whole of the crop. zoom: standard deviation of the logarithm of
-    the search crop's scale. turn, far_turn: degrees of rotation, usual and of a share of stills. stretch: standard
-    deviation of the logarithm of the aspect. jitter: of the template's box, in its sizes.
-    fill_search, fill_template: another picture beyond the edge. transplant: the target cut out and set into another
-    picture. neighbours: of one or two other objects beside it. twin: of a copy of the target beside it. occluder: of
-    an object before it. absent: of a search crop without the target. gap: largest distance in stored frames of two
-    frames of a clip.
+    Attributes:
+        shift: half width, in target sizes (square root of the area), of the uniform offset of the target from the
+            middle of the search crop.
+        far: share of pairs that use the whole of the crop.
+        zoom: standard deviation of the logarithm of the search crop's scale.
+        turn, far_turn: degrees of rotation, usual and of a share of stills.
+        stretch: standard deviation of the logarithm of the aspect.
+        jitter: of the template's box, in its sizes.
+        fill_search, fill_template: another picture beyond the edge.
+        transplant: the target cut out and set into another picture.
+        neighbours: of one or two other objects beside it.
+        twin: of a copy of the target beside it.
+        occluder: of an object before it.
+        absent: of a search crop without the target.
+        gap: largest distance in stored frames of two frames of a clip.
     """
 
     shift: float = 1.0

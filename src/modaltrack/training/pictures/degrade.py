@@ -19,9 +19,14 @@ Image = NDArray[np.uint8]
 class Degradation:
     """Chances (0..1) and strengths of what happens to a crop.
 
-    low_resolution: chance of being shrunk by 1.3 to 4 and enlarged again. motion: of motion blur of 3 to 13 pixels.
-    jpeg: of compression at quality 15 to 70. noise: of Gaussian noise of 2 to 14 grey levels. grey: of no colour.
-    light: largest change of contrast and brightness as a share. colour: the same of each channel.
+    Attributes:
+        low_resolution: chance of being shrunk by 1.3 to 4 and enlarged again.
+        motion: of motion blur of 3 to 13 pixels.
+        jpeg: of compression at quality 15 to 70.
+        noise: of Gaussian noise of 2 to 14 grey levels.
+        grey: of no colour.
+        light: largest change of contrast and brightness as a share.
+        colour: the same of each channel.
     """
 
     low_resolution: float = 0.25

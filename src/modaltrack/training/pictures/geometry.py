@@ -18,7 +18,10 @@ def view(
 ) -> Map:
     """The map of a square of ``side`` pixels around ``centre`` (2,) to a crop of ``size`` pixels.
 
-    angle: radians the picture turns by. stretch: width over height of what was square. flip: left and right change.
+    Args:
+        angle: radians the picture turns by.
+        stretch: width over height of what was square.
+        flip: left and right change.
     """
     c, s = np.cos(angle), np.sin(angle)
     scale = size / side

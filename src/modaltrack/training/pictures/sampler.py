@@ -189,7 +189,11 @@ class PicturePairs:
         still: bool = True,
         before: Image | None = None,
     ) -> Draft:
-        """A template of the first thing and a search crop with the second; before: the picture a moment earlier."""
+        """A template of the first thing and a search crop with the second.
+
+        Args:
+            before: the picture a moment earlier.
+        """
         how = self.how
         way = template_view(first, self.template_size, self.template_factor, how, random)
         beyond = self._backdrop(random) if random.random() < how.fill_template else None
