@@ -106,7 +106,7 @@ def _length(entry: Any) -> int:
 
 
 def _shown(frames: Iterator[Frame], sensors: tuple[str, ...]) -> Iterator[Frame]:
-    """The frames as somebody with only these sensors sees them; the others are neither there nor missed."""
+    """The frames as seen with these sensors only; the others are neither there nor missed."""
     if not sensors:
         return frames
     return (

@@ -14,7 +14,7 @@ from modaltrack.frame import Modality, Row
 class Latency:
     """An observer that collects the latency of live rows; recordings have none.
 
-    The first row only cuts the template, and may have waited for somebody to draw a box: it is left out.
+    The first row only cuts the template, and may have waited for the user to draw a box: it is left out.
 
     Attributes:
         last: latency of the last row in seconds; nan before the first.

