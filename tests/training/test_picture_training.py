@@ -10,6 +10,7 @@ import pytest
 import torch
 from toy import RECIPE, make_toy
 
+from modaltrack import models
 from modaltrack.training.command import cli_main, parse
 from modaltrack.training.data import BatchSource
 from modaltrack.training.fingerprint import fingerprint
@@ -44,6 +45,16 @@ def test_a_run_on_ten_pictures_learns(pictures: Path, tmp_path: Path) -> None:
     assert card["data"] == {"pictures": {"pictures": 10, "targets": 0, "records": card["data"]["pictures"]["records"]}}
     losses = [line["losses"]["total"] for line in read_log(tmp_path) if "losses" in line]
     assert np.mean(losses[-15:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_two_hundred_steps_of_a_recipe_from_the_command_line(pictures: Path, tmp_path: Path, capsys) -> None:
+    words = ["ostrack-tiny-scenes", "--data", str(pictures), "--out", str(tmp_path), "--steps", "200", "--batch", "1"]
+    words += ["--input-mix.thermal", "0", "--input-mix.depth", "0", "--input-mix.event", "0"]
+    words += ["--workers", "0", "--amp", "none", "--log-every", "10", "--threads", "1", "--time-budget-s", "None"]
+    assert cli_main(words) == 0
+    losses = [line["losses"]["total"] for line in read_log(tmp_path) if "losses" in line]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert models.load_model(tmp_path / "ostrack-tiny-scenes.safetensors", "cpu").config.search_size == 128
 
 
 def test_batches_are_a_function_of_recipe_and_step(pictures: Path) -> None:
