@@ -19,7 +19,7 @@ from modaltrack.models.model import ModelConfig, TorchModel, declared
 
 METHODS = (
     "ainet",
-    "any_sensor",
+    "modaltrack",
     "nanotrack",
     "ostrack",
     "sdstrack",
