@@ -9,23 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.modality import Modality as Modality
+
 if TYPE_CHECKING:
     import torch
-
-
-class Modality(StrEnum):
-    """A kind of sensor. A modality is a key of a mapping, never a range of channels."""
-
-    RGB = "rgb"
-    THERMAL = "thermal"
-    DEPTH = "depth"
-    EVENT = "event"
 
 
 class Status(IntEnum):

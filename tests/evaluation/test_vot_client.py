@@ -15,6 +15,7 @@ from tests.scoring import vot_toolkit
 from modaltrack.evaluation import vot_client
 from modaltrack.evaluation.trax import PREFIX, Message, Server, compose, image_path, parse, region_to_box
 from modaltrack.frame import Modality
+from modaltrack.models import create
 from modaltrack.results.vot import read_vot_results
 from modaltrack.scoring.engine import score
 from modaltrack.scoring.records import Truth
@@ -176,7 +177,7 @@ def test_an_error_is_told_to_the_toolkit(tmp_path: Path) -> None:
     missing = compose("initialize", [f"file://{tmp_path / 'no.png'}", "1,2,3,4"])
     server, said = _server([missing])
     with pytest.warns(match="cannot be read"), pytest.raises(ValueError, match="None of the images"):
-        vot_client.serve(None, server, {})
+        vot_client.serve(create("ostrack-tiny", dim=32, depth=1, heads=2), server, {})
     assert said.getvalue().splitlines()[-1].startswith('@@TRAX:quit "trax.reason=None of the images')
 
 

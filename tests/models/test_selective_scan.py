@@ -150,7 +150,8 @@ def test_cores_share_the_work_and_not_the_numbers(shape, monkeypatch):
     finally:
         torch.set_num_threads(before)
     for one, three in zip(*results):
-        assert error(three, one.double()) < 1e-6
+        # sums over 100 steps in another order: a few dozen roundings of float32 at the largest value
+        assert error(three, one.double()) < 32 * torch.finfo(torch.float32).eps
 
 
 @pytest.mark.parametrize("shape", [{"batch": 1, "channels": 300}, {"batch": 3}, {"length": 1}])

@@ -148,6 +148,11 @@ def _value(field: str, hint: Any, value: Any) -> Any:
         if value is None and type(None) in get_args(hint):
             return None
         hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    if hint is tuple:  # a plug-in's setting that does not say what it holds
+        plain = isinstance(value, list) and len(value) <= _LIST and all(isinstance(v, str | int | float) for v in value)
+        if not plain:
+            raise ValueError(f"{field} in its card is {_show(value)} and should be a list of texts or numbers")
+        return tuple(value)
     if get_origin(hint) is tuple:
         return _tuple(field, get_args(hint), value)
     if get_origin(hint) is Literal:

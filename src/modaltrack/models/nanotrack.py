@@ -95,7 +95,7 @@ class NanoTrack(TorchModel):
         x, y = place + (right - left) / 2, place[:, None] + (bottom - top) / 2  # (B, g, g)
         offset = torch.stack([x * grid - cell, y * grid - cell[:, None]], 1)
         size = torch.stack([left + right, top + bottom], 1)
-        return Prediction(score, size, offset, decode(score, size, offset)[0], features)
+        return Prediction(score, size, offset, decode(score, size, offset)[0], features, score)
 
 
 def as_bgr(image: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -381,7 +382,18 @@ def _alone(out_dir: Path, ranks: Ranks) -> Iterator[None]:
     if not ranks.is_first:
         yield
         return
+    fresh = not out_dir.exists()
     prepare_folder(out_dir)
+    try:
+        with _locked_run(out_dir):
+            yield
+    finally:
+        if fresh and [path.name for path in out_dir.iterdir()] == [LOCK]:  # the run failed before its first step
+            shutil.rmtree(out_dir)
+
+
+@contextmanager
+def _locked_run(out_dir: Path) -> Iterator[None]:
     with locked(out_dir / LOCK) as mine:
         if not mine:
             holder = " ".join((out_dir / LOCK).read_text(encoding="utf-8").split())

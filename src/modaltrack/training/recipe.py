@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from modaltrack.frame import Modality
+from modaltrack.modality import Modality
 
 IMAGES = tuple(modality.value for modality in Modality)
 
