@@ -13,12 +13,13 @@ PACKAGE = ROOT / "src" / "modaltrack"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-PLAIN = {"frame", "boxes", "box_text", "files", "printable"}
+PLAIN = {"modality", "frame", "boxes", "box_text", "files", "printable"}
 TENSORS = PLAIN | {"vision"}
 LIBRARY = TENSORS | {"sources", "models", "session", "tracking", "scenes", "scoring"}
 # room -> the rooms it may import, beside itself; a dotted name allows one file of a room only
 MAY_IMPORT = {
-    "frame": set(),
+    "modality": set(),
+    "frame": {"modality"},
     "boxes": {"frame"},
     "box_text": set(),
     "files": set(),

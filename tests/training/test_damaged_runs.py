@@ -11,8 +11,8 @@ from safetensors.torch import save
 from toy import run_toy
 
 from modaltrack.files import locked
-from modaltrack.training.loop import LOCK
 from modaltrack.training.record import read_log
+from modaltrack.training.run_folder import LOCK
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +14,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from modaltrack.files import locked, prepare_folder
 from modaltrack.models.model import TorchModel, declared
 from modaltrack.training.adaptation import adapt
 from modaltrack.training.batch_cache import CachedSource
@@ -30,12 +25,12 @@ from modaltrack.training.optim import progress, rate
 from modaltrack.training.prefetch import Prefetcher, Source
 from modaltrack.training.recipe import Recipe
 from modaltrack.training.record import Display, Log, curves, environment, write_card
+from modaltrack.training.run_folder import alone_in, stop_on_signal
 from modaltrack.training.samplers import SamplerBuilder
 from modaltrack.training.start import CHECKPOINT, build_model, start_weights
 from modaltrack.training.step import PHASES, Stepper
 
 # Fields that may change between a run and its resume without changing what is computed.
-LOCK = ".training.lock"  # held while a run writes into its folder
 HARMLESS = {"log_every", "save_every", "validate_every", "validation_clips", "workers", "max_bad_batches"}
 MANY_BAD_SAMPLES, BAD_SHARE = 50, 0.02  # unreadable samples that a run puts up with: so many, or this share
 ModelBuilder = Callable[[Recipe], TorchModel]
@@ -113,11 +108,11 @@ def train(
         from modaltrack.training.validate import quick_validation
 
         validate = quick_validation
-    with join_ranks(device) as ranks, torch.random.fork_rng(enabled=True), _stop_on_signal() as stop:
+    with join_ranks(device) as ranks, torch.random.fork_rng(enabled=True), stop_on_signal() as stop:
         place = torch.device(device, ranks.local) if device == "cuda" else torch.device(device)
         if place.type == "cuda":
             torch.cuda.set_device(place)
-        with _alone(out_dir, ranks):
+        with alone_in(out_dir, ranks):
             run = _Run(recipe, out_dir, place, ranks, resume, make_model, validate)
             return run.go(make_sampler, stop, batch_cache, batch_cache_gb)
 
@@ -374,53 +369,3 @@ class _Run:
             save_checkpoint(self.path, self.model, self.average.model, stepper.optimizer, rest, more=stepper.tensors())
             write_card(self.out_dir, card)
         return card
-
-
-@contextmanager
-def _alone(out_dir: Path, ranks: Ranks) -> Iterator[None]:
-    """Keep other runs out of a folder, and remove what killed ones have left there; the first rank speaks for all."""
-    if not ranks.is_first:
-        yield
-        return
-    fresh = not out_dir.exists()
-    prepare_folder(out_dir)
-    try:
-        with _locked_run(out_dir):
-            yield
-    finally:
-        if fresh and [path.name for path in out_dir.iterdir()] == [LOCK]:  # the run failed before its first step
-            shutil.rmtree(out_dir)
-
-
-@contextmanager
-def _locked_run(out_dir: Path) -> Iterator[None]:
-    with locked(out_dir / LOCK) as mine:
-        if not mine:
-            holder = " ".join((out_dir / LOCK).read_text(encoding="utf-8").split())
-            raise ValueError(
-                f"{out_dir} is in use by another training run ({holder}); wait for it, or give another --out."
-            )
-        yield
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets, once: the second signal acts as usual. Only in the main thread."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        os.write(2, b"Stopping after this step; once more to stop at once.\n")
-        signal.signal(number, before[number])
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
