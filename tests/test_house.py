@@ -4,6 +4,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -172,8 +173,13 @@ def test_no_drawer_for_everything() -> None:
     assert not names & {"utils", "util", "misc", "helper", "helpers", "manager", "common"}
 
 
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 def calls_of(file: Path) -> Iterator[tuple[str, ast.Call]]:
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
 
@@ -192,7 +198,7 @@ def files_that_define(pattern: str) -> set[str]:
     """Files of the package with a function whose name fits."""
     found = set()
     for file in SOURCES:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(file)):
             if isinstance(node, ast.FunctionDef) and re.fullmatch(pattern, node.name):
                 found.add(str(file.relative_to(PACKAGE)))
     return found
@@ -208,7 +214,7 @@ def test_one_place_reads_numbers_from_text_and_one_writes_them() -> None:
     """Splitting a line and calling float on its words is what every further reader of boxes begins with."""
     readers = set()
     for file in SOURCES:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        tree = parsed(file)
         for node in ast.walk(tree):
             if isinstance(node, (ast.ListComp, ast.GeneratorExp)):
                 floats = ast.unparse(node.elt).startswith(("float(", "_number("))

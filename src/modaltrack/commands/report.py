@@ -41,6 +41,14 @@ class Options:
     """The page; figures go to a folder of the same name beside it."""
     pdf: bool = False
     """Write the curves as PDF too (pip install 'modaltrack[figures]')."""
+    latex: bool = False
+    """Write the tables as LaTeX too (booktabs): scores, attributes, sequences."""
+    csv: bool = False
+    """Write the tables as CSV too, with all digits."""
+    order: Annotated[str, arg(metavar="NAME,NAME")] = ""
+    """Trackers that come first in these tables and in the colours; the others follow by score."""
+    attributes: Annotated[str, arg(metavar="NAME,NAME")] = ""
+    """Show these attributes only, in this order."""
     failures: int = 6
     """How many sequences to show as worst failures."""
     missing: Literal["refuse", "skip", "zero"] = "refuse"
@@ -55,6 +63,7 @@ def run(options: Options) -> int:
     from modaltrack.commands.terminal import out
     from modaltrack.files import prepare_folder, write_file
     from modaltrack.report import figures, main_metric, page
+    from modaltrack.report.papers import chosen_attributes, paper_tables
     from modaltrack.truth.source import find_protocol
 
     if options.failures < 0:
@@ -72,8 +81,12 @@ def run(options: Options) -> int:
     folder = prepare_folder(options.out.with_suffix(""))
     entries = [
         make_entry(name, results, protocol, truths, options.missing, number)
-        for number, (name, results) in enumerate(sets.items())
+        for number, (name, results) in enumerate(_in_order(sets, options.order))
     ]
+    order = [name.strip() for name in options.order.split(",") if name.strip()]
+    if strange := [name for name in order if name not in sets]:
+        raise ValueError(f"--order names {strange[0]!r}; the trackers are {', '.join(sets)}.")
+    entries = chosen_attributes(entries, [a.strip() for a in options.attributes.split(",") if a.strip()])
     metric = main_metric(entries[0].report)
     comparisons = compare_with_best(entries, metric)
     drawings = figures(entries, metric, protocol.metrics, comparisons)
@@ -86,13 +99,22 @@ def run(options: Options) -> int:
         from modaltrack.report.pdf import write_pdfs
 
         files += write_pdfs(folder, entries, metric, protocol.metrics)
+    for name, table in paper_tables(entries, metric, order).items() if options.latex or options.csv else ():
+        files += [write_file(folder / f"{name}.tex", table.latex())] if options.latex else []
+        files += [write_file(folder / f"{name}.csv", table.csv())] if options.csv else []
     write_file(options.out, page(entries, metric, drawings, comparisons, strips, made))
     console = out()
     for entry in entries:
         words = ", ".join(f"{m} {v:.4f}" for m, v in entry.report.scores.items())
         console.print(f"{entry.name}: {words} ({protocol.name}, {protocol.version})", markup=False)
-    console.print(f"Wrote {options.out} and {len(files) - 1} figures in {folder}", markup=False)
+    console.print(f"Wrote {options.out} and {len(files) - 1} figures and tables in {folder}", markup=False)
     return 0
+
+
+def _in_order(sets: Mapping[str, ResultSet], order: str) -> list[tuple[str, ResultSet]]:
+    """The trackers of ``--order`` first: their place is their colour."""
+    told = [name.strip() for name in order.split(",")]
+    return sorted(sets.items(), key=lambda item: told.index(item[0]) if item[0] in told else len(told))
 
 
 def read_all(texts: Sequence[str], protocol: Protocol) -> tuple[list[Path], dict[str, ResultSet]]:

@@ -165,8 +165,9 @@ class Axes:
 
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers that cover low..high, about so many."""
-    if not high > low:
-        high = low + 1e-3
+    low, high = (float(v) if np.isfinite(v) else 0.0 for v in (low, high))
+    if not high - low > 1e-6 * max(1.0, abs(low), abs(high)):  # all alike but for rounding: five perfect sequences
+        low, high = min(low, high), min(low, high) + 1e-3
     raw = (high - low) / about
     power = 10 ** np.floor(np.log10(raw))
     step = float(power * next(f for f in (1, 2, 2.5, 5, 10) if f * power >= raw * 0.999))
