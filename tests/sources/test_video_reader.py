@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -93,3 +95,16 @@ def test_closing_early_leaves_no_thread(write_video: Callable[..., Path], colour
     next(stream)
     stream.close()
     assert not any(t.name == "modaltrack-prefetch" for t in threading.enumerate())
+
+
+def test_frames_are_let_go_one_by_one(write_video: Callable[..., Path], colours: Callable[..., list[Any]]) -> None:
+    """A live stream runs for hours: nothing may keep its frames until the garbage collector comes."""
+    source = open_source(write_video("a.mkv", colours(25)), "rgb")
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(list(source.reader.frames())) == 25
+        alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive < 5

@@ -23,14 +23,15 @@ _HIDDEN_FRAMES = ("vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9")  # so
 _WIDE_GREY = re.compile(r"gray(9|10|12|14|16)(le|be)")
 
 
-def raw_picture(frame: Any) -> NDArray[Any]:
+def raw_picture(frame: Any, matrix: tuple[int, int, int, int] | None = None) -> NDArray[Any]:
     """A decoded frame as (H, W) uint8 / uint16 where the format is grey, else RGB uint8 (H, W, 3).
 
     Wide grey is read from the plane itself: FFmpeg's own conversion would rescale 10 to 14 bits, and depth is in
-    millimetres. Turned upright by the display matrix a phone or a drone wrote, as players do.
+    millimetres. Turned upright by the display matrix a phone or a drone wrote, as players do; matrix: see
+    ``display_matrix``, asked of this frame where None.
     """
     picture = _stored_picture(frame)
-    a, b, c, d = _display_matrix(frame)
+    a, b, c, d = display_matrix(frame) if matrix is None else matrix
     if (a, b, c, d) == UPRIGHT:
         return picture
     if abs(b) > abs(a):  # x' = a x + c y, y' = b x + d y
@@ -38,8 +39,12 @@ def raw_picture(frame: Any) -> NDArray[Any]:
     return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
-def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
-    """How a stored picture is to be shown: the upper left 2x2 of the matrix in the container, by rows, as signs."""
+def display_matrix(frame: Any) -> tuple[int, int, int, int]:
+    """How a stored picture is to be shown: the upper left 2x2 of the matrix in the container, by rows, as signs.
+
+    To be asked once per stream: the view of a frame's side data keeps the frame until the garbage collector comes, and
+    a stream of frames would pile up.
+    """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return UPRIGHT
@@ -72,6 +77,8 @@ def pictures(
     """
     stream = container.streams.video[0]
     packets = container.demux(stream)
+    matrix: tuple[int, int, int, int] | None = None
+    rotation = 0
     raw_size = None if stream.codec_context is not None else raw_grey_size(container)
     while True:
         try:
@@ -98,10 +105,12 @@ def pictures(
             yield None, None
             continue
         for frame in frames:
-            if _display_matrix(frame) != UPRIGHT:
+            if matrix is None or frame.rotation != rotation:
+                matrix, rotation = display_matrix(frame), frame.rotation
+            if matrix != UPRIGHT:
                 how = f"by {frame.rotation % 360} degrees" if frame.rotation % 360 else "over"
                 notices.note(f"turned {name}", f"{name} is turned {how}, as its display matrix says.")
-            yield frame.time, raw_picture(frame)
+            yield frame.time, raw_picture(frame, matrix)
 
 
 def open_container(location: str, what: str, **options: Any) -> Any:
