@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "modaltrack"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-PLAIN = {"modality", "frame", "boxes", "box_text", "files", "printable"}
+PLAIN = {"modality", "frame", "boxes", "box_text", "files", "plugins", "printable"}
 TENSORS = PLAIN | {"vision"}
 LIBRARY = TENSORS | {"sources", "models", "session", "tracking", "scenes", "scoring"}
 # room -> the rooms it may import, beside itself; a dotted name allows one file of a room only
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "box_text": set(),
     "files": set(),
     "printable": set(),
+    "plugins": set(),
     "vision": PLAIN,
     "sources": PLAIN,
     "scoring": PLAIN,

@@ -11,6 +11,7 @@ from modaltrack.benchmarks.annotation import read_text
 from modaltrack.benchmarks.layout import Layout
 from modaltrack.benchmarks.vtuav import first_annotated
 from modaltrack.frame import Modality
+from modaltrack.plugins import Table, expected
 from modaltrack.scoring import attributes
 
 RGB, THERMAL, DEPTH, EVENT = Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT
@@ -367,4 +368,12 @@ ROWS = (
         reader="coco",
     ),
 )
-TABLE: dict[str, Row] = {row.name: row for row in ROWS}
+
+
+def _row(name: str, found: object) -> Row:
+    if not isinstance(found, Row) or found.name != name:
+        raise expected(f"a modaltrack.benchmarks.Row of the name {name}", found)
+    return found
+
+
+TABLE: Table[Row] = Table("modaltrack.benchmarks", {row.name: row for row in ROWS}, _row)

@@ -17,6 +17,7 @@ from modaltrack.models.copies import spread
 from modaltrack.models.registry import METHODS, create, unknown_name
 from modaltrack.models.skeleton import shapes_of
 from modaltrack.models.trackers import advice
+from modaltrack.plugins import Table, expected
 from modaltrack.printable import one_line
 
 # What the authors' files hold and their forward passes never read.
@@ -207,13 +208,38 @@ VARIANTS: dict[str, Callable[[Mapping[str, Tensor]], dict[str, Any]]] = {
     "smstracker": smstracker_variant,
     "srtrack": srtrack_variant,
 }
-KEY_MAPS: dict[str, tuple[tuple[str, str], ...]] = {  # one row per method
-    "ainet": (*_PROGRESSIVE, *_TRUNK),
-    "ostrack": _TRUNK,
-    "sdstrack": (*_ADAPTERS, *_TRUNK),
-    "smstracker": (*_SIGMA, *_TRUNK),
-    "srtrack": _TWO_BRANCHES,
-}
+
+
+@dataclass(frozen=True)
+class KeyMap:
+    """From the names of an authors' tensors to this package's.
+
+    Args:
+        rows: (pattern of a whole name, replacement), as ``re`` writes them; the first that matches counts.
+        variant: the tensors -> settings (overrides of ``create``) that their names and shapes tell.
+    """
+
+    rows: tuple[tuple[str, str], ...]
+    variant: Callable[[Mapping[str, Tensor]], dict[str, Any]] | None = None
+
+
+def _key_map(name: str, found: object) -> KeyMap:
+    if not isinstance(found, KeyMap):
+        raise expected("a modaltrack.models.authors.KeyMap", found)
+    return found
+
+
+KEY_MAPS = Table(
+    "modaltrack.key_maps",
+    {
+        "ainet": KeyMap((*_PROGRESSIVE, *_TRUNK)),
+        "ostrack": KeyMap(_TRUNK),
+        "sdstrack": KeyMap((*_ADAPTERS, *_TRUNK)),
+        "smstracker": KeyMap((*_SIGMA, *_TRUNK)),
+        "srtrack": KeyMap(_TWO_BRANCHES),
+    },
+    _key_map,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +274,7 @@ class Coverage:
 
 def our_name(method: str, name: str) -> str | None:
     """Our name of an authors' tensor, None where the map knows none."""
-    for pattern, ours in KEY_MAPS[method]:
+    for pattern, ours in KEY_MAPS[method].rows:
         match = re.fullmatch(pattern, name)
         if match:
             ours = match.expand(ours)
@@ -308,7 +334,8 @@ def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_ty
         raise ValueError(f"The authors of {method} have published no weights; there is nothing to read for it.")
     if method not in KEY_MAPS:
         raise unknown_name(method, sorted(KEY_MAPS))
-    settings = VARIANTS[method](tensors) if method in VARIANTS else {}
+    variant = VARIANTS.get(method, KEY_MAPS[method].variant)
+    settings = {} if variant is None else variant(tensors)
     own = shapes_of(f"{method}-{size}", **settings)
     places, unexpected, wrong, unused, found = dict[str, str](), [], [], dict[str, str](), set[str]()
     for name, tensor in tensors.items():

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from modaltrack.models.model import ModelConfig, TorchModel, declared
+from modaltrack.plugins import plugins
 
 METHODS = (
     "ainet",
@@ -63,8 +63,7 @@ def register(model: Callable[[Any], TorchModel]) -> Callable[[C], C]:
 def _import_methods() -> None:
     for method in METHODS:
         import_module(f"modaltrack.models.{method}")
-    for point in entry_points(group="modaltrack.models"):
-        point.load()
+    plugins("modaltrack.models")
 
 
 def list_models() -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.frame import Modality
+from modaltrack.plugins import Table, expected
 
 Image = NDArray[np.uint8]
 
@@ -202,7 +204,20 @@ def event_accumulate(events: Events | tuple[Any, Any, Any, Any], height: int, wi
     return canvas
 
 
-ENCODINGS: dict[str, Callable[..., Image]] = {
+@dataclass(frozen=True)
+class Encoding:
+    """An encoding that a plug-in adds.
+
+    Args:
+        modality: of the images it takes.
+        draw: raw image -> uint8 (H, W, 3).
+    """
+
+    modality: Modality
+    draw: Callable[..., Image]
+
+
+ENCODINGS: dict[str, Callable[..., Image]] = {  # this package's; those of plug-ins are in ADDED
     "rgb": rgb,
     "thermal": thermal,
     "thermal-8bit": thermal_8bit,
@@ -214,6 +229,14 @@ ENCODINGS: dict[str, Callable[..., Image]] = {
     "event-accumulate": event_accumulate,
 }
 
+
+def _encoding(name: str, found: object) -> Encoding:
+    if not isinstance(found, Encoding):
+        raise expected("a modaltrack.sources.encodings.Encoding", found)
+    return found
+
+
+ADDED: Table[Encoding] = Table("modaltrack.encodings", {}, _encoding)
 ENCODINGS_OF: dict[Modality, tuple[str, ...]] = {  # the first is the default
     Modality.RGB: ("rgb",),
     Modality.THERMAL: ("thermal", "thermal-8bit", "thermal-16bit-minmax", "thermal-16bit-robust"),
@@ -227,6 +250,9 @@ DEFAULT_ENCODING: dict[Modality, str] = {modality: names[0] for modality, names 
 def check_encoding(name: str, modality: Modality | None = None) -> str:
     """Return ``name`` if it is an encoding (of that modality), else raise ValueError with the closest names."""
     known = list(ENCODINGS if modality is None else ENCODINGS_OF[modality])
+    if name in known:
+        return name
+    known += [added for added, encoding in ADDED.items() if modality in (None, encoding.modality)]
     if name in known:
         return name
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
@@ -243,7 +269,8 @@ def encode(name: str, image: Any, **options: Any) -> Image:
     Raises:
         ValueError: for unknown names and unfit images.
     """
-    return ENCODINGS[check_encoding(name)](image, **options)
+    check_encoding(name)
+    return (ENCODINGS[name] if name in ENCODINGS else ADDED[name].draw)(image, **options)
 
 
 def _single_channel(image: NDArray[Any], name: str, advice: str) -> NDArray[Any]:

@@ -8,13 +8,14 @@ import os
 import re
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.frame import Modality
+from modaltrack.plugins import Table, expected
 from modaltrack.sources.camera import LiveReader, is_live
 from modaltrack.sources.encodings import (
     DEFAULT_ENCODING,
@@ -268,6 +269,18 @@ def check_modality(modality: Modality | str) -> Modality:
         raise ValueError(f"There is no modality {modality!r}; use one of {', '.join(Modality)}.") from None
 
 
+ReaderPlugin = Callable[[str, Modality], Reader | None]
+
+
+def _reader(name: str, found: object) -> ReaderPlugin:
+    if not callable(found):
+        raise expected("a function (spec, modality) -> Reader or None", found)
+    return cast(ReaderPlugin, found)
+
+
+READERS: Table[ReaderPlugin] = Table("modaltrack.readers", {}, _reader)  # of plug-ins, asked before this package's
+
+
 def _open_reader(
     spec: str | int | os.PathLike[str] | None,
     modality: Modality,
@@ -283,6 +296,9 @@ def _open_reader(
             f"No source was given for {modality.value}; a folder, a video, a camera or an address is expected."
         )
     text = without_file_scheme(str(spec))
+    for read in READERS.values():
+        if (added := read(text, modality)) is not None:
+            return added
     path = Path(text)
     suffix = path.suffix.lower()
     name, thermal = shown(text), modality == Modality.THERMAL

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from modaltrack.models.model import TorchModel
 from modaltrack.models.prediction import Prediction
+from modaltrack.plugins import Table, expected
 from modaltrack.training.data import Batch
 from modaltrack.training.losses import box_losses
 from modaltrack.training.recipe import Recipe
@@ -45,16 +46,38 @@ class Objective(Protocol):
         ...
 
 
-# name -> "module:class", called with (recipe, model); imported when asked for
-OBJECTIVES: dict[str, str] = {
-    "tracking": "objective:Tracking",
-    "masked-published": "masking:Masked",
-    "masked-aligned": "masking:Masked",
-    "experts": "experts.distillation:ExpertDistillation",
-    "decoupled": "decoupling:Decoupled",
-    "sight": "sight:Sight",
-    "confidence": "confidence:Confidence",
-}
+Builder = Callable[[Recipe, TorchModel], Objective]
+
+
+def _in(module: str, name: str) -> Builder:
+    """An objective of this package, imported when it is built."""
+
+    def build(recipe: Recipe, model: TorchModel) -> Objective:
+        made: Builder = getattr(import_module(f"modaltrack.training.{module}"), name)
+        return made(recipe, model)
+
+    return build
+
+
+def _builder(name: str, found: object) -> Builder:
+    if not callable(found):
+        raise expected("a class or function (recipe, model) -> Objective", found)
+    return cast(Builder, found)
+
+
+OBJECTIVES: Table[Builder] = Table(
+    "modaltrack.objectives",
+    {
+        "tracking": _in("objective", "Tracking"),
+        "masked-published": _in("masking", "Masked"),
+        "masked-aligned": _in("masking", "Masked"),
+        "experts": _in("experts.distillation", "ExpertDistillation"),
+        "decoupled": _in("decoupling", "Decoupled"),
+        "sight": _in("sight", "Sight"),
+        "confidence": _in("confidence", "Confidence"),
+    },
+    _builder,
+)
 
 
 def build_objective(recipe: Recipe, model: TorchModel) -> Objective:
@@ -67,9 +90,7 @@ def build_objective(recipe: Recipe, model: TorchModel) -> Objective:
         raise ValueError(
             f"There is no objective called {recipe.objective!r}: choose among {', '.join(sorted(OBJECTIVES))}."
         )
-    module, name = OBJECTIVES[recipe.objective].split(":")
-    build: Callable[[Recipe, TorchModel], Objective] = getattr(import_module(f"modaltrack.training.{module}"), name)
-    return build(recipe, model)
+    return OBJECTIVES[recipe.objective](recipe, model)
 
 
 class Tracking:

@@ -7,9 +7,10 @@ import dataclasses
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from modaltrack.modality import Modality
+from modaltrack.plugins import Table, expected
 
 IMAGES = tuple(modality.value for modality in Modality)
 
@@ -211,15 +212,25 @@ class Recipe:
         return data
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {}
+Builder = Callable[[], Recipe]
+_OWN: dict[str, Builder] = {}
 
 
-def register(name: str) -> Callable[[Callable[[], Recipe]], Callable[[], Recipe]]:
+def _builder(name: str, found: object) -> Builder:
+    if not callable(found):
+        raise expected("a function that returns a modaltrack.training.recipe.Recipe", found)
+    return cast(Builder, found)
+
+
+RECIPES: Table[Builder] = Table("modaltrack.recipes", _OWN, _builder)
+
+
+def register(name: str) -> Callable[[Builder], Builder]:
     """Enter a function that returns a recipe into the table under a name."""
 
-    def enter(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
-        assert name not in RECIPES, f"two recipes are called {name}"
-        RECIPES[name] = build
+    def enter(build: Builder) -> Builder:
+        assert name not in _OWN, f"two recipes are called {name}"
+        _OWN[name] = build
         return build
 
     return enter
