@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from modaltrack import models
+from modaltrack.frame import Modality
 
 SMALL = {"dim": 32, "depth": 4, "heads": 2, "head_channels": 16, "template_size": 64, "search_size": 128}
 
@@ -60,6 +61,18 @@ def test_stochastic_depth_is_for_training_only():
     assert torch.equal(model(*images).score_map, model(*images).score_map)
     model.train()
     assert not torch.equal(model(*images).score_map, model(*images).score_map)
+
+
+def test_the_mlp_of_the_rgb_stream_has_no_stochastic_depth():
+    """Published: where every change that may be dropped is, an RGB stream still gets M(n), and X's gets nothing."""
+    model, _ = build(drop_path=0.5, elimination_blocks=())
+    model.train()
+    for block in model.stack:
+        block.drop_path.forward = torch.zeros_like
+    tokens, block = torch.randn(4, 80, 32), model.stack[2]
+    after, _ = model.block_of_streams(2, tokens, model.search_positions(tokens), [Modality.RGB, Modality.DEPTH], 1.0)
+    torch.testing.assert_close(after[:2], (tokens + block.mlp(block.norm2(tokens)))[:2])
+    torch.testing.assert_close(after[2:], tokens[2:], rtol=0, atol=0)
 
 
 def test_wrong_settings_are_told():
