@@ -46,7 +46,8 @@ class PaperTable:
         ]
         shown = [[None if v is None else round(100 * v, 1) for v in values] for _, values in self.rows]
         order = [
-            sorted({row[c] for row in shown if row[c] is not None}, reverse=True) for c in range(len(self.columns))
+            sorted({value for value in column if value is not None}, reverse=True)
+            for column in zip(*shown, strict=True)
         ]
         for (name, _), row in zip(self.rows, shown, strict=True):
             cells = [_cell(value, order[c] if len(self.rows) > 1 else []) for c, value in enumerate(row)]
@@ -54,7 +55,7 @@ class PaperTable:
         return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 
-def _cell(value: float | None, order: Sequence[float | None]) -> str:
+def _cell(value: float | None, order: Sequence[float]) -> str:
     if value is None:
         return "--"
     place = list(order).index(value) if value in order else -1
