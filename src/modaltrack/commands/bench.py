@@ -33,7 +33,7 @@ class Options:
     """Torch threads; 0 leaves torch's choice."""
     frames: int = 60
     """Frames of the clip and repetitions of the small parts."""
-    model: str = "sdstrack-tiny"
+    model: str = "modaltrack-laptop"
     """The model measured end to end: a name or a weights file."""
     base: bool = True
     """Also measure SDSTrack base (random weights; a minute on two cores)."""

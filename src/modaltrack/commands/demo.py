@@ -35,7 +35,7 @@ class Options:
     """Frames of the clip."""
     out: Path = Path("modaltrack-demo")
     """Folder for the results."""
-    model: str = "sdstrack-tiny"
+    model: str = "modaltrack-laptop"
     """A name from 'modaltrack models' or a weights file."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""

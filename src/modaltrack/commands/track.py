@@ -47,7 +47,7 @@ class Options:
     """Event images, or a raw AEDAT4 recording."""
     box: UseAppendAction[Annotated[list[str], arg(metavar="X,Y,W,H")]] = field(default_factory=list)
     """Left, top, width, height in the first frame; repeat it for several targets."""
-    model: Annotated[str, arg(metavar="NAME|PATH")] = "sdstrack-tiny"
+    model: Annotated[str, arg(metavar="NAME|PATH")] = "modaltrack-laptop"
     """A name from 'modaltrack models' or a weights file."""
     out: Path = Path("modaltrack-track")
     """Folder for the results."""

@@ -16,7 +16,7 @@ class Options:
     Not for typing: put what 'modaltrack vot --ini' prints into trackers.ini of a workspace, and run 'vot evaluate'.
     """
 
-    model: Annotated[str, arg(metavar="NAME|PATH")] = "sdstrack-tiny"
+    model: Annotated[str, arg(metavar="NAME|PATH")] = "modaltrack-laptop"
     """A name from 'modaltrack models' or a weights file."""
     channels: Annotated[str, arg(metavar="NAMES")] = "color,depth"
     """The toolkit's channels to ask for: color, or color,depth, or color,ir."""

@@ -26,6 +26,18 @@ class Shipped:
 
 SHIPPED: tuple[Shipped, ...] = (
     Shipped(
+        "modaltrack-laptop",
+        "modaltrack-laptop.safetensors",
+        "6b298bdbead272f0e3e2e3fb4da1b005a840e3de6847a50128ce4d25dd25031e",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
+    ),
+    Shipped(
+        "ostrack-laptop",
+        "ostrack-laptop.safetensors",
+        "0344f5b523c3919132e43a38540f942751493de2be4733e881c399148b26895e",
+        (Modality.RGB,),
+    ),
+    Shipped(
         "ostrack-tiny",
         "ostrack-tiny.safetensors",
         "e114a383744f779c76f7b2926b63ff7ae509ff66a4df269844e5722e396b6fd1",
@@ -47,12 +59,6 @@ SHIPPED: tuple[Shipped, ...] = (
         "smstracker-tiny",
         "smstracker-tiny.safetensors",
         "9b1cc97220de119f4f7de590978ac6c3c4914510436f2552e5e7e59471cb87dc",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
-    Shipped(
-        "ainet-tiny",
-        "ainet-tiny.safetensors",
-        "a92d608c99300a62028bf37832b2778aae97df7c8c01e37f7ca7f355d852e8b5",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(
