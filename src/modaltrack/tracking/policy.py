@@ -114,7 +114,9 @@ class Policy:
             f"{k}_threshold": float(thresholds[k]) for k in ("tracking", "lost") if k in thresholds
         }
         if model.judges:
-            known["redetect"] = 2  # only a confidence that was taught on other targets can be believed anywhere
+            # only a confidence that was taught on other targets can be believed anywhere in the image, and it is about
+            # the whole box, so that a size need not be held below the threshold of TRACKING
+            known |= {"redetect": 2, "hold_size": False}
         return replace(cls(**{**model.policy, **known}), **fields)
 
     @classmethod
