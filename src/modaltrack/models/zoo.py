@@ -28,13 +28,13 @@ SHIPPED: tuple[Shipped, ...] = (
     Shipped(
         "modaltrack-laptop",
         "modaltrack-laptop.safetensors",
-        "6b298bdbead272f0e3e2e3fb4da1b005a840e3de6847a50128ce4d25dd25031e",
+        "8b6af097db52f2e538c78d23ff5cae804741516a3b18b916ff38c88a8b694fc0",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(
         "ostrack-laptop",
         "ostrack-laptop.safetensors",
-        "0344f5b523c3919132e43a38540f942751493de2be4733e881c399148b26895e",
+        "85de913877082d5824fd58b055b18c7addb11f10e31d0702eccb74f30bf617f3",
         (Modality.RGB,),
     ),
     Shipped(
