@@ -18,7 +18,7 @@ import pytest
 import modaltrack
 
 EDITS = {  # file -> (line, what follows it in the copy)
-    "frame.py": ('    EVENT = "event"\n', '    POLAR = "polar"\n'),
+    "modality.py": ('    EVENT = "event"\n', '    POLAR = "polar"\n'),
     "sources/encodings.py": (
         '    "event-accumulate": event_accumulate,\n',
         '    "polar-angle": lambda image: cv2.applyColorMap(image[..., 0], cv2.COLORMAP_HSV),\n',
