@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a folder of real clips: DATA/{rgbt,rgbd,rgbe}/CLIP/{rgb,aux,groundtruth.txt}, and scores boxes on them.
+"""Reads a folder of real clips: DATA/{rgb,rgbt,rgbd,rgbe}/CLIP/{rgb,aux,groundtruth.txt}, and scores boxes on them.
 
 Needs numpy and OpenCV only (no torch), so that other people's trackers can be run on the same images with the same
 scores from an environment of their own.
@@ -7,10 +7,12 @@ scores from an environment of their own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +22,7 @@ from modaltrack.frame import Modality
 from modaltrack.scoring import mean_iou, success_auc
 from modaltrack.sources.encodings import encode
 
-AUX = {"rgbt": Modality.THERMAL, "rgbd": Modality.DEPTH, "rgbe": Modality.EVENT}
+AUX = {"rgb": None, "rgbt": Modality.THERMAL, "rgbd": Modality.DEPTH, "rgbe": Modality.EVENT}
 ENCODING = {Modality.THERMAL: "thermal", Modality.DEPTH: "depth-jet-bgr", Modality.EVENT: "event-image"}
 DEPTH_SCALE = {"tum_": 0.2}  # start of a clip's name -> millimetres for one step of the depth image; others: 1
 EVENT_FRAME_RATE = 30.0  # of clips that bring events.npz
@@ -28,12 +30,17 @@ EVENT_FRAME_RATE = 30.0  # of clips that bring events.npz
 
 @dataclass(frozen=True)
 class RealClip:
-    """One clip on disk; boxes (N, 4) xywh, nan where unknown."""
+    """One clip on disk; aux: its other sensor, None for RGB alone; boxes (N, 4) xywh, nan where unknown."""
 
     name: str
     folder: Path
-    aux: Modality
+    aux: Modality | None
     boxes: NDArray[np.float64]
+
+    @property
+    def sides(self) -> tuple[Modality, ...]:
+        """Its sensors."""
+        return (Modality.RGB,) if self.aux is None else (Modality.RGB, self.aux)
 
     def images(self, modality: Modality) -> Iterator[NDArray[np.uint8]]:
         """Encoded uint8 (H, W, 3) in RGB order, one for each row of ``boxes``.
@@ -83,3 +90,27 @@ def read_clips(data: Path) -> list[RealClip]:
     if not clips:
         raise ValueError(f"There is no {'|'.join(AUX)}/*/groundtruth.txt below {data}; give the folder of the clips.")
     return clips
+
+
+class Rows:
+    """Rows of results in a JSON file that is written after each one, so that a run that was stopped goes on.
+
+    facts: what else the file says (versions). A file of None keeps nothing.
+    """
+
+    def __init__(self, file: Path | None, **facts: str) -> None:
+        self.file, self.facts = file, facts
+        self.rows = json.loads(file.read_text())["rows"] if file is not None and file.is_file() else []
+
+    def has(self, **key: str) -> bool:
+        """Whether a row with these entries is there."""
+        return any(all(row.get(name) == value for name, value in key.items()) for row in self.rows)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row and print it."""
+        self.rows.append(row)
+        print(json.dumps(row), flush=True)
+        if self.file is not None:
+            part = self.file.with_name(f".{self.file.name}.part")
+            part.write_text(json.dumps({**self.facts, "rows": self.rows}, indent=1) + "\n")
+            part.replace(self.file)

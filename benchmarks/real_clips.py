@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our trackers on real clips: RGB alone, the other sensor alone, and both.
 
-    python benchmarks/real_clips.py sdstrack-tiny --data CLIPS --json ours.json --beside opencv.json
+    python benchmarks/real_clips.py sdstrack-tiny late:ostrack-tiny nano.safetensors late:nano.safetensors \\
+        --data CLIPS --json ours.json --beside opencv.json
 
 Each clip starts from its first row; success AUC and mean IoU over the later frames with a known box. A model is the
 name or path that ``load_model`` takes (built for RGB alone, it sees the other sensor's images as if they were RGB);
-``create:NAME`` runs fresh weights, a floor to compare with.
+``create:NAME`` runs fresh weights, a floor to compare with; ``late:NAME`` is late fusion, the floor of learnt fusion.
+NanoTrack's weights are imported with ``modaltrack models import``; CSRT and KCF come from real_clips_opencv.py. A JSON
+file that is there already is gone on with.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from real_clip_folder import RealClip, read_clips
+from real_clip_folder import RealClip, Rows, read_clips
 
 from modaltrack import models
 from modaltrack.frame import Clip, Frame, Modality, Status
@@ -33,7 +36,7 @@ def frames(clip: RealClip, sensors: tuple[Modality, ...], names: tuple[Modality,
 
 def run(model: Any, clip: RealClip, sensors: tuple[Modality, ...], policy: Policy) -> dict[str, Any]:
     """Scores of one model on one clip with these sensors, how often it was sure, and its speed."""
-    names = (Modality.RGB,) if tuple(model.config.modalities) == (Modality.RGB,) else sensors
+    names = (Modality.RGB,) if one_stream(model) else sensors
     result = track(model, Clip(clip.name, frames(clip, sensors, names), clip.boxes), policy=policy)
     return {
         **clip.score(result.boxes),
@@ -41,6 +44,11 @@ def run(model: Any, clip: RealClip, sensors: tuple[Modality, ...], policy: Polic
         "tracking": round(float((result.status[1:] == Status.TRACKING).mean()), 3),
         "fps": round(len(result.boxes) / result.info["tracker_seconds"], 1),
     }
+
+
+def one_stream(model: Any) -> bool:
+    """Whether a model sees one sensor at a time, any of them as if it were RGB."""
+    return bool(model.one_sensor) or tuple(model.config.modalities) == (Modality.RGB,)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -65,15 +73,15 @@ def side(row: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="names or paths of weights, or create:NAME")
-    parser.add_argument("--data", type=Path, required=True, help="folder with rgbt/, rgbd/, rgbe/")
+    parser.add_argument("--data", type=Path, required=True, help="folder with rgb/, rgbt/, rgbd/, rgbe/")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--published", action="store_true", help="the authors' inference: no thresholds, no guard rails"
     )
-    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--json", type=Path, help="keep the rows here, and go on from there")
     parser.add_argument("--beside", type=Path, help="the JSON of real_clips_opencv.py, to print in the same table")
     given = parser.parse_args()
-    rows = []
+    done = Rows(given.json, torch=torch.__version__)
     for name in given.models:
         if name.startswith("create:"):
             torch.manual_seed(0)
@@ -81,17 +89,16 @@ def main() -> None:
         else:
             model = models.load_model(name, device=given.device)
         policy = Policy.published() if given.published else Policy.of(model)
-        label = Path(name).stem + (" (published policy)" if given.published else "")
+        label = "late:" * name.startswith("late:") + Path(name.removeprefix("late:")).stem
+        label += " (published policy)" if given.published else ""
         for clip in read_clips(given.data):
-            for sensors in ((Modality.RGB,), (clip.aux,), (Modality.RGB, clip.aux)):
-                one_stream = set(model.config.modalities) == {Modality.RGB}  # sees any one sensor, as if it were RGB
-                if len(sensors) > 1 if one_stream else not set(sensors) <= set(model.config.modalities):
+            for sensors in (*((side,) for side in clip.sides), *((clip.sides,) if clip.aux else ())):
+                if len(sensors) > 1 if one_stream(model) else not set(sensors) <= set(model.config.modalities):
                     continue
-                row = {"clip": clip.name, "tracker": label, "sensors": "+".join(sensors)}
-                rows.append({**row, **run(model, clip, sensors, policy)})
-                print(json.dumps(rows[-1]), flush=True)
-    if given.json:
-        given.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+                key = {"clip": clip.name, "tracker": label, "sensors": "+".join(sensors)}
+                if not done.has(**key):
+                    done.add({**key, **run(model, clip, sensors, policy)})
+    rows = done.rows
     if given.beside:
         rows += json.loads(given.beside.read_text())["rows"]
     print("\nAUC / mean IoU\n\n" + table(rows))

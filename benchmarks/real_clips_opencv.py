@@ -10,7 +10,6 @@ They live in another OpenCV package than ours, so run this in an environment of 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from real_clip_folder import RealClip, read_clips
+from real_clip_folder import RealClip, Rows, read_clips
 
 from modaltrack.frame import Modality
 
@@ -46,22 +45,16 @@ def run(make: Callable[[], Any], clip: RealClip, modality: Modality) -> dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with rgbt/, rgbd/, rgbe/")
-    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--data", type=Path, required=True, help="folder with rgb/, rgbt/, rgbd/, rgbe/")
+    parser.add_argument("--json", type=Path, help="keep the rows here, and go on from there")
     given = parser.parse_args()
-    rows = []
+    rows = Rows(given.json, opencv=cv2.__version__)
     for clip in read_clips(given.data):
-        for modality in (Modality.RGB, clip.aux):
+        for modality in clip.sides:
             for name, make in TRACKERS.items():
-                score = run(make, clip, modality)
-                rows.append({"clip": clip.name, "tracker": name, "sensors": modality.value, **score})
-                print(
-                    f"{clip.name:24} {name:6} {modality.value:8} AUC {score['auc']:.3f}  IoU {score['iou']:.3f}  "
-                    f"{score['failures']:3} failures  {score['fps']:6.1f} fps",
-                    flush=True,
-                )
-    if given.json:
-        given.json.write_text(json.dumps({"opencv": cv2.__version__, "rows": rows}, indent=1) + "\n")
+                key = {"clip": clip.name, "tracker": name, "sensors": modality.value}
+                if not rows.has(**key):
+                    rows.add({**key, **run(make, clip, modality)})
 
 
 if __name__ == "__main__":
