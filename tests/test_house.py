@@ -37,11 +37,14 @@ MAY_IMPORT = {
     "models": TENSORS | {"sources"},
     "session": PLAIN | {"sources"},
     "tracking": TENSORS | {"sources", "models", "session"},
+    "export": LIBRARY,
+    "runtime": TENSORS | {"models", "export"},
     "training": LIBRARY | {"benchmarks"},
-    "evaluation": LIBRARY | {"results", "sinks", "benchmarks", "truth"},
+    "evaluation": LIBRARY | {"runtime", "results", "sinks", "benchmarks", "truth"},
     "report": PLAIN | {"scoring", "sinks"},
     "study": LIBRARY | {"sinks", "training", "report"},
-    "commands": LIBRARY | {"results", "truth", "benchmarks", "sinks", "training", "evaluation", "report", "study"},
+    "commands": LIBRARY
+    | {"export", "runtime", "results", "truth", "benchmarks", "sinks", "training", "evaluation", "report", "study"},
     "cli": {"commands", "printable"},
     "__main__": {"cli"},
 }

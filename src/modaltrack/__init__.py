@@ -19,7 +19,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from modaltrack import scenes
     from modaltrack.frame import Clip, Frame, Modality, Result, State, Status
-    from modaltrack.models import list_models, load_model
+    from modaltrack.models import list_models
+    from modaltrack.runtime import load_model
     from modaltrack.scoring import mean_iou, precision_at, success_auc
     from modaltrack.sources import open_clip, open_source
     from modaltrack.tracking import Tracker, track
@@ -32,7 +33,7 @@ _HOME = {
     "Clip": ("modaltrack.frame", "Clip"),
     "State": ("modaltrack.frame", "State"),
     "Result": ("modaltrack.frame", "Result"),
-    "load_model": ("modaltrack.models", "load_model"),
+    "load_model": ("modaltrack.runtime", "load_model"),
     "list_models": ("modaltrack.models", "list_models"),
     "open_clip": ("modaltrack.sources", "open_clip"),
     "open_source": ("modaltrack.sources", "open_source"),
@@ -45,7 +46,20 @@ _HOME = {
 }
 
 # packages that are there after a plain ``import modaltrack``
-_ROOMS = {"benchmarks", "boxes", "models", "results", "scoring", "session", "sinks", "sources", "tracking", "vision"}
+_ROOMS = {
+    "benchmarks",
+    "boxes",
+    "export",
+    "models",
+    "runtime",
+    "results",
+    "scoring",
+    "session",
+    "sinks",
+    "sources",
+    "tracking",
+    "vision",
+}
 
 __all__ = [
     "Modality",

@@ -51,6 +51,10 @@ class Options:
     """With scenes: frames of each."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
+    runtime: Literal["", "torch", "onnx", "openvino", "auto"] = ""
+    """auto: the fastest that is installed and exact; by default torch, and for an exported file that of its kind."""
+    precision: Literal["", "fp32", "fp16", "bf16", "int8"] = ""
+    """Of the arithmetic; by default fp32, and for an exported file its own."""
     executor: Literal["local", "ray"] = "local"
     """ray spreads groups of sequences over a cluster (pip install 'modaltrack[ray]')."""
     ray_address: str = ""
@@ -115,7 +119,9 @@ def _tracker(options: Options) -> TrackerSpec:
     if options.images and not options.tracker:
         raise ValueError("--images belongs to --tracker; models of this package take every sensor by name.")
     name = options.name or (_stem(options.model) or options.tracker.partition(":")[2])
-    return TrackerSpec(name, options.model, options.tracker, options.images, options.device)
+    return TrackerSpec(
+        name, options.model, options.tracker, options.images, options.device, options.runtime, options.precision
+    )
 
 
 def _stem(model: str) -> str:

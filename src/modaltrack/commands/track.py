@@ -53,6 +53,10 @@ class Options:
     """Folder for the results."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
+    runtime: Literal["", "torch", "onnx", "openvino", "auto"] = ""
+    """auto: the fastest that is installed and exact; by default torch, and for an exported file that of its kind."""
+    precision: Literal["", "fp32", "fp16", "bf16", "int8"] = ""
+    """Of the arithmetic; by default fp32, and for an exported file its own."""
     align: Annotated[Path | None, arg(metavar="JSON")] = None
     """Homographies from each sensor to RGB: {"thermal": [[...], [...], [...]]}."""
     depth_scale: float = 1.0
@@ -95,7 +99,7 @@ def run(options: Options) -> int:
     """Track and write the files; -> 0, or 130 where a recording was stopped before its end."""
     from modaltrack.commands.outputs import RunFolder
     from modaltrack.commands.terminal import err, out
-    from modaltrack.models import load_model
+    from modaltrack.runtime import load_model
     from modaltrack.session import Latency
 
     asked, latency, stop = check(options), Latency(), threading.Event()
@@ -104,7 +108,7 @@ def run(options: Options) -> int:
         for sink in sinks:
             stack.enter_context(sink)
         folder = stack.enter_context(RunFolder(options.out))
-        model = load_model(options.model, device=options.device)
+        model = load_model(options.model, options.device, options.runtime, options.precision)
         clip = opened_clip(options, asked, model)
         results, session = follow(
             options, asked, model, clip, folder, [latency.row, *(sink.row for sink in sinks)], stop

@@ -41,7 +41,7 @@ class TrackerSpec:
         model: a name or a weights file of this package; or tracker: ``module:Class``.
         images: how a foreign tracker wants its images: a mapping modality -> RGB image, one RGB or BGR image (H, W, 3),
             or RGB and the second sensor stacked (H, W, 6); "" is what its class says.
-        device: for models.
+        device, runtime, precision: for models.
     """
 
     name: str
@@ -49,6 +49,8 @@ class TrackerSpec:
     tracker: str = ""
     images: str = ""
     device: str = "auto"
+    runtime: str = ""
+    precision: str = ""
 
 
 def load_engine(spec: TrackerSpec) -> Engine:
@@ -60,10 +62,10 @@ def load_engine(spec: TrackerSpec) -> Engine:
     if bool(spec.model) == bool(spec.tracker):
         raise ValueError("Give either a model of this package (--model) or any other tracker (--tracker).")
     if spec.model:
-        from modaltrack.models import load_model
+        from modaltrack.runtime import load_model
         from modaltrack.tracking.engine import ModelEngine
 
-        return ModelEngine(load_model(spec.model, device=spec.device))
+        return ModelEngine(load_model(spec.model, spec.device, spec.runtime, spec.precision))
     return ForeignEngine(find_factory(spec.tracker), spec.images)
 
 

@@ -102,6 +102,8 @@ def facts_of(tracker: TrackerSpec, benchmark: BenchmarkSpec) -> dict[str, Any]:
         facts["scenes"] = {"version": scenes.VERSION, "clips": benchmark.clips, "length": benchmark.length}
     if tracker.model:
         late, name = tracker.model.startswith(LATE), tracker.model.removeprefix(LATE)
+        if tracker.precision not in ("", "fp32"):  # what is exact belongs together, whichever runtime computed it
+            facts["precision"] = tracker.precision
         facts |= {"model": LATE * late + Path(name).name, "weights_sha256": _checksum(name)}
     else:
         facts |= {"class": tracker.tracker, "images": tracker.images}
