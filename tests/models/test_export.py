@@ -10,7 +10,6 @@ from modaltrack.frame import Modality
 
 X = Modality.THERMAL
 NAMES = models.list_models()
-SENSORS = [(name, sensors) for name in NAMES for sensors in (("rgb", X), ("rgb",), (X,)) if sensors[0] == "rgb" or X]
 PRESENT = {"rgb": torch.tensor([True, True, False]), "thermal": torch.tensor([True, False, True])}
 
 
@@ -58,3 +57,13 @@ def test_compile_without_a_break(name):
     model, inputs, count = (m := shallow(name)), given(m), Counting()
     agree(torch.compile(model, fullgraph=True, backend=count)(*inputs), model(*inputs))
     assert count.graphs == 1
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("-tiny") and X in models.config_of(n).modalities])
+@torch.no_grad()
+def test_a_mask_of_present_sensors_is_an_input_of_the_graph(name):
+    """One graph whatever the mask holds: it is traced with all sensors there."""
+    model, inputs = (m := shallow(name)), given(m)
+    everywhere = {sensor: torch.ones(3, dtype=torch.bool) for sensor in PRESENT}
+    program = torch.export.export(model, (*inputs, everywhere), strict=False)
+    agree(program.module()(*inputs, PRESENT), model(*inputs, PRESENT))
