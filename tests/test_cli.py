@@ -238,5 +238,5 @@ def test_scenes_in_small(tmp_path: Path) -> None:
 def test_bench_in_small(random_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "--frames", "6", "--model", str(random_weights), "--no-base"]) == 0
     printed = capsys.readouterr().out
-    for part in ("decode both files", "crop", "model", "decode box", "end to end", "threads"):
+    for part in ("decode", "crop", "model", "decode box", "crop + model + box", "end to end", "threads"):
         assert part in printed

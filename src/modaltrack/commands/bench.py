@@ -9,85 +9,140 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from modaltrack.commands.terminal import out, progress, table
+from tyro.conf import arg
+
+from modaltrack.commands.terminal import out, table
 
 if TYPE_CHECKING:
     from modaltrack.frame import Clip, Frame
     from modaltrack.models.model import Model
+    from modaltrack.session import Engine
 
 SIZE = (480, 640)  # height, width of the rendered images: what cameras deliver
 
 
 @dataclass
 class Options:
-    """Measure frames per second: the tiny model end to end and split by part, SDSTrack base at batch 1 and 8.
+    """Measure frames per second: the model alone; crop, model and box; end to end from files; other trackers beside it.
 
-    Medians after a warm-up. Two sensors (RGB and thermal), H.264 files, 640x480.
+    Medians of the model alone, means of the others, after a warm-up, printed as they are found. RGB and thermal (RGB
+    alone for models of one sensor) as H.264 files of 640x480 rendered pixels.
     """
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int = 0
-    """Torch threads; 0 leaves torch's choice."""
+    """Threads of every runtime; 0 leaves torch's choice."""
     frames: int = 60
     """Frames of the clip and repetitions of the small parts."""
     model: str = "modaltrack-laptop"
-    """The model measured end to end: a name or a weights file."""
+    """The model measured end to end: a name, a weights file or an exported file."""
+    runtime: Literal["", "torch", "onnx", "openvino", "auto"] = ""
+    """As in 'track'."""
+    precision: Literal["", "fp32", "fp16", "bf16", "int8"] = ""
+    """As in 'track'."""
+    against: Literal["", "opencv"] = ""
+    """opencv: CSRT and KCF on the RGB images of the same clip, where this OpenCV has them."""
+    nanotrack: Annotated[Path | None, arg(metavar="FILE")] = None
+    """NanoTrack's imported weights, to be measured beside it on the RGB images."""
     base: bool = True
     """Also measure SDSTrack base (random weights; a minute on two cores)."""
+    json: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Write the numbers here, too."""
 
 
 def run(options: Options) -> int:
     """Measure and print; -> 0."""
     import torch
 
-    from modaltrack import models, scenes
+    from modaltrack import scenes
     from modaltrack.frame import Modality
     from modaltrack.models.model import placed
+    from modaltrack.runtime import load_model
+    from modaltrack.sinks import write_json
+    from modaltrack.tracking import ModelEngine
 
     if options.frames < 4 or options.threads < 0:
         raise ValueError("--frames must be at least 4 and --threads at least 0.")
     if options.threads:
         torch.set_num_threads(options.threads)
+    model = load_model(options.model, options.device, options.runtime, options.precision)
+    device, kind = placed(model)
+    single = model.one_sensor or Modality.THERMAL not in model.config.modalities
+    pair = (Modality.RGB,) if single else (Modality.RGB, Modality.THERMAL)
+    facts: dict[str, Any] = {
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "runtime": options.runtime or "torch, or the file's",
+        "precision": options.precision or str(kind).removeprefix("torch."),
+        "batch": 1,
+        "image": f"{SIZE[1]}x{SIZE[0]}",
+        "search": model.config.search_size,
+        "sensors": "+".join(pair),
+        "other load": other_load(),
+    }
     console = out()
-    with progress() as bar, tempfile.TemporaryDirectory() as folder:
-        task = bar.add_task("rendering", total=None, facts="")
-        model = models.load_model(options.model, device=options.device)
-        device, kind = placed(model)
-        clip = scenes.clip(0, length=options.frames, size=SIZE, hard=False)
-        pair = (Modality.RGB, Modality.THERMAL)
-        files = _write_clip(clip, pair, Path(folder))
-        bar.update(task, description="measuring end to end")
-        whole, decode = _end_to_end(model, clip, files), _decoding(files)
-        bar.update(task, description="measuring the parts")
-        parts = _parts(model, clip, pair, options.frames, device)
-        base = []
-        if options.base:
-            for batch, repeats in ((1, 7), (8, 3)):
-                bar.update(task, description=f"measuring SDSTrack base, batch {batch}")
-                base.append((batch, _base(batch, repeats, device, pair)))
+    console.print(", ".join(f"{name} {value}" for name, value in facts.items()), markup=False)
+    rows: list[dict[str, Any]] = []
 
-    console.print(
-        f"device {device}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"precision {kind}, images {SIZE[1]}x{SIZE[0]}, sensors {' + '.join(pair)}".replace("torch.", "")
-    )
-    rows = table(
-        f"{options.model}, batch 1, search {model.config.search_size} px", "part", ">ms per frame", ">frames/s"
-    )
-    for name, seconds in [("decode both files", decode), *parts.items(), ("end to end", whole)]:
-        rows.add_row(name, f"{1000 * seconds:.2f}", f"{1 / seconds:.1f}")
-    console.print(rows)
-    console.print(
-        "Decoding runs in threads beside the model, so the end-to-end time is less than the sum of the parts."
-    )
-    if base:
-        rows = table("sdstrack-base, random weights, model only, search 256 px", "batch", ">ms per frame", ">frames/s")
-        for batch, seconds in base:
-            rows.add_row(str(batch), f"{1000 * seconds / batch:.1f}", f"{batch / seconds:.2f}")
-        console.print(rows)
+    def found(name: str, part: str, seconds: float, batch: int = 1) -> None:
+        rows.append({"tracker": name, "part": part, "ms": 1000 * seconds / batch, "fps": batch / seconds})
+        console.print(f"{name}: {part} {rows[-1]['ms']:.2f} ms, {rows[-1]['fps']:.1f} frames/s", markup=False)
+
+    with tempfile.TemporaryDirectory() as folder:
+        clip = scenes.clip(0, length=options.frames, size=SIZE, hard=False)
+        files = _write_clip(clip, pair, Path(folder))
+        found(" + ".join(pair), "decode", _decoding(files))
+        for part, seconds in _parts(model, clip, pair, options.frames, device).items():
+            found(options.model, part, seconds)
+        rgb = {Modality.RGB: files[Modality.RGB]}
+        engines = [(options.model, lambda: ModelEngine(model), files), *_others(options, rgb)]
+        for name, make, seen in engines:
+            try:
+                step, whole = _end_to_end(make(), clip, seen)
+            except ValueError as error:  # an OpenCV without it
+                console.print(f"{name}: {error}", markup=False)
+                continue
+            found(name, "crop + model + box", step)
+            found(name, "end to end", whole)
+    for batch, repeats in ((1, 7), (8, 3)) if options.base else ():
+        seconds = _base(batch, repeats, device, (Modality.RGB, Modality.THERMAL))
+        found("sdstrack-base, random weights", f"model, batch {batch}", seconds, batch)
+    facts["other load at the end"] = other_load()
+    shown = table("frames per second", "tracker", "part", ">ms per frame", ">frames/s")
+    for row in rows:
+        shown.add_row(row["tracker"], row["part"], f"{row['ms']:.2f}", f"{row['fps']:.1f}")
+    console.print(shown)
+    console.print("Decoding runs in threads beside the model, so end to end is less than the sum of the parts.")
+    console.print(f"other load: {facts['other load']} at the start, {facts['other load at the end']} at the end")
+    if options.json:
+        write_json(options.json, {"conditions": facts, "rows": rows})
     return 0
+
+
+def other_load() -> str:
+    """What the machine had to do in the last minute, as processes that want a core, of how many cores."""
+    import os
+
+    return f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores" if hasattr(os, "getloadavg") else "unknown"
+
+
+def _others(options: Options, rgb: dict[Any, str]) -> list[tuple[str, Callable[[], Any], dict[Any, str]]]:
+    """Trackers to measure beside the model: name, what makes its engine, and its files."""
+    from modaltrack.evaluation.adapters import CSRT, KCF, ForeignEngine
+    from modaltrack.runtime import load_model
+    from modaltrack.tracking import ModelEngine
+
+    found: list[tuple[str, Callable[[], Any], dict[Any, str]]] = []
+    if options.against == "opencv":
+        found += [("OpenCV CSRT", lambda: ForeignEngine(CSRT), rgb), ("OpenCV KCF", lambda: ForeignEngine(KCF), rgb)]
+    if options.nanotrack:
+        nano = load_model(options.nanotrack, options.device)
+        found.append((options.nanotrack.stem, lambda: ModelEngine(nano), rgb))
+    return found
 
 
 def _write_clip(clip: Clip, pair: tuple[Any, ...], folder: Path) -> dict[Any, str]:
@@ -103,20 +158,20 @@ def _write_clip(clip: Clip, pair: tuple[Any, ...], folder: Path) -> dict[Any, st
     return {m: str(path) for m, path in files.items()}
 
 
-def _end_to_end(model: Model, clip: Clip, files: dict[Any, str]) -> float:
-    """Seconds per frame from the files to the box, without drawing."""
+def _end_to_end(engine: Engine, clip: Clip, files: dict[Any, str]) -> tuple[float, float]:
+    """Seconds per frame of the tracker alone, and from the files to the box, without drawing."""
     from modaltrack.session import Job, Opened, Session
     from modaltrack.sources import open_clip
-    from modaltrack.tracking import ModelEngine
 
     assert clip.boxes is not None
     opened = Opened(open_clip(files), clip.boxes[0])
-    session = Session(ModelEngine(model), [Job("bench", lambda: opened)])
-    began = time.perf_counter()
+    session = Session(engine, [Job("bench", lambda: opened)])
+    began, before = time.perf_counter(), 0.0
     for row in session:
         if row.index == 2:  # the first frames warm caches and kernels up
-            began = time.perf_counter()
-    return (time.perf_counter() - began) / (session.clock.frames - 3)
+            began, before = time.perf_counter(), session.clock.tracker
+    count = session.clock.frames - 3
+    return (session.clock.tracker - before) / count, (time.perf_counter() - began) / count
 
 
 def _decoding(files: dict[Any, str]) -> float:
@@ -137,9 +192,10 @@ def _parts(model: Model, clip: Clip, pair: tuple[Any, ...], repeats: int, device
     config, frame = model.config, clip.frames[0]
     assert clip.boxes is not None
     box = clip.boxes[0]
+    around = vision.with_context(box, model.crop_context)
 
     def crops(size: int, factor: float) -> dict[Any, Any]:
-        return {m: _crop(frame, m, box, factor, size).to(device) for m in pair}
+        return {m: _crop(frame, m, around, factor, size).to(device) for m in pair}
 
     template, search = (
         crops(config.template_size, config.template_factor),
@@ -148,14 +204,14 @@ def _parts(model: Model, clip: Clip, pair: tuple[Any, ...], repeats: int, device
     with torch.inference_mode():
         prediction = model(template, search)
         window = vision.hann_window(prediction.score_map.shape[-1], device)
-        resize = config.search_size / vision.crop_side(box, config.search_factor)
+        resize = config.search_size / vision.crop_side(around, config.search_factor)
 
         def to_box() -> Any:
             boxes, _ = vision.decode(prediction.score_map * window, prediction.size_map, prediction.offset_map)
-            return vision.box_from_crop(boxes[0].cpu().numpy(), box, resize, config.search_size)
+            return vision.box_from_crop(boxes[0].cpu().numpy(), around, resize, config.search_size)
 
         return {
-            "crop both, normalise": median(lambda: crops(config.search_size, config.search_factor), repeats, device),
+            "crop and normalise": median(lambda: crops(config.search_size, config.search_factor), repeats, device),
             "model": median(lambda: model(template, search), repeats, device),
             "decode box": median(to_box, repeats, device),
         }

@@ -97,9 +97,9 @@ def describe(parity: Parity) -> str:
     """One line."""
     before, after = parity.success
     return (
-        f"maps differ by at most {parity.largest:.1e}, the peak is in the same cell in {100 * parity.same_cells:.0f} % "
-        f"of the crops, boxes differ by at most {parity.pixels:.2g} px and success {before:.3f} -> {after:.3f} on {parity.clips} "
-        "rendered clips"
+        f"maps differ by at most {parity.largest:.1e}, the peak is in the same cell in {parity.same_cells:.0%} of the "
+        f"crops; on {parity.clips} rendered clips boxes differ by at most {parity.pixels:.2g} px, "
+        f"success {before:.3f} -> {after:.3f}"
     )
 
 
