@@ -70,9 +70,9 @@ def test_bf16_is_asked_for_by_name(drawn):
     exact, rough = (load_model(drawn / "drawn.xml", precision=p)(template, search) for p in ("fp32", "bf16"))
     close(exact, rough, 0.1)
     session = open_session(drawn / "drawn.xml", precision="bf16")
-    assert "bf16" in str(session._compiled.get_property("INFERENCE_PRECISION_HINT")).lower()
+    assert "bfloat16" in str(session._compiled.get_property("INFERENCE_PRECISION_HINT"))
     plain = open_session(drawn / "drawn.xml")
-    assert "f32" in str(plain._compiled.get_property("INFERENCE_PRECISION_HINT")).lower().replace("float32", "f32")
+    assert "'float32'" in str(plain._compiled.get_property("INFERENCE_PRECISION_HINT"))
 
 
 def test_what_the_tracker_asks_of_a_model_is_in_the_card(drawn):
@@ -126,7 +126,7 @@ def _empty(folder):
         ({"search_size": 256}, "search_rgb should be (2, 3, 256, 256) and is (2, 3, 128, 128)"),
         ({"sensors": ["rgb", "depth"]}, "template_depth"),
         ({"batch": 0}, "impossible sizes"),
-        ({"confidence": True}, "its outputs"),
+        ({"confidence": False}, "its number of outputs"),
         ({"sensors": ["sonar"]}, "damaged"),
         ({"weights": 1}, "does not say how it was exported"),
     ],
@@ -176,9 +176,9 @@ def test_differences_are_found_and_out_of_bounds(drawn):
     model = models.load_model(drawn / "drawn.safetensors", device="cpu")
     other = models.load_model(drawn / "drawn.safetensors", device="cpu")
     with torch.no_grad():
-        other.head.ctr[4].bias += 1e-3
+        other.head.ctr[4].bias += 0.1
     found = compare(model, other, (RGB, THERMAL))
-    assert 1e-5 < found.largest < 1e-2
+    assert 1e-5 < found.largest < 0.05
     assert "the maps differ by" in found.out_of_bounds("fp32")
     assert not found.out_of_bounds("bf16")
     assert "success falls" in Parity(0.0, 1.0, 0.0, (0.6, 0.5), 2).out_of_bounds("int8")

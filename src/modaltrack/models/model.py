@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
@@ -66,6 +66,7 @@ class Model(Protocol):
         sensors_together: whether any number of sensors goes into one call; else RGB and at most one other.
         judges: whether the confidence map is learned; else it is the score map.
         one_sensor: whether only one sensor goes into one call, whichever it is.
+        only_sets: the sets of sensors that it can read, where it cannot read all (an exported file); None for all.
         crop_context: its crops are cut around the box grown by this share of (width + height) along both axes.
         policy: fields of ``tracking.Policy`` that belong to the method's published rule.
         num_templates: how many templates it takes; with 2, the later one goes into the call as ``memory``.
@@ -81,6 +82,7 @@ class Model(Protocol):
     sensors_together: bool = False
     judges: bool = False
     one_sensor: bool = False
+    only_sets: Collection[tuple[Modality, ...]] | None = None
     crop_context: float = 0.0
     policy: Mapping[str, Any] = NO_RULE
     num_templates: int = 1
@@ -145,6 +147,7 @@ class TorchModel(nn.Module):
     sensors_together: bool = False
     judges: bool = False
     one_sensor: bool = False
+    only_sets: Collection[tuple[Modality, ...]] | None = None
     crop_context: float = 0.0
     policy: Mapping[str, Any] = NO_RULE
     num_templates: int = 1
@@ -157,6 +160,7 @@ _DEFAULTS = {
     "sensors_together": False,
     "judges": False,
     "one_sensor": False,
+    "only_sets": None,
     "crop_context": 0.0,
     "policy": NO_RULE,
     "num_templates": 1,

@@ -56,6 +56,7 @@ class ExportedModel(Model):
         self.sensors_together, self.one_sensor, self.judges = d.sensors_together, d.one_sensor, d.judges
         self.num_templates, self.crop_context, self.policy = d.num_templates, d.crop_context, d.policy
         self.missing_policy = str(card.get("missing_policy", ""))
+        self.only_sets = None if make is not None or d.one_sensor else tuple(graphs)
         self.graphs, self._make, self._where = dict(graphs), make, where
 
     @property

@@ -61,8 +61,10 @@ def checked(path: Path, text: str | None, shapes: Mapping[str, tuple[int, ...]],
     except (ValueError, AssertionError):
         raise ValueError(f"The card in {path} is damaged; export the model again.") from None
     declared = Declaration.read(card, str(path))
-    if dict(shapes) != declared.inputs() or outputs != len(declared.outputs()):
-        wrong = next((n for n, shape in declared.inputs().items() if shapes.get(n) != shape), "its outputs")
+    if outputs != len(declared.outputs()):
+        raise ValueError(f"The card in {path} does not describe its graph: its number of outputs; export it again.")
+    if dict(shapes) != declared.inputs():
+        wrong = next((n for n, shape in declared.inputs().items() if shapes.get(n) != shape), "its inputs")
         raise ValueError(
             f"The card in {path} does not describe its graph: {wrong} should be {declared.inputs().get(wrong)} and is "
             f"{shapes.get(wrong)}; export the model again."

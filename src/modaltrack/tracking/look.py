@@ -180,6 +180,8 @@ def look_again(
     left = doubtful & (peak < needed) & (state.unseen == 0)
     left[[row for pair, members in pairs.items() if Modality.EVENT in pair for row in members]] = False
     for sensor in model.config.modalities:
+        if model.only_sets is not None and (sensor,) not in model.only_sets:
+            continue
         several = {row for pair, members in pairs.items() if sensor in pair and len(pair) > 1 for row in members}
         rows = sorted(row for row in several if left[row])
         ask({(sensor,): rows} if rows else {})
