@@ -55,8 +55,7 @@ class Options:
     """auto, cpu, cuda, cuda:1, mps."""
     runtime: Literal["", "torch", "onnx", "openvino", "auto"] = ""
     """auto: the fastest that is installed and exact; by default torch, and for an exported file that of its kind."""
-    precision: Literal["", "fp32", "fp16", "bf16", "int8"] = ""
-    """Of the arithmetic; by default fp32, and for an exported file its own."""
+    precision: Literal["", "fp32", "fp16", "bf16", "int8"] = ""  # by default fp32, and for an exported file its own
     align: Annotated[Path | None, arg(metavar="JSON")] = None
     """Homographies from each sensor to RGB: {"thermal": [[...], [...], [...]]}."""
     depth_scale: float = 1.0
