@@ -27,7 +27,9 @@ def test_the_python_of_the_readme_runs(
     text = (
         code[1].replace('"visible/"', repr(str(cameras / "rgb"))).replace('"infrared/"', repr(str(cameras / "thermal")))
     )
-    text = text.replace('"modaltrack-laptop"', repr(str(random_weights))).replace("[120, 80, 32, 64]", "[20, 20, 16, 12]")
+    text = text.replace('"modaltrack-laptop"', repr(str(random_weights))).replace(
+        "[120, 80, 32, 64]", "[20, 20, 16, 12]"
+    )
     exec(compile(text, "README.md", "exec"), {})
     assert len(capsys.readouterr().out.splitlines()) == 5
 
