@@ -134,10 +134,14 @@ def _settings(name: str, config: Any) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ValueError(f"config in its card is {_show(config)} and should be an object")
     kind = type(config_of(name))
-    hints, known = get_type_hints(kind), {field.name for field in fields(kind)}
+    known = {field.name for field in fields(kind)}
+    try:
+        hints = get_type_hints(kind)
+    except NameError:  # a class from outside whose annotations name what is not imported
+        hints = {}
     if strange := sorted(set(config) - known):
         raise ValueError(f"{name} has no setting {_show(strange[0])}")
-    settings = {field: _value(field, hints[field], value) for field, value in config.items()}
+    settings = {field: _value(field, hints.get(field, Any), value) for field, value in config.items()}
     _check_together(config_of(name, **settings))
     return settings
 
@@ -163,6 +167,8 @@ def _value(field: str, hint: Any, value: Any) -> Any:
         if value not in list(Modality):
             raise ValueError(f"{field} in its card holds {_show(value)}; known are {', '.join(Modality)}")
         return Modality(value)
+    if hint not in (bool, int, float, str):  # of a class from outside: its own constructor has to judge
+        return _frozen(value) if field != "modalities" else _tuple(field, (Modality, ...), value)
     if hint is float and type(value) is int:
         value = float(value) if abs(value) < 2**53 else value
     if type(value) is not hint:
@@ -184,6 +190,11 @@ def _tuple(field: str, kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     if len(kinds) != len(value):
         raise ValueError(f"{field} in its card has {len(value)} values instead of {len(kinds)}")
     return tuple(_value(field, kind, item) for kind, item in zip(kinds, value))
+
+
+def _frozen(value: Any) -> Any:
+    """JSON knows lists only; configurations hold tuples."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _check_together(config: Any) -> None:
