@@ -92,6 +92,12 @@ def test_unknown_names():
         models.create("ostrack-tiny", colour=1)
 
 
+def test_a_shipped_name_is_suggested_once():
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - counted below
+        models.load_model("srtrack-tini")
+    assert str(raised.value).count("srtrack-tiny") == 1
+
+
 def test_nothing_is_written_when_a_weight_is_not_finite(tmp_path):
     model = models.create("ostrack-tiny", **TINY)
     model.norm.weight.data[0] = float("inf")

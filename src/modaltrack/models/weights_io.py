@@ -229,4 +229,4 @@ def _find(name_or_path: str | Path) -> tuple[Path, str | None]:
         return Path(name_or_path), None
     if text in list_models():
         raise ValueError(f"No weights come with {text}; give the path of a weight file, or create() a fresh model.")
-    raise unknown_name(text, sorted([row.name for row in SHIPPED] + list_models()))
+    raise unknown_name(text, sorted({row.name for row in SHIPPED} | set(list_models())))
