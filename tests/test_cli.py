@@ -103,10 +103,10 @@ def test_track_follows_several_targets_through_one_sensor(cameras: Path, random_
 
 
 def test_the_camera_password_is_not_written_down() -> None:
-    from modaltrack.commands.track import without_password
+    from modaltrack.sources.notices import without_login
 
-    assert without_password("rtsp://me:secret@10.0.0.5/stream?a=b@c") == "rtsp://10.0.0.5/stream?a=b@c"
-    assert without_password("videos/a@b.mp4") == "videos/a@b.mp4"
+    assert without_login("rtsp://me:secret@10.0.0.5/stream?a=b@c") == "rtsp://10.0.0.5/stream?a=b@c"
+    assert without_login("videos/a@b.mp4") == "videos/a@b.mp4"
 
 
 def test_a_box_can_be_drawn_where_there_is_a_window(

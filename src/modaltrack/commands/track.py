@@ -141,13 +141,14 @@ def facts_of(
     """What ``result.json`` says of the run."""
     from modaltrack.commands.outputs import versions
     from modaltrack.models.model import placed
+    from modaltrack.sources.notices import without_login
 
     live = {"latency_seconds": latency.facts(), "live": clip.live_facts()}
     return {
         "model": model.card.get("name", options.model),
         "card": model.card,
         "device": str(placed(model)[0]),
-        "sources": {m: without_password(spec) for m, spec in asked.specs.items()},
+        "sources": {m: without_login(spec) for m, spec in asked.specs.items()},
         "complete": complete,
         "speed": session.clock.facts(),
         **{name: known for name, known in live.items() if known is not None},
@@ -347,13 +348,6 @@ def ask(first: Frame, folder: Path) -> NDArray[np.float64]:
         f"No --box was given and no window can be opened ({reason}); pass --box x,y,w,h in pixels of the first frame, "
         f"which was written to {picture}."
     )
-
-
-def without_password(spec: str) -> str:
-    """A URL without the user and password in it: results are passed around, cameras' passwords should not be."""
-    from modaltrack.sources.notices import without_login
-
-    return without_login(spec)
 
 
 def summary(results: list[Result], clock: Clock, latency: Latency) -> str:

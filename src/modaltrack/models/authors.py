@@ -325,11 +325,7 @@ class Match:
 
 
 def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_type: object = None) -> Match:
-    """Compare a checkpoint's tensors, which need no values (device "meta"), with a method's; no model is built.
-
-    Raises:
-        ValueError: For a method without published weights, and a variant that is not supported.
-    """
+    """Compare a checkpoint's tensors (their values are not read) with a method's; ValueError for an unknown method."""
     if method not in KEY_MAPS and method in METHODS:
         raise ValueError(f"The authors of {method} have published no weights; there is nothing to read for it.")
     if method not in KEY_MAPS:
