@@ -210,7 +210,7 @@ def files_that_define(pattern: str) -> set[str]:
 
 def test_one_place_replaces_files_and_locks_them() -> None:
     assert files_that_call("os.replace", "os.rename", "fcntl.flock", "fcntl.lockf", "msvcrt.locking") == {"files.py"}
-    named = {str(f.relative_to(PACKAGE)) for f in SOURCES if ".partial" in f.read_text(encoding="utf-8")}
+    named = {str(f.relative_to(PACKAGE)) for f in SOURCES if re.search(r"\.partial\b", f.read_text(encoding="utf-8"))}
     assert named == {"files.py"}
 
 
