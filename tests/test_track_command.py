@@ -160,9 +160,9 @@ def test_sigterm_keeps_what_is_done_as_ctrl_c_does(run: Run, monkeypatch: pytest
 
 
 def test_sigterm_before_the_first_frame_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from modaltrack import models
+    from modaltrack import runtime
 
-    monkeypatch.setattr(models, "load_model", lambda *given, **named: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(runtime, "load_model", lambda *given, **named: signal.raise_signal(signal.SIGTERM))
     assert run("--box", "20,20,16,12") == 130
     assert run.names == set()
 
