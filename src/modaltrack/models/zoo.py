@@ -28,13 +28,13 @@ SHIPPED: tuple[Shipped, ...] = (
     Shipped(
         "modaltrack-laptop",
         "modaltrack-laptop.safetensors",
-        "8b6af097db52f2e538c78d23ff5cae804741516a3b18b916ff38c88a8b694fc0",
+        "5761f7f65ea5a7fec24c658cffa54d3baee972462fe03b8c5a80ab4d63a3a8b2",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(
         "ostrack-laptop",
         "ostrack-laptop.safetensors",
-        "85de913877082d5824fd58b055b18c7addb11f10e31d0702eccb74f30bf617f3",
+        "ddf59308536bb0bac656c42cfd08476884ba512f8ffed8d61537f8961d230742",
         (Modality.RGB,),
     ),
     Shipped(
