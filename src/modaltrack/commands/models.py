@@ -202,7 +202,9 @@ def _list() -> int:
     console.print(rows)
     console.print("X: one of thermal, depth, event. success: on scenes.benchmark, RGB with X where it takes both.")
     console.print("pictures: what the licences of the pictures that the weights have seen allow; the card lists them.")
-    console.print("'modaltrack models results' has it sensor by sensor, 'modaltrack models show NAME' prints a card.")
+    console.print(
+        "'modaltrack models results': sensor by sensor, and on real clips; 'modaltrack models show NAME': a card."
+    )
     return 0
 
 
@@ -211,14 +213,11 @@ def _sensors(config: ModelConfig) -> str:
     return "rgb" if not others else f"rgb, {others[0] if len(others) == 1 else 'X'}"
 
 
-def _measured(card: object) -> str:
-    """The first number of a card that is called success, however deep it stands."""
-    if not isinstance(card, dict):
-        return "-"
-    for key, value in card.items():
-        if "success" in str(key) and isinstance(value, float):
-            return f"{value:.3f}"
-    return next((found for value in card.values() if (found := _measured(value)) != "-"), "-")
+def _measured(measured: object) -> str:
+    """The success on the rendered test clips that a card's measurements name; "-" where there is none."""
+    found = measured.items() if isinstance(measured, dict) else ()
+    numbers = (value for key, value in found if "success" in key and "scenes-" in key and isinstance(value, float))
+    return next((f"{value:.3f}" for value in numbers), "-")
 
 
 def _shipped() -> dict[str, tuple[Path, dict[str, Any]]]:
