@@ -116,12 +116,8 @@ class ManySensorPairs(PicturePairs):
 
     def _plain(self, random: np.random.Generator, first: Thing, second: Thing, still: bool = True) -> Draft:
         """A draft without other pictures in it, which are RGB only: the crops are black beyond the picture's edge."""
-        whole = self.how
-        self.how = replace(whole, fill_search=0, fill_template=0, transplant=0, neighbours=0, occluder=0, absent=0)
-        try:
-            return self.draft(random, first, second, still)
-        finally:
-            self.how = whole
+        how = replace(self.how, fill_search=0, fill_template=0, transplant=0, neighbours=0, occluder=0, absent=0)
+        return self.draft(random, first, second, still, how=how)
 
     def seen(self, random: np.random.Generator, draft: Draft, sensors: Sequence[Modality]) -> Pair:
         """A draft through these sensors."""

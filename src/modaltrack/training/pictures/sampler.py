@@ -188,30 +188,32 @@ class PicturePairs:
         second: Thing,
         still: bool = True,
         before: Image | None = None,
+        how: Composition | None = None,
     ) -> Draft:
         """A template of the first thing and a search crop with the second.
 
         Args:
             before: the picture a moment earlier.
+            how: what happens to the pair; None = the sampler's own.
         """
-        how = self.how
+        how = how or self.how
         way = template_view(first, self.template_size, self.template_factor, how, random)
         beyond = self._backdrop(random) if random.random() < how.fill_template else None
         template = open_canvas(first.images, way, self.template_size, beyond, random)
         template.shown.append(shown(first, way, self.template_size))
         if random.random() >= how.absent:
-            return Draft(template, *self._with(random, second, still, before))
+            return Draft(template, *self._with(random, second, still, before, how))
         other = self._other(random, first.kind)
         while other is None:
             other = self._other(random)
-        search, _, _ = self._with(random, other, True, None)
+        search, _, _ = self._with(random, other, True, None, how)
         return Draft(template, search, None, 0.0)
 
     def _with(
-        self, random: np.random.Generator, thing: Thing, still: bool, before: Image | None
+        self, random: np.random.Generator, thing: Thing, still: bool, before: Image | None, how: Composition
     ) -> tuple[Canvas, Image | None, float]:
         """A search crop with a thing in it and what else is put there; ``moment_ago`` and ``visible`` of ``Draft``."""
-        how, size = self.how, self.search_size
+        size = self.search_size
         way = search_view(thing, size, self.search_factor, how, random, still)
         moment_ago: Image | None = None
         if still and random.random() < how.transplant:
