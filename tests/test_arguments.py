@@ -17,6 +17,7 @@ PLAIN = [
     ("score", "pred --benchmark X --switch a=b --switch c=d --boc_reward f.json --allow-short"),
     ("results", "check pred --benchmark LasHeR --json"),
     ("results", "import pred --out there --layout corners"),
+    ("results", "labels run --to coco --out there.json --size 64x48 --category dog --lost"),
 ]
 ELSE = [
     ("score", ""),
@@ -74,13 +75,13 @@ def test_a_plain_line_loads_neither_tyro_nor_rich_nor_masked_arrays() -> None:
 
 
 def test_offsets_and_sizes_of_track() -> None:
-    track = import_module("modaltrack.commands.track")
-    assert track.parse_offsets(["thermal=-0.3", "depth=2"]) == {"thermal": -0.3, "depth": 2.0}
-    assert track.parse_size("640x480") == (480, 640)
-    assert track.parse_size(None) is None
+    track_options = import_module("modaltrack.commands.track_options")
+    assert track_options.parse_offsets(["thermal=-0.3", "depth=2"]) == {"thermal": -0.3, "depth": 2.0}
+    assert track_options.parse_size("640x480") == (480, 640)
+    assert track_options.parse_size(None) is None
     for text in ("thermal", "thermal=", "infrared=1", "thermal=soon"):
         with pytest.raises(ValueError, match="MODALITY=SECONDS"):
-            track.parse_offsets([text])
+            track_options.parse_offsets([text])
     for text in ("640", "x480", "0x0", "640x480x3", "-1x5"):
         with pytest.raises(ValueError, match="WIDTHxHEIGHT"):
-            track.parse_size(text)
+            track_options.parse_size(text)

@@ -25,7 +25,7 @@ COMMANDS = {
     "export": "write a model as ONNX or OpenVINO graphs, compared with torch",
     "models": "list the models; 'models show NAME' prints a card, 'models import' reads authors' files",
     "score": "score results by a benchmark's own protocol, or one file of boxes",
-    "results": "check, import or zip a tracker's result files",
+    "results": "check, import or zip result files; write them as labels (CVAT, COCO, MOT)",
     "eval": "run a tracker through a benchmark: in batches, resumable, on one machine or many",
     "report": "one page with curves, tables and film strips of one or more trackers",
     "vot": "let the official VOT toolkit drive a tracker; --ini prints the section for trackers.ini",

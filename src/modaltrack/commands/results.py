@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``modaltrack results check|import|zip PATH``."""
+"""``modaltrack results check|import|zip|labels PATH``."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ class Options:
 
     'results check PATH' says what it recognises, verifies checksums and, with --benchmark, finds missing and short
     sequences. 'results import PATH --out DIR' reads any layout and writes one file x,y,w,h per sequence with a
-    manifest. 'results zip DIR --out FILE.zip' packs a folder, the same bytes every time.
+    manifest. 'results zip DIR --out FILE.zip' packs a folder, the same bytes every time. 'results labels RUN --to cvat
+    --out FILE.xml' writes what track has found as labels for other programs.
     """
 
-    action: Positional[Literal["check", "import", "zip"]]
+    action: Positional[Literal["check", "import", "zip", "labels"]]
     """What to do."""
     path: Positional[Path]
-    """A folder, a zip or a file of results."""
+    """A folder, a zip or a file of results; with labels: the folder that track wrote."""
     out: Annotated[Path | None, arg(metavar="PATH")] = None
-    """With import: the folder to write; with zip: the file."""
+    """With import: the folder to write; with zip: the file; with labels: the file (cvat, coco) or folder (mot)."""
     layout: Literal["community", "tab", "corners", "got10k"] = "community"
     """With import: commas, tabs, 8 corners (RGBT234's program), or a folder per sequence."""
     rows: Literal["", "xywh", "x1y1x2y2", "cxcywh"] = ""
@@ -38,6 +39,14 @@ class Options:
     """With check: a folder of truth files."""
     json: bool = False
     """With check: print one JSON object."""
+    to: Literal["cvat", "coco", "mot"] = "cvat"
+    """With labels: CVAT's XML for video, COCO-video JSON, or MOTChallenge's folder."""
+    category: str = "target"
+    """With labels: what the targets are."""
+    size: Annotated[str | None, arg(metavar="WIDTHxHEIGHT")] = None
+    """With labels: pixels of the images, where result.json does not say them."""
+    lost: bool = False
+    """With labels: keep the boxes of frames in which a target was lost."""
 
 
 def run(options: Options) -> int:
@@ -47,9 +56,9 @@ def run(options: Options) -> int:
     if options.benchmark or options.data or options.truth:
         raise ValueError("--benchmark, --data and --truth belong to: modaltrack results check PATH.")
     if options.out is None:
-        what = "--out DIR" if options.action == "import" else "--out FILE.zip"
+        what = {"import": "--out DIR", "zip": "--out FILE.zip", "labels": "--out PATH"}[options.action]
         raise ValueError(f"'results {options.action}' needs a place to write: {what}.")
-    return _import(options, options.out) if options.action == "import" else _zip(options, options.out)
+    return {"import": _import, "zip": _zip, "labels": _labels}[options.action](options, options.out)
 
 
 def _check(options: Options) -> int:
@@ -138,4 +147,22 @@ def _zip(options: Options, file: Path) -> int:
     if left:
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
         out().print(f"note: left out {', '.join(left[:3])}{more}: hidden, archives, links, or not in the manifest")
+    return 0
+
+
+def _labels(options: Options, place: Path) -> int:
+    from modaltrack.commands.terminal import out
+    from modaltrack.commands.track_options import parse_size
+    from modaltrack.labels import read_run, write_coco, write_cvat, write_mot
+
+    if options.to != "mot" and place.is_dir():
+        raise ValueError(f"{place} is a folder; give the name of the file to write.")
+    if options.to == "mot" and place.exists():
+        raise ValueError(f"{place} is there already; give the name of a new folder.")
+    size = parse_size(options.size, "--size")
+    clip = read_run(options.path, size=size and (size[1], size[0]), category=options.category, lost=options.lost)
+    write = {"cvat": write_cvat, "coco": lambda file, one: write_coco(file, [one]), "mot": write_mot}[options.to]
+    write(place, clip)
+    boxes = sum(int(target.present.sum()) for target in clip.targets)
+    out().print(f"Wrote {boxes} boxes of {len(clip.targets)} targets in {clip.length} frames to {place}", markup=False)
     return 0

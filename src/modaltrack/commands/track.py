@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -113,7 +112,8 @@ def run(options: Options) -> int:
             options, asked, model, clip, folder, [latency.row, *(sink.row for sink in sinks)], stop
         )
         complete = is_live(clip) or not session.stopped
-        files = folder.publish(results, facts_of(options, asked, model, clip, session, latency, complete))
+        facts = facts_of(options, asked, model, clip, session, latency, complete)
+        files = folder.publish(results, {"size": results[0].info["size"], **facts})
     console = err() if options.jsonl == "-" else out()
     console.print(summary(results, session.clock, latency))
     if asked.truth is not None:
@@ -172,6 +172,7 @@ def pushes(options: Options, stop: threading.Event) -> list[JsonLines | UdpPush]
 
 def opened_clip(options: Options, asked: Asked, model: Model) -> ClipReader:
     """The clip, encoded as the model was trained unless the user says otherwise."""
+    from modaltrack.commands.track_options import choose_encodings, parse_offsets, parse_size
     from modaltrack.sources import LivePolicy, open_clip
 
     return open_clip(
@@ -205,6 +206,7 @@ class Asked:
 def check(options: Options) -> Asked:
     """What can be known to be wrong before anything is opened is a ValueError here."""
     from modaltrack.commands.box_input import parse_box
+    from modaltrack.commands.track_options import parse_encodings
     from modaltrack.frame import Modality
     from modaltrack.sources import read_boxes
 
@@ -265,10 +267,9 @@ def follow(
             bar.update(task, completed=clock.frames, facts=rate)
 
         engine, opened = ModelEngine(model), Opened(frames, boxes)
+        info = {**engine.info, "size": [width, height]}
         job = Job("", lambda: opened)
-        session = Session(
-            engine, [job], [*observers, report], stop=stop, max_frames=options.max_frames, info=engine.info
-        )
+        session = Session(engine, [job], [*observers, report], stop=stop, max_frames=options.max_frames, info=info)
         found = session.run()
         if not found:  # stopped before the first row
             raise KeyboardInterrupt
@@ -279,47 +280,6 @@ def follow(
 def is_live(clip: ClipReader) -> bool:
     """Whether a source of the clip is a camera or a stream, which ends when the user says so."""
     return any(source.live for source in clip.sources.values())
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """``"640x480"`` (width, height) -> (height, width)."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*(\d+)\s*[xX×, ]\s*(\d+)\s*", text)
-    if not found or not int(found[1]) or not int(found[2]):
-        raise ValueError(f"--event-size {text!r} is not WIDTHxHEIGHT in pixels, for example 640x480.")
-    return int(found[2]), int(found[1])
-
-
-def parse_offsets(texts: list[str]) -> dict[Modality, float]:
-    """``["thermal=-0.3"]`` -> mapping, in seconds."""
-    from modaltrack.frame import Modality
-
-    found: dict[Modality, float] = {}
-    for text in texts:
-        key, _, seconds = text.partition("=")
-        try:
-            found[Modality(key)] = float(seconds)
-        except ValueError:
-            raise ValueError(
-                f"--offset {text!r} is not MODALITY=SECONDS; MODALITY is one of {', '.join(Modality)}."
-            ) from None
-    return found
-
-
-def parse_encodings(texts: list[str]) -> dict[Modality, str]:
-    """``["thermal=name"]`` -> mapping; the names themselves are checked by the sources."""
-    from modaltrack.frame import Modality
-
-    found: dict[Modality, str] = {}
-    for text in texts:
-        key, _, name = text.partition("=")
-        if key not in set(Modality) or not name:
-            raise ValueError(f"--encoding {text!r} is not MODALITY=NAME; MODALITY is one of {', '.join(Modality)}.")
-        if Modality(key) in found:
-            raise ValueError(f"--encoding names {key} twice; give each modality one encoding.")
-        found[Modality(key)] = name
-    return found
 
 
 def peek(frames: Iterator[Frame]) -> tuple[Frame, Iterator[Frame]]:
@@ -377,18 +337,3 @@ def scores(result: Result, truth: NDArray[np.float64]) -> str:
         f"success {success_auc(pred, true):.3f}, precision at 20 px {precision_at(pred, true):.3f}, "
         f"mean IoU {mean_iou(pred, true):.3f}{short}"
     )
-
-
-def choose_encodings(
-    card: Mapping[str, Any], specs: dict[Modality, str], asked: dict[Modality, str]
-) -> dict[Modality, str]:
-    """What the user asked for, and what the model was trained with for the rest. Events are encoded as they come."""
-    from modaltrack.frame import Modality
-
-    trained = {Modality(m): name for m, name in (card.get("encodings") or {}).items() if m in specs}
-    for modality, name in asked.items():
-        if modality in trained and trained[modality] != name:
-            warnings.warn(
-                f"{modality} is encoded as {name!r} and the model was trained with {trained[modality]!r}.", stacklevel=2
-            )
-    return {m: name for m, name in trained.items() if m != Modality.EVENT} | asked
