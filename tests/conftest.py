@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors only suffer from threads
+# an installed wheel holds the default model only; the others lie in the tree
+os.environ.setdefault(
+    "MODALTRACK_WEIGHTS", str(Path(__file__).parents[1] / "src" / "modaltrack" / "models" / "weights")
+)
 
 
 @pytest.fixture(scope="session")

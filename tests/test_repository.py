@@ -72,6 +72,9 @@ def wheel(path: Path, **changes: str) -> Path:
     files = {
         "modaltrack/py.typed": "#",
         "modaltrack/cli.py": "#",
+        "modaltrack/models/catalogue.json": "{}",
+        "modaltrack/models/weights/modaltrack-laptop.safetensors": "#",
+        "modaltrack/models/weights/ostrack-laptop.safetensors": "#",
         "modaltrack-0.1.0.dist-info/licenses/LICENSE": "#",
         "modaltrack-0.1.0.dist-info/METADATA": f"{fields}Description-Content-Type: text/markdown\n\n" + "words " * 200,
     }

@@ -17,7 +17,14 @@ from pathlib import Path
 
 WHEEL_LIMIT = 15_000_000  # bytes
 REQUIRED = ("Name", "Version", "Summary", "License-Expression", "Requires-Python", "Description-Content-Type")
-WANTED = ("modaltrack/py.typed", "modaltrack/cli.py", "licenses/LICENSE")
+WANTED = (
+    "modaltrack/py.typed",
+    "modaltrack/cli.py",
+    "licenses/LICENSE",
+    "modaltrack/models/catalogue.json",
+    "weights/modaltrack-laptop.safetensors",  # the default model is a delta of the second
+    "weights/ostrack-laptop.safetensors",
+)
 UNWANTED = re.compile(
     r"(^|/)(tests?|shared|runs|__pycache__|\.git)/|\.(pyc|pth|tar|env)$|(^|/)\.(?!ci|github|pre-commit|gitignore)"
 )

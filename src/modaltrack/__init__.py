@@ -11,55 +11,38 @@ This is the index of the manual: the names below are the whole public face. They
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from modaltrack.lazy import on_demand
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from modaltrack import scenes
+    from modaltrack import (
+        benchmarks,
+        boxes,
+        evaluation,
+        export,
+        models,
+        report,
+        results,
+        runtime,
+        scenes,
+        scoring,
+        session,
+        sinks,
+        sources,
+        tracking,
+        training,
+        truth,
+        vision,
+    )
     from modaltrack.frame import Clip, Frame, Modality, Result, State, Status
-    from modaltrack.models import list_models
+    from modaltrack.models import Model, list_models
     from modaltrack.runtime import load_model
     from modaltrack.scoring import mean_iou, precision_at, success_auc
-    from modaltrack.sources import open_clip, open_source
-    from modaltrack.tracking import Tracker, track
-
-# name -> (module, attribute); an empty attribute stands for the module itself
-_HOME = {
-    "Modality": ("modaltrack.frame", "Modality"),
-    "Status": ("modaltrack.frame", "Status"),
-    "Frame": ("modaltrack.frame", "Frame"),
-    "Clip": ("modaltrack.frame", "Clip"),
-    "State": ("modaltrack.frame", "State"),
-    "Result": ("modaltrack.frame", "Result"),
-    "load_model": ("modaltrack.runtime", "load_model"),
-    "list_models": ("modaltrack.models", "list_models"),
-    "open_clip": ("modaltrack.sources", "open_clip"),
-    "open_source": ("modaltrack.sources", "open_source"),
-    "Tracker": ("modaltrack.tracking", "Tracker"),
-    "track": ("modaltrack.tracking", "track"),
-    "success_auc": ("modaltrack.scoring", "success_auc"),
-    "precision_at": ("modaltrack.scoring", "precision_at"),
-    "mean_iou": ("modaltrack.scoring", "mean_iou"),
-    "scenes": ("modaltrack.scenes", ""),
-}
-
-# packages that are there after a plain ``import modaltrack``
-_ROOMS = {
-    "benchmarks",
-    "boxes",
-    "export",
-    "models",
-    "runtime",
-    "results",
-    "scoring",
-    "session",
-    "sinks",
-    "sources",
-    "tracking",
-    "vision",
-}
+    from modaltrack.sources import ClipReader, Source, open_clip, open_source
+    from modaltrack.tracking import Policy, TrackedBox, Tracker, track
 
 __all__ = [
     "Modality",
@@ -68,29 +51,53 @@ __all__ = [
     "Clip",
     "State",
     "Result",
+    "Model",
     "load_model",
     "list_models",
+    "ClipReader",
+    "Source",
     "open_clip",
     "open_source",
+    "Policy",
+    "TrackedBox",
     "Tracker",
     "track",
     "success_auc",
     "precision_at",
     "mean_iou",
+    "benchmarks",
+    "boxes",
+    "evaluation",
+    "export",
+    "models",
+    "report",
+    "results",
+    "runtime",
     "scenes",
+    "scoring",
+    "session",
+    "sinks",
+    "sources",
+    "tracking",
+    "training",
+    "truth",
+    "vision",
     "__version__",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return import_module(f"modaltrack.{name}")
-    try:
-        module, attribute = _HOME[name]
-    except KeyError:
-        raise AttributeError(f"module 'modaltrack' has no attribute '{name}'") from None
-    home = import_module(module)
-    return getattr(home, attribute) if attribute else home
+if not TYPE_CHECKING:
+    __getattr__ = on_demand(
+        __name__,
+        {
+            "frame": ("Clip", "Frame", "Modality", "Result", "State", "Status"),
+            "models": ("Model", "list_models"),
+            "runtime": ("load_model",),
+            "scoring": ("mean_iou", "precision_at", "success_auc"),
+            "sources": ("ClipReader", "Source", "open_clip", "open_source"),
+            "tracking": ("Policy", "TrackedBox", "Tracker", "track"),
+        },
+        rooms=__all__,
+    )
 
 
 def __dir__() -> list[str]:

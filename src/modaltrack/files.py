@@ -115,6 +115,12 @@ def replacing(target: Path, durable: bool = False, folder: bool = False) -> Iter
             partial.drop()
 
 
+def cache_folder() -> Path:
+    """Where this package keeps what can be made again: ``modaltrack`` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".cache") / "modaltrack"
+
+
 def write_file(target: Path, content: str | bytes, durable: bool = False) -> Path:
     """Write a whole file (text as UTF-8 with the line ends it has) and return its path.
 

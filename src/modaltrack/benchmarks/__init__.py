@@ -7,8 +7,9 @@ The names below are looked up on first use: a command that only asks where a dat
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from modaltrack.lazy import on_demand
 
 if TYPE_CHECKING:
     from modaltrack.benchmarks.check import Finding, check_benchmark
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
     from modaltrack.benchmarks.roots import config_file, find_root
     from modaltrack.benchmarks.sequences import Benchmark, open_benchmark
     from modaltrack.benchmarks.table import TABLE, Row
-
-_HOME = {
-    "Finding": "check",
-    "check_benchmark": "check",
-    "BenchmarkWarning": "entries",
-    "SequenceEntry": "entries",
-    "find": "names",
-    "info": "names",
-    "list_benchmarks": "names",
-    "official_list": "names",
-    "config_file": "roots",
-    "find_root": "roots",
-    "Benchmark": "sequences",
-    "open_benchmark": "sequences",
-    "TABLE": "table",
-    "Row": "table",
-}
 
 __all__ = [
     "TABLE",
@@ -52,8 +36,15 @@ __all__ = [
     "open_benchmark",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'modaltrack.benchmarks' has no attribute {name!r}")
-    return getattr(import_module(f"modaltrack.benchmarks.{_HOME[name]}"), name)
+if not TYPE_CHECKING:
+    __getattr__ = on_demand(
+        __name__,
+        {
+            "check": ("Finding", "check_benchmark"),
+            "entries": ("BenchmarkWarning", "SequenceEntry"),
+            "names": ("find", "info", "list_benchmarks", "official_list"),
+            "roots": ("config_file", "find_root"),
+            "sequences": ("Benchmark", "open_benchmark"),
+            "table": ("TABLE", "Row"),
+        },
+    )

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modaltrack.benchmarks.roots import cache_folder
 from modaltrack.benchmarks.sequences import Benchmark, SequenceEntry
+from modaltrack.files import cache_folder
 
 SHOWN = 5
 

@@ -17,12 +17,6 @@ def config_file() -> Path:
     return (Path(base) if base else Path.home() / ".config") / "modaltrack" / "config.toml"
 
 
-def cache_folder() -> Path:
-    """Where this package keeps what can be made again: ``modaltrack`` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path.home() / ".cache") / "modaltrack"
-
-
 def find_root(name: str, given: str | os.PathLike[str] | None = None) -> Path:
     """The folder of a benchmark.
 

@@ -1,35 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``modaltrack models [list|results|show NAME|import FILE]``."""
+"""``modaltrack models [list|results|show NAME|get NAME|import FILE]``: all but import without torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from tyro.conf import Positional, UseAppendAction, arg
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from modaltrack.printable import one_line
 
 if TYPE_CHECKING:
-    from modaltrack.models import ModelConfig
+    from tyro.conf import Positional, UseAppendAction, arg  # bound by commands.arguments where they are needed
 
 
 @dataclass
 class Options:
-    """List the models that can be loaded or created, print the card of one, or import an authors' checkpoint.
+    """List the models that can be loaded or created, print the card of one, fetch or import weights.
 
     'models results' prints what the shipped weights reach, sensor by sensor. 'models show NAME' prints recipe, seed,
-    hours and what it reached. 'models import FILE --method sdstrack --out NAME.safetensors' reads a .pth or .pth.tar
-    file without running anything in it and says what became of its tensors; for NanoTrack, FILE is the .onnx file of
-    its backbone.
+    hours and what it reached. 'models get NAME' (or --all) puts weights that are not installed into the user's cache,
+    checked. 'models import FILE --method sdstrack --out NAME.safetensors' reads a .pth or .pth.tar file without running
+    anything in it and says what became of its tensors; for NanoTrack, FILE is the .onnx file of its backbone.
     """
 
-    action: Positional[Literal["list", "results", "show", "import"]] = "list"
-    """list, results, show NAME, or import FILE."""
+    action: Positional[Literal["list", "results", "show", "get", "import"]] = "list"
+    """list, results, show NAME, get NAME, or import FILE."""
     target: Positional[Annotated[str, arg(metavar="NAME|PATH")]] = ""
-    """With show: a name from the list or a weights file. With import: the authors' checkpoint."""
+    """With show: a name from the list or a weights file. With get: a name. With import: the authors' checkpoint."""
+    all: bool = False
+    """With get: all weights of this version."""
+    source: Annotated[str, arg(name="from", metavar="FOLDER|ADDRESS|OWNER/REPOSITORY")] = ""
+    """With get: where they are; by default what MODALTRACK_WEIGHTS says, else the hub's modaltrack/weights."""
+    mirror: Annotated[str, arg(metavar="ADDRESS")] = ""
+    """With get, from a hub: its address; by default what HF_ENDPOINT says, else the public one."""
     method: str = ""
     """With import: whose checkpoint it is, e.g. sdstrack."""
     head: Annotated[Path | None, arg(metavar="FILE.onnx")] = None
@@ -55,11 +59,15 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Print the table or the card, or write the imported weights; -> 0."""
+    """Print the table or the card, fetch or write weights; -> 0."""
     if options.action == "import":
         return _import(options)
     if options.method or options.out:
         raise ValueError("--method and --out belong to: modaltrack models import FILE --method NAME --out FILE.")
+    if options.action == "get":
+        return _get(options)
+    if options.all or options.source or options.mirror:
+        raise ValueError("--all, --from and --mirror belong to: modaltrack models get NAME|--all.")
     if options.action == "show":
         return _show(options.target)
     if options.action == "results":
@@ -73,20 +81,52 @@ def _show(name: str) -> int:
     import json
 
     from modaltrack.commands.terminal import out
-    from modaltrack.models import load_model
+    from modaltrack.models.catalogue import listed_weights
 
     if not name:
         raise ValueError("'models show' needs a name; 'modaltrack models' lists them.")
-    model = load_model(name, device="cpu")
-    out().print(json.dumps(model.card, indent=2, ensure_ascii=False), markup=False)
+    known = listed_weights()
+    if name in known:
+        card = known[name].card
+    else:
+        from modaltrack.models import load_model
+
+        card = load_model(name, device="cpu").card
+    out().print(json.dumps(card, indent=2, ensure_ascii=False), markup=False)
     return 0
+
+
+def _get(options: Options) -> int:
+    from modaltrack.commands.terminal import out
+    from modaltrack.models.catalogue import listed_weights
+    from modaltrack.models.weights_store import configured, fetch, local, shipped
+
+    known = listed_weights()
+    if bool(options.target) == options.all:
+        raise ValueError(f"Give one name or --all: modaltrack models get {'|'.join(known)}.")
+    names = [*known] if options.all else [name for name in _with_base(options.target) if name]
+    console = out()
+    for name in names:
+        row = shipped(name)
+        found = local(row)
+        console.print(f"{name}: {found or fetch(row, configured(options.source, options.mirror))}", markup=False)
+    return 0
+
+
+def _with_base(name: str) -> tuple[str, str]:
+    """A model and the weights that its file leans on, which go together; "" for none."""
+    from modaltrack.models.catalogue import listed_weights
+    from modaltrack.models.weights_store import shipped
+
+    return shipped(name).name, listed_weights()[name].base
 
 
 def _results(as_markdown: bool) -> int:
     from modaltrack.commands.terminal import out, table
+    from modaltrack.models.catalogue import listed_weights
     from modaltrack.models.measured import markdown, on_real_clips, on_scenes, on_status
 
-    cards = {name: card for name, (_, card) in _shipped().items()}
+    cards = {name: weights.card for name, weights in listed_weights().items()}
     clips, columns, rows = on_scenes(cards)
     parts = [(f"Success on {clips}", columns, rows)]
     parts.append(("Success on real clips", *on_real_clips(cards)))
@@ -176,30 +216,32 @@ def _some(names: Sequence[str]) -> str:
 
 def _list() -> int:
     from modaltrack.commands.terminal import out, table
-    from modaltrack.models import config_of, list_models
+    from modaltrack.models.catalogue import listed_models, listed_weights
     from modaltrack.models.measured import picture_licences
-    from modaltrack.models.skeleton import skeleton
+    from modaltrack.models.weights_store import local, shipped
 
-    shipped: dict[str, tuple[Path | None, dict[str, Any]]] = {**_shipped()}
+    known = listed_weights()
+    missing = {name for name in known if local(shipped(name)) is None}
     rows = table(
         "models", "name", ">params", ">search", "sensors", ">weights", ">success", "licence", "pictures", keep=1
     )
-    for name in list_models():
-        count = sum(p.numel() for p in skeleton(name).parameters())
-        config = config_of(name)
-        file, card = shipped.get(name, (None, {}))
+    for model in listed_models():
+        weights = known.get(model.name)
+        card = weights.card if weights else {}
         rows.add_row(
-            name,
-            f"{count / 1e6:.1f} M",
-            f"{config.search_size} px",
-            _sensors(config),
-            f"{file.stat().st_size / 2**20:.1f} MiB" if file else "-",
+            model.name,
+            f"{model.parameters / 1e6:.1f} M",
+            f"{model.search_size} px",
+            _sensors(model.modalities),
+            f"{weights.bytes / 2**20:.1f} MiB{'*' if model.name in missing else ''}" if weights else "-",
             _measured(card.get("measured")),
             str(card.get("licence", "")),
             picture_licences(card),
         )
     console = out()
     console.print(rows)
+    if missing:
+        console.print("*: not on this machine; fetched when first used, or now by 'modaltrack models get NAME'.")
     console.print("X: one of thermal, depth, event. success: on scenes.benchmark, RGB with X where it takes both.")
     console.print("pictures: what the licences of the pictures that the weights have seen allow; the card lists them.")
     console.print(
@@ -208,8 +250,8 @@ def _list() -> int:
     return 0
 
 
-def _sensors(config: ModelConfig) -> str:
-    others = [m for m in config.modalities if m != "rgb"]
+def _sensors(modalities: Sequence[str]) -> str:
+    others = [m for m in modalities if m != "rgb"]
     return "rgb" if not others else f"rgb, {others[0] if len(others) == 1 else 'X'}"
 
 
@@ -218,11 +260,3 @@ def _measured(measured: object) -> str:
     found = measured.items() if isinstance(measured, dict) else ()
     numbers = (value for key, value in found if "success" in key and "scenes-" in key and isinstance(value, float))
     return next((f"{value:.3f}" for value in numbers), "-")
-
-
-def _shipped() -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Name -> (file, card) of the weights inside the package."""
-    from modaltrack.models.weights_io import read_weights
-    from modaltrack.models.zoo import SHIPPED
-
-    return {row.name: (row.path, read_weights(row.path, row.sha256)[1]) for row in SHIPPED}

@@ -114,8 +114,8 @@ def _checksum(model: str) -> str:
     """Of a weights file, or of the shipped weights of that name."""
     from modaltrack.models.zoo import SHIPPED
 
-    path = next((row.path for row in SHIPPED if row.name == model), Path(model))
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    known = next((row.sha256 for row in SHIPPED if row.name == model), "")
+    return known or (hashlib.sha256(Path(model).read_bytes()).hexdigest() if Path(model).is_file() else "")
 
 
 def _finished(folder: ResultFolder, tasks: Sequence[Task]) -> list[str]:

@@ -26,7 +26,8 @@ from modaltrack.models.model import Model, TorchModel, declared
 from modaltrack.models.registry import DataclassConfig, create, list_models, unknown_name
 from modaltrack.models.safetensors_reader import SafetensorsFile
 from modaltrack.models.skeleton import shapes_of, skeleton
-from modaltrack.models.zoo import SHIPPED, Shipped
+from modaltrack.models.weights_store import ensure, shipped
+from modaltrack.models.zoo import SHIPPED
 
 
 def save_model(
@@ -73,7 +74,7 @@ def save_model(
     if base is not None:
         given = _of_base(model, base)
         tensors = {k: v for k, v in tensors.items() if k not in given or not torch.equal(given[k].to(v.dtype), v)}
-        facts["base"] = {"name": base, "sha256": _shipped(base).sha256}
+        facts["base"] = {"name": base, "sha256": shipped(base).sha256}
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent)
     # as bytes: safetensors' own writing leaves unnamed files behind when killed, and makes them unreadable to others
@@ -185,25 +186,16 @@ def _opened(path: Path, sha256: str | None = None) -> tuple[SafetensorsFile, Car
     """A weight file whose header and card were checked; ValueError says what is wrong with it."""
     file = SafetensorsFile(path)
     if sha256 is not None and file.sha256() != sha256:
-        raise ValueError(f"{path} is not the file that was shipped (its SHA-256 differs); install the package again.")
+        raise ValueError(
+            f"{path} is not the file that was shipped (its SHA-256 differs); remove it, and install "
+            "the package again or run 'modaltrack models get'."
+        )
     if "card" not in file.metadata:
         raise ValueError(f"{path} has no readable card in its metadata; expected weights of save_model.")
     try:
         return file, read_card(file.metadata["card"])
     except ValueError as error:
         raise ValueError(f"{path} cannot be used: {str(error).rstrip('.')}.") from None
-
-
-def _shipped(name: str) -> Shipped:
-    """The row of a shipped file.
-
-    Raises:
-        ValueError: if there is none of that name.
-    """
-    for row in SHIPPED:
-        if row.name == name:
-            return row
-    raise ValueError(f"No weights come with this version under the name {name}; there are {[r.name for r in SHIPPED]}.")
 
 
 def _base_rows(card: Card) -> set[str]:
@@ -213,18 +205,18 @@ def _base_rows(card: Card) -> set[str]:
 
 def _of_base(model: TorchModel, name: str, sha256: str | None = None) -> dict[str, Tensor]:
     """The tensors that a fresh ``model`` would take over from shipped weights, by the model's names."""
-    row = _shipped(name)
+    row = shipped(name)
     if sha256 not in (None, row.sha256):
         raise ValueError(f"These weights build on another {name} than this version ships; use the version they are of.")
     own = model.state_dict()
-    return {k: v for k, v in spread(model, read_weights(row.path, row.sha256)[0]).items() if k in own}
+    return {k: v for k, v in spread(model, read_weights(ensure(row), row.sha256)[0]).items() if k in own}
 
 
 def _find(name_or_path: str | Path) -> tuple[Path, str | None]:
     text = str(name_or_path)
     for row in SHIPPED:
         if row.name == text:
-            return row.path, row.sha256
+            return ensure(row), row.sha256
     if isinstance(name_or_path, Path) or os.sep in text or "/" in text or "." in text or Path(text).exists():
         return Path(name_or_path), None
     if text in list_models():

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weights that come with the package: one row per file. What they can do is in the card inside each file."""
+"""The trained weights of this version: one row per file. What they can do is in the card inside each file.
+
+After a change here run ``python tools/write_catalogue.py``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from modaltrack.frame import Modality
+from modaltrack.modality import Modality
+
+FOLDER = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """A file in ``models/weights`` and how to know that it is the right one."""
+    """A weight file and how to know that it is the right one; ``weights_store.ensure`` says where it is."""
 
     name: str
     file: str
@@ -20,8 +25,8 @@ class Shipped:
 
     @property
     def path(self) -> Path:
-        """Where the file lies."""
-        return Path(__file__).parent / "weights" / self.file
+        """Where the file lies in a clone; a wheel has some of them only."""
+        return FOLDER / self.file
 
 
 SHIPPED: tuple[Shipped, ...] = (

@@ -204,9 +204,9 @@ def headline(found: dict[str, dict[str, Any]]) -> str:
 def _weights(place: Place, run: Run, seed: int) -> Path:
     """The weight file to measure; a finished run's is written where it is missing."""
     if run.weights is not None:
-        from modaltrack.models.zoo import SHIPPED
+        from modaltrack.models.weights_store import ensure, shipped
 
-        return next(row.path for row in SHIPPED if row.name == run.weights)
+        return ensure(shipped(run.weights))
     path = place.weights(run, seed)
     card = place.run(run, seed) / "card.json"
     if not path.exists() or path.stat().st_mtime < card.stat().st_mtime:

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from modaltrack.benchmarks.roots import cache_folder
-from modaltrack.files import write_file
+from modaltrack.files import cache_folder, write_file
 from modaltrack.scoring.records import Truth
 
 
