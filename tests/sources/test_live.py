@@ -245,6 +245,11 @@ def test_standard_input_is_read_whole(write_video: Any, colours: Any) -> None:
     assert done.stdout.split() == [str(10 * k) for k in range(20)], done.stderr
 
 
+def test_standard_input_has_one_reader() -> None:
+    with pytest.raises(ValueError, match="two sensors"):
+        open_clip({"rgb": "-", "thermal": "-"})
+
+
 @pytest.mark.parametrize("second", [False, True])
 def test_an_address_that_nobody_answers_is_one_sentence(second: bool) -> None:
     nobody = f"http://user:secret@127.0.0.1:{free_port()}/cam"

@@ -89,6 +89,10 @@ class Options:
     """The same objects as UDP datagrams."""
     dead_band: Annotated[float, arg(metavar="SHARE")] = 0.0
     """Offsets from the image's centre below this share of the half image are sent as 0."""
+    record: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Keep every image of the live sources, lossless and with its time, in a new folder."""
+    replay: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Track what --record has kept, in the place of sources: the same instants as live."""
     max_frames: Annotated[int | None, arg(metavar="INT")] = None
     """Stop after so many frames."""
 
@@ -173,19 +177,24 @@ def pushes(options: Options, stop: threading.Event) -> list[JsonLines | UdpPush]
 def opened_clip(options: Options, asked: Asked, model: Model) -> ClipReader:
     """The clip, encoded as the model was trained unless the user says otherwise."""
     from modaltrack.commands.track_options import choose_encodings, parse_offsets, parse_size
-    from modaltrack.sources import LivePolicy, open_clip
+    from modaltrack.sources import LivePolicy, open_clip, open_recording
 
+    encodings = choose_encodings(model.card, asked.specs, asked.encodings)
+    if options.replay is not None:
+        scale = None if options.depth_scale == Options.depth_scale else options.depth_scale
+        return open_recording(options.replay, options.align, encodings, scale)
     return open_clip(
         asked.specs,
         align=options.align,
         depth_scale=options.depth_scale,
-        encodings=choose_encodings(model.card, asked.specs, asked.encodings),
+        encodings=encodings,
         fps=options.fps,
         event_size=parse_size(options.event_size),
         event_unit=options.event_unit,
         offsets=parse_offsets(options.offset),
         tolerance=options.tolerance,
         policy=LivePolicy(options.late, options.stall, options.tolerance, options.reconnect),
+        record=options.record,
     )
 
 
@@ -207,13 +216,9 @@ def check(options: Options) -> Asked:
     """What can be known to be wrong before anything is opened is a ValueError here."""
     from modaltrack.commands.box_input import parse_box
     from modaltrack.commands.track_options import parse_encodings
-    from modaltrack.frame import Modality
     from modaltrack.sources import read_boxes
 
-    given = {m: getattr(options, m.value) for m in Modality}
-    specs: dict[Modality, str] = {m: spec for m, spec in given.items() if spec is not None}
-    if not specs:
-        raise ValueError("No source was given; pass at least one of --rgb, --thermal, --depth, --event.")
+    specs = sources_of(options)
     if options.max_frames is not None and options.max_frames < 1:
         raise ValueError(f"--max-frames is {options.max_frames}; give a number of at least 1.")
     boxes = [parse_box(text) for text in options.box]
@@ -222,6 +227,30 @@ def check(options: Options) -> Asked:
     if truth is not None and len(boxes) > 1:
         raise ValueError(f"--truth is of one target and {len(boxes)} boxes were given; pass one --box with it.")
     return Asked(specs, boxes, encodings, truth)
+
+
+def sources_of(options: Options) -> dict[Modality, str]:
+    """Modality -> what the user named, or the videos of the recording that is replayed."""
+    from modaltrack.frame import Modality
+    from modaltrack.sources.camera import is_live
+    from modaltrack.sources.recording import check_recording_folder
+    from modaltrack.sources.replay import recorded_sensors
+
+    given = {m: getattr(options, m.value) for m in Modality}
+    specs: dict[Modality, str] = {m: spec for m, spec in given.items() if spec is not None}
+    if options.replay is not None:
+        settled = ("fps", "late", "stall", "reconnect", "offset", "tolerance", "record")
+        changed = [f"--{name}" for name in settled if getattr(options, name) not in (getattr(Options, name, None), [])]
+        if refused := [*(f"--{m.value}" for m in specs), *changed]:
+            raise ValueError(f"{refused[0]} and --replay exclude one another: it holds the sensors and the instants.")
+        return recorded_sensors(options.replay)
+    if not specs:
+        raise ValueError("No source was given; pass at least one of --rgb, --thermal, --depth, --event.")
+    if options.record is not None:
+        if files := [spec for spec in specs.values() if not is_live(spec) or Path(spec).is_dir()]:
+            raise ValueError(f"--record keeps cameras and streams, and {files[0]} is a file; leave it out.")
+        check_recording_folder(options.record)
+    return specs
 
 
 def follow(

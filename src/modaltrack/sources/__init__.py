@@ -9,6 +9,7 @@ from modaltrack.sources.encodings import DEFAULT_ENCODING, ENCODINGS, encode
 from modaltrack.sources.layout import open_folder, read_boxes
 from modaltrack.sources.live import LivePolicy
 from modaltrack.sources.notices import SourceWarning
+from modaltrack.sources.replay import open_recording
 from modaltrack.sources.source import Source, open_source
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "encode",
     "open_clip",
     "open_folder",
+    "open_recording",
     "open_source",
     "read_boxes",
 ]

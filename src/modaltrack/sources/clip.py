@@ -20,6 +20,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from modaltrack.sources.align import Homographies, load_alignment, rescale, warp
 from modaltrack.sources.events import DEFAULT_WINDOW, EventReader
 from modaltrack.sources.live import LiveFrames, LivePolicy
 from modaltrack.sources.notices import Notices
+from modaltrack.sources.recording import Recording
 from modaltrack.sources.source import Place, Source, check_modality, open_source
 from modaltrack.sources.sync import ByIndex, BySlice, ByTime, Follower, Image
 from modaltrack.sources.watch import FreezeWatch
@@ -63,15 +65,18 @@ class ClipReader:
         offsets: Mapping[Modality, float] | None = None,
         tolerance: float | None = None,
         policy: LivePolicy | None = None,
+        record: Path | None = None,
+        reference: Modality | None = None,
     ) -> None:
         self.sources = dict(sources)
-        self.reference = choose_reference(self.sources)
+        self.reference = reference or choose_reference(self.sources)
         self._homographies = homographies
         self._notices = notices
         self._offsets = dict(offsets or {})
         self._tolerance = tolerance
         self._policy = policy or LivePolicy(tolerance=tolerance)
         self._live: LiveFrames | None = None
+        self._record = record
         if not any(source.live for source in self.sources.values()):
             self._remark()
         notices.speak()
@@ -106,7 +111,13 @@ class ClipReader:
         """
         if all(source.live for source in self.sources.values()):
             self._live = LiveFrames(
-                self.sources, self.reference, self._place_live, self._notices, self._policy, self._offsets
+                self.sources,
+                self.reference,
+                self._place_live,
+                self._notices,
+                self._policy,
+                self._offsets,
+                None if self._record is None else self._recording(self._record),
             )
             yield from self._live.frames(stop)
             return
@@ -178,6 +189,11 @@ class ClipReader:
     def live_facts(self) -> dict[str, Any] | None:
         """Of a clip of live sources, what became of each sensor's images (see ``LiveFrames.facts``); else None."""
         return None if self._live is None else self._live.facts()
+
+    def _recording(self, folder: Path) -> Recording:
+        names = {m: source.name for m, source in self.sources.items()}
+        scale = max(source.depth_scale for source in self.sources.values())
+        return Recording(folder, self.reference, names, self._offsets, self._homographies, scale, self._notices)
 
     def _place_live(self, modality: Modality, own: tuple[int, int], size: tuple[int, int]) -> Place | None:
         homography = self._homographies.get(modality)
@@ -312,6 +328,7 @@ def open_clip(
     offsets: Mapping[Any, float] | None = None,
     tolerance: float | None = None,
     policy: LivePolicy | None = None,
+    record: str | os.PathLike[str] | None = None,
 ) -> ClipReader:
     """Open one clip seen by several sensors: ``open_clip({"rgb": "rgb.mp4", "thermal": "thermal/"})``.
 
@@ -327,6 +344,7 @@ def open_clip(
         offsets: modality -> seconds added to that stream's time stamps.
         tolerance: seconds within which two stamps are one instant (default half a frame interval).
         policy: of live sources (late images, silence, reopening).
+        record: a new folder for all images of live sources, as they come; ``open_recording`` reads it.
 
     Raises:
         ValueError: in one sentence, for what cannot be opened.
@@ -339,6 +357,8 @@ def open_clip(
     wanted = {check_modality(key): spec for key, spec in specs.items() if spec is not None}
     if not wanted:
         raise ValueError("No source was given (all are None); give at least one of rgb, thermal, depth, event.")
+    if [str(spec) for spec in wanted.values()].count("-") > 1:
+        raise ValueError("Standard input (-) is given for two sensors and has one reader; give one of them a file.")
     names = {check_modality(key): name for key, name in (encodings or {}).items()}
     shifts = {check_modality(key): float(seconds) for key, seconds in (offsets or {}).items()}
     for what, given in (("encodings", names), ("offsets", shifts)):
@@ -369,5 +389,10 @@ def open_clip(
         )
     sources = {modality: opened[modality] for modality in wanted}
     reference = choose_reference(sources)
+    if record is not None and not all(source.live for source in sources.values()):
+        file = next(source.name for source in sources.values() if not source.live)
+        raise ValueError(f"Recording is for cameras and streams, and {file} is a file; leave --record out.")
     path = str(align) if isinstance(align, os.PathLike) else align
-    return ClipReader(sources, load_alignment(path, tuple(sources), reference), notices, shifts, tolerance, policy)
+    place = None if record is None else Path(record)
+    homographies = load_alignment(path, tuple(sources), reference)
+    return ClipReader(sources, homographies, notices, shifts, tolerance, policy, place)

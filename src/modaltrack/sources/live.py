@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from modaltrack.frame import Frame, Modality
 from modaltrack.sources.live_stream import LiveStream, Shot
 from modaltrack.sources.notices import Notices
+from modaltrack.sources.recording import Recording
 from modaltrack.sources.source import Place, Source
 
 _START_SECONDS = 2.0  # for the other sensors' first image, after the reference's
@@ -64,6 +65,7 @@ class LiveFrames:
         sources: modality -> a live ``Source``. reference: whose images make the instants while it brings any.
         place_of: (modality, that sensor's size, the reference's size) -> how its images are brought into place.
         offsets: modality -> seconds added to the arrival times of that sensor (negative: its way here is longer).
+        recording: keeps all images and the instants; closed with the frames.
     """
 
     def __init__(
@@ -74,12 +76,16 @@ class LiveFrames:
         notices: Notices,
         policy: LivePolicy,
         offsets: Mapping[Modality, float],
+        recording: Recording | None = None,
     ) -> None:
         self._sources, self._reference, self._place_of = sources, reference, place_of
         self._notices, self._policy = notices, policy
-        self._news = threading.Condition()
+        self._news, self._recording = threading.Condition(), recording
+        record = None if recording is None else recording.picture
         self._streams = {
-            m: LiveStream(s, notices, self._news, offsets.get(m, 0.0), policy.reconnect > 0, policy.late == "wait")
+            m: LiveStream(
+                s, notices, self._news, offsets.get(m, 0.0), policy.reconnect > 0, policy.late == "wait", record
+            )
             for m, s in sources.items()
         }
         self._taken = dict.fromkeys(sources, 0)
@@ -107,12 +113,17 @@ class LiveFrames:
                     continue
                 begun = moment if math.isnan(begun) else begun
                 self._instants += 1
+                if self._recording is not None:
+                    self._recording.instant(moment - begun, {m: shots[m].number for m in frame.images})
                 self._notices.speak()
                 yield Frame(frame.images, moment - begun, self._instants - 1, frame.missing, frame.captured)
             self._notices.speak()
         finally:
             for stream in self._streams.values():
                 stream.close()
+            if self._recording is not None:
+                self._recording.close()
+                self._notices.speak()
 
     def facts(self) -> dict[str, Any]:
         """Per sensor: images received, used, repeated, dropped; instants missing and frozen; outages, rate, skew."""

@@ -8,6 +8,7 @@ import statistics
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -73,10 +74,18 @@ class LiveStream:
         reopen: whether it is opened again after it ends or breaks, with growing pauses.
         offset: seconds added to its times.
         wait: the ring is never overwritten, the reader waits for the session instead.
+        record: given every image before it can be used.
     """
 
     def __init__(
-        self, source: Source, notices: Notices, news: threading.Condition, offset: float, reopen: bool, wait: bool
+        self,
+        source: Source,
+        notices: Notices,
+        news: threading.Condition,
+        offset: float,
+        reopen: bool,
+        wait: bool,
+        record: Callable[[Modality, Shot], None] | None = None,
     ) -> None:
         assert isinstance(source.reader, LiveReader)
         self.source = source
@@ -86,7 +95,7 @@ class LiveStream:
         self.ended = False
         self.first_size: tuple[int, int] | None = None
         self.last_arrival = -math.inf
-        self._notices, self._news = notices, news
+        self._notices, self._news, self._record = notices, news, record
         # A pipe cannot be opened again, and what stands behind it waits by itself: no image of it is dropped.
         self._offset, self._reopen = offset, reopen and not self.reader.is_pipe
         self.waits = wait or self.reader.is_pipe
@@ -202,6 +211,9 @@ class LiveStream:
             return
         raw = self._in_size(raw)
         frozen = self._freeze.frozen(arrived, raw)
+        shot = Shot(self.counts.received + 1, arrived + self._offset, arrived, raw, frozen)
+        if self._record is not None:
+            self._record(self.source.modality, shot)
         with self._news:
             while self.waits and len(self._ring) == RING and not self._stop.is_set():
                 self._news.wait(0.1)
@@ -209,7 +221,7 @@ class LiveStream:
                 self._intervals.append(arrived - self.last_arrival)
             self.last_arrival = arrived
             self.counts.received += 1
-            self._ring.append(Shot(self.counts.received, arrived + self._offset, arrived, raw, frozen))
+            self._ring.append(shot)
             self._news.notify_all()
 
     def _in_size(self, raw: NDArray[Any]) -> NDArray[Any]:

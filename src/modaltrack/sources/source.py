@@ -115,6 +115,11 @@ class Source:
         return self.reader.size
 
     @property
+    def depth_scale(self) -> float:
+        """Value * depth_scale = millimetres."""
+        return float(self._options.get("depth_scale", 1.0))
+
+    @property
     def length(self) -> int | None:
         return self.reader.length
 

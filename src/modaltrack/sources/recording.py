@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A live clip kept on disk: every image of every sensor as it came, and which of them made each instant.
+
+    FOLDER/recording.json     what was recorded, and from where
+    FOLDER/rgb.mkv ...        one video per sensor, FFV1, lossless, colour or grey (8 or 16 bit), with arrival times
+    FOLDER/instants.jsonl     one line per instant: its time, and for each sensor the number of its image in the video
+
+The videos are ordinary files and can be opened as such; ``replay.open_recording`` reads them by the instants. Nothing
+here holds the tracker up: images are encoded by a thread per sensor; what it cannot keep up with is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from queue import Full, Queue
+from typing import Any, Protocol
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from modaltrack.files import prepare_folder, write_file
+from modaltrack.frame import Modality
+from modaltrack.sources.notices import Notices
+
+FORMAT = "modaltrack-recording/1"
+ABOUT, INSTANTS = "recording.json", "instants.jsonl"
+WAITING = 32  # images of a sensor that may wait for the encoder
+RECENT = 256  # images whose place in the file is remembered: far more than the live ring holds
+TICK = Fraction(1, 1000)  # Matroska's
+CODEC = "ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}
+
+
+class Picture(Protocol):
+    """What is recorded of an image: see ``live_stream.Shot``."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def arrived(self) -> float: ...
+
+    @property
+    def raw(self) -> NDArray[Any]: ...
+
+
+class Recording:
+    """Writes a recording while a live clip runs; ``close`` completes it.
+
+    Args:
+        folder: an empty or a new folder.
+        reference: the sensor whose pixels count.
+        names: modality -> camera or address, as it may be shown.
+        offsets, homographies, depth_scale: of the clip.
+
+    Raises:
+        ValueError: the folder holds something or cannot be written to.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        reference: Modality,
+        names: Mapping[Modality, str],
+        offsets: Mapping[Modality, float],
+        homographies: Mapping[Modality, NDArray[np.float64]],
+        depth_scale: float,
+        notices: Notices,
+    ) -> None:
+        self.folder = check_recording_folder(folder)
+        self._facts = {
+            "format": FORMAT,
+            "reference": reference.value,
+            "sensors": {m.value: name for m, name in names.items()},
+            "offsets": {m.value: seconds for m, seconds in offsets.items()},
+            "homographies": {m.value: matrix.tolist() for m, matrix in homographies.items()},
+            "depth_scale": depth_scale,
+        }
+        self._closed = False
+        self._notices = notices
+        self._zero = time.monotonic()
+        self._files: dict[Modality, _SensorFile] = {}
+        self._instants = 0
+        self._incomplete = 0
+        self._describe(complete=False)
+        self._list = (folder / INSTANTS).open("w", encoding="utf-8", newline="\n")
+
+    def picture(self, modality: Modality, shot: Picture) -> None:
+        """Keep an image; called by the sensor's own thread, before the image can be used."""
+        if self._closed:  # a read that was blocked while the clip ended
+            return
+        if modality not in self._files:
+            self._files[modality] = _SensorFile(self.folder / f"{modality.value}.mkv", modality, self._notices)
+        self._files[modality].put(shot.number, shot.arrived - self._zero, shot.raw)
+
+    def instant(self, moment: float, used: Mapping[Modality, int]) -> None:
+        """Keep which image (by the number of its shot) each sensor has in an instant; sensors without one are missing.
+
+        Args:
+            moment: seconds since the first instant.
+            used: modality -> number of the shot.
+        """
+        places = {m.value: self._files[m].place(number) for m, number in used.items()}
+        self._incomplete += any(place is None for place in places.values())
+        self._list.write(json.dumps({"time": moment, "images": places}) + "\n")
+        self._list.flush()
+        self._instants += 1
+
+    def close(self) -> None:
+        """Finish the videos; without a single instant nothing is left behind."""
+        self._closed = True
+        for file in list(self._files.values()):
+            file.close()
+        self._list.close()
+        if not self._instants:
+            for name in (ABOUT, INSTANTS, *(f"{m.value}.mkv" for m in self._files)):
+                (self.folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # something else was put there meanwhile
+                self.folder.rmdir()
+            return
+        self._describe(complete=True)
+        if self._incomplete:
+            self._notices.note(
+                "incomplete recording",
+                f"{self._incomplete} of {self._instants} recorded instants lack an image that was tracked, because the "
+                "encoder could not keep up; their replay can differ.",
+            )
+
+    def _describe(self, complete: bool) -> None:
+        counts = {m.value: {"pictures": f.written, "left_out": f.left_out} for m, f in self._files.items()}
+        document = {**self._facts, "complete": complete, "instants": self._instants, "videos": counts}
+        write_file(self.folder / ABOUT, json.dumps(document, indent=1) + "\n")
+
+
+def check_recording_folder(folder: Path) -> Path:
+    """The folder, made where it is not there.
+
+    Raises:
+        ValueError: it holds something, is a file or cannot be written to.
+    """
+    if folder.is_dir() and (there := sorted(f.name for f in folder.iterdir())):
+        raise ValueError(f"The folder {folder} for the recording holds {there[0]} already; give a new or an empty one.")
+    try:
+        return prepare_folder(folder)
+    except ValueError as error:
+        raise ValueError(str(error).replace("--out", "--record").replace("output folder", "folder")) from None
+
+
+class _SensorFile:
+    """One sensor's video, written by a thread of its own."""
+
+    def __init__(self, path: Path, modality: Modality, notices: Notices) -> None:
+        self.written, self.left_out = 0, 0
+        self._path, self._modality, self._notices = path, modality, notices
+        self._queue: Queue[tuple[float, NDArray[Any]] | None] = Queue(maxsize=WAITING)
+        self._places: dict[int, int] = {}  # number of a shot -> of its picture in the file
+        self._queued = 0
+        self._form: tuple[Any, ...] | None = None
+        self._failed = ""
+        self._thread = threading.Thread(target=self._work, name=f"modaltrack-record-{modality}", daemon=True)
+        self._thread.start()
+
+    def put(self, number: int, seconds: float, raw: NDArray[Any]) -> None:
+        """Queue an image, or leave it out where the encoder is behind, has failed or expects another kind."""
+        form = (raw.shape, raw.dtype)
+        self._form = self._form or form
+        try:
+            if self._failed or form != self._form:
+                raise Full
+            self._queue.put_nowait((seconds, raw))
+        except Full:
+            self.left_out += 1
+            self._notices.note(
+                f"left out {self._modality}",
+                f"The recording leaves out images of {self._modality} ("
+                f"{self._failed or ('the encoder is behind' if form == self._form else 'they change their kind')}).",
+            )
+            return
+        self._places[number] = self._queued
+        self._queued += 1
+        self._places.pop(number - RECENT, None)
+
+    def place(self, number: int) -> int | None:
+        """The number of a shot's picture in the file, None where it was left out."""
+        return self._places.get(number)
+
+    def close(self) -> None:
+        """Write what is queued and end the file."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            self._write()
+        except (av.error.FFmpegError, OSError) as error:
+            self._failed = f"{self._path} cannot be written: {getattr(error, 'strerror', None) or error}"
+            while self._queue.get() is not None:
+                self.left_out += 1
+
+    def _write(self) -> None:
+        first = self._queue.get()
+        if first is None:
+            return
+        item: tuple[float, NDArray[Any]] | None = first
+        raw = first[1]
+        form, pixels = (
+            ("rgb24", "bgr0") if raw.ndim == 3 else (("gray16le",) * 2 if raw.dtype == np.uint16 else ("gray",) * 2)
+        )
+        last = -1
+        with av.open(str(self._path), "w", format="matroska") as container:
+            name, options = CODEC
+            stream: Any = container.add_stream(name, rate=30, options=dict(options))
+            stream.height, stream.width = raw.shape[:2]
+            stream.pix_fmt = pixels
+            stream.gop_size = 1  # every picture stands alone, so that a file that was cut short can be read
+            stream.codec_context.time_base = TICK
+            while item is not None:
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(item[1]), format=form)
+                last = max(last + 1, round(item[0] / TICK))
+                frame.pts, frame.time_base = last, TICK
+                for packet in stream.encode(frame):
+                    container.mux(packet)
+                self.written += 1
+                item = self._queue.get()
+            for packet in stream.encode():
+                container.mux(packet)
