@@ -20,7 +20,7 @@ from modaltrack.models.parts.mamba import Mamba
 from modaltrack.models.parts.order_fusion import OrderFusion
 from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
-from modaltrack.models.trunk import TINY, ViTConfig
+from modaltrack.models.trunk import LAPTOP, TINY, ViTConfig
 from modaltrack.models.two_sensors import TwoSensorTracker
 
 
@@ -132,6 +132,10 @@ class AINet(TwoSensorTracker):
         return mean + self.gate * fused  # [ours]
 
 
+# [ours] for small models, which start as the base they are trained from
+GENTLE: dict[str, Any] = {"order_bins": (256, 128, 64, 32), "order_grad": "ste", "fuse_gate_init": 1e-2}
+
+
 @register(AINet)
 def ainet_base() -> AINetConfig:
     """The authors' AINet on ViT-B, 256 pixels; ``VARIANTS`` holds the settings of their 384-pixel one."""
@@ -141,6 +145,10 @@ def ainet_base() -> AINetConfig:
 @register(AINet)
 def ainet_tiny() -> AINetConfig:
     """[ours] Starts as the tiny OSTrack in each stream; the fused map joins through a nearly closed gate."""
-    return AINetConfig(
-        **TINY, fusion_blocks=tuple(range(6)), order_bins=(256, 128, 64, 32), order_grad="ste", fuse_gate_init=1e-2
-    )
+    return AINetConfig(**TINY, **GENTLE, fusion_blocks=tuple(range(6)))
+
+
+@register(AINet)
+def ainet_laptop() -> AINetConfig:
+    """[ours] The same on ostrack-laptop."""
+    return AINetConfig(**LAPTOP, **GENTLE, fusion_blocks=tuple(range(4)))

@@ -384,6 +384,12 @@ def start_from(model: nn.Module, base: nn.Module | Mapping[str, Tensor]) -> Cove
     """
     source = spread(model, base.state_dict() if isinstance(base, nn.Module) else base)
     own = model.state_dict()
+    unused = {
+        name: "the base's confidence, for which this model has no head"
+        for name in source
+        if name.startswith("confidence.") and name not in own
+    }
+    source = {name: tensor for name, tensor in source.items() if name not in unused}
     unexpected = tuple(name for name in source if name not in own)
     wrong = tuple(
         f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
@@ -391,7 +397,7 @@ def start_from(model: nn.Module, base: nn.Module | Mapping[str, Tensor]) -> Cove
         if name in own and tensor.shape != own[name].shape
     )
     missing = tuple(name for name in own if name not in source)
-    report = Coverage(tuple(n for n in source if n in own), missing, unexpected, wrong, {})
+    report = Coverage(tuple(n for n in source if n in own), missing, unexpected, wrong, unused)
     if unexpected or wrong:
         raise ValueError(f"The base does not fit this model: {report}.")
     for name, tensor in source.items():

@@ -23,7 +23,7 @@ from modaltrack.models.parts.presence import run_by_presence
 from modaltrack.models.parts.vit import Attention, Block, embed_pair, init_linear, make_stem
 from modaltrack.models.prediction import Images, Prediction, Presence
 from modaltrack.models.registry import register
-from modaltrack.models.trunk import TINY, ViTConfig
+from modaltrack.models.trunk import LAPTOP, TINY, ViTConfig
 from modaltrack.models.two_sensors import TwoSensorTracker
 
 
@@ -217,3 +217,9 @@ def sdstrack_base() -> SDSTrackConfig:
 def sdstrack_tiny() -> SDSTrackConfig:
     """[ours] Starts exactly as the tiny OSTrack in each stream, with a nearly closed fusion."""
     return SDSTrackConfig(**TINY, fusion_blocks=(1, 3, 5), adapter_init="zero", fuse_gate_init=1e-2, x_stem_init="copy")
+
+
+@register(SDSTrack)
+def sdstrack_laptop() -> SDSTrackConfig:
+    """[ours] The same on ostrack-laptop: each stream starts exactly as it."""
+    return SDSTrackConfig(**LAPTOP, fusion_blocks=(1, 3), adapter_init="zero", fuse_gate_init=1e-2, x_stem_init="copy")

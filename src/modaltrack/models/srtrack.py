@@ -20,7 +20,7 @@ from modaltrack.models.parts.lora import LoraLinear
 from modaltrack.models.parts.vit import Block, embed_pair, init_linear, make_stem
 from modaltrack.models.prediction import Images, Prediction
 from modaltrack.models.registry import register
-from modaltrack.models.trunk import TINY, ViTConfig
+from modaltrack.models.trunk import LAPTOP, TINY, ViTConfig
 from modaltrack.models.two_sensors import TwoSensorTracker
 
 
@@ -189,3 +189,9 @@ def srtrack_base() -> SRTrackConfig:
 def srtrack_tiny() -> SRTrackConfig:
     """[ours] Starts as the tiny OSTrack in each branch, with a nearly closed fusion."""
     return SRTrackConfig(**TINY, fusion_blocks=(1, 3, 5), fuse_gate_init=1e-2)
+
+
+@register(SRTrack)
+def srtrack_laptop() -> SRTrackConfig:
+    """[ours] The same on ostrack-laptop."""
+    return SRTrackConfig(**LAPTOP, fusion_blocks=(1, 3), fuse_gate_init=1e-2)

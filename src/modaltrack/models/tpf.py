@@ -19,9 +19,10 @@ from torch import Tensor
 from modaltrack.frame import Modality
 from modaltrack.models.parts.fusion_adapter import FusionAdapter
 from modaltrack.models.parts.presence import run_by_presence
+from modaltrack.models.parts.vit import embed_pair
 from modaltrack.models.prediction import Images, Prediction, Presence
 from modaltrack.models.registry import register
-from modaltrack.models.trunk import TINY, ViTConfig
+from modaltrack.models.trunk import LAPTOP, TINY, ViTConfig
 from modaltrack.models.two_sensors import TwoSensorTracker
 
 
@@ -109,10 +110,11 @@ class TPF(TwoSensorTracker):
         templates = [{m: template[m] for m in sensors}]
         if template[sensors[0]].ndim == 5:
             templates = [{m: template[m][:, i] for m in sensors} for i in range(2)]
-        z = [self.patch_embed(self.fused_image(images)) + self.pos_template for images in templates]  # (B, Nz, D) each
+        first, *later = [self.fused_image(images) for images in templates]
+        tokens, x = embed_pair(self.patch_embed, first, self.fused_image({m: search[m] for m in sensors}))
+        z = [tokens, *(self.patch_embed(image) for image in later)]  # (B, Nz, D) each
         z += z[:1] * (self.config.num_templates - len(z))
-        x = self.patch_embed(self.fused_image({m: search[m] for m in sensors})) + self.pos_search  # (B, Nx, D)
-        return self.predict_all(self.walk(torch.cat([*z, x], 1)))
+        return self.predict_all(self.walk(torch.cat([*(t + self.pos_template for t in z), x + self.pos_search], 1)))
 
 
 @register(TPF)
@@ -125,3 +127,9 @@ def tpf_base() -> TPFConfig:
 def tpf_tiny() -> TPFConfig:
     """[ours] The tiny OSTrack behind an adapter of 32 channels."""
     return TPFConfig(**TINY, pfa_channels=32, pfa_norm="group")
+
+
+@register(TPF)
+def tpf_laptop() -> TPFConfig:
+    """[ours] The same on ostrack-laptop, with one template."""
+    return TPFConfig(**LAPTOP, num_templates=1, pfa_channels=32, pfa_norm="group")
