@@ -69,13 +69,18 @@ def test_shapes_and_ranges(name):
         assert model.config.search_factor == 4
 
 
+def rounding(name):
+    """What differently shaped sums may change: 6e-5 was seen where AINet's scans follow a stem of random numbers."""
+    return 1e-4 if name == "ainet-laptop" else 1e-5
+
+
 def test_a_batch_is_a_loop(name):
     model = small(name)
     template, search = images(model)
     whole = model(template, search)
     for b in range(3):
         alone = model(part(template, [b]), part(search, [b]))
-        close(alone, models.Prediction(*(field[[b]] for field in whole)))
+        close(alone, models.Prediction(*(field[[b]] for field in whole)), rounding(name))
 
 
 def test_nothing_is_remembered(name):
@@ -150,7 +155,7 @@ def test_missing_modalities_in_a_batch_equal_single_runs(name):
     mixed = model(template, search, present)
     for b, keys in ((0, ("rgb", X)), (1, ("rgb",)), (2, (X,)), (4, ("rgb", X))):
         alone = model(part(template, [b], keys), part(search, [b], keys))
-        close(alone, models.Prediction(*(field[[b]] for field in mixed)))
+        close(alone, models.Prediction(*(field[[b]] for field in mixed)), rounding(name))
     everyone = torch.ones(5).bool()
     close(model(template, search, {"rgb": everyone, X: everyone}), model(template, search), 0)
     # what a missing sensor's image holds is of no consequence
@@ -158,6 +163,7 @@ def test_missing_modalities_in_a_batch_equal_single_runs(name):
     close(
         models.Prediction(*(field[[1]] for field in model(template, search, present))),
         models.Prediction(*(field[[1]] for field in mixed)),
+        rounding(name),
     )
     with pytest.raises(ValueError, match="any modality"):
         model(template, search, {"rgb": ~everyone, X: ~everyone})

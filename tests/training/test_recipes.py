@@ -14,6 +14,7 @@ from modaltrack.training.objective import OBJECTIVES
 from modaltrack.training.optim import build_optimizer, epoch, rate
 from modaltrack.training.recipe import Recipe
 from modaltrack.training.recipes import RECIPES, get_recipe
+from modaltrack.training.recipes.pictures import KEPT
 from modaltrack.training.recipes.starts import PUBLISHED
 from modaltrack.training.start import build_model
 
@@ -118,7 +119,8 @@ def test_every_recipe_is_of_a_model_and_says_what_it_is(name: str) -> None:
     found = rates(recipe)
     own = [part for part in found if part not in BASE_NAMES]
     if not name.endswith(("-mad-lasher", "-mad-vtuav", "-mad-scenes", "-confidence")):
-        assert "blocks" in found or recipe.model.startswith("sdstrack-base")
+        kept = any(group.pattern == KEPT for group in recipe.trainable)  # the small model has no other blocks
+        assert ("blocks" in found) == (not kept and not recipe.model.startswith("sdstrack-base"))
     assert bool(own) == (
         name.endswith("-confidence") or (not recipe.model.startswith("ostrack") and "judge" not in name)
     )

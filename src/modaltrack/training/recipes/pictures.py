@@ -116,8 +116,8 @@ def ostrack_laptop_confidence() -> Recipe:
     )
 
 
-# Where the recipes of the two-sensor methods do not differ. The first half of the trunk stays as it is: it is the base's
-# in all of them, and its files need to hold it once.
+# Where the recipes of the two-sensor methods do not differ. The first half of the trunk stays the base's, so that
+# their files need not hold it.
 KEPT = r"patch_embed(_x)?\.(backbone|match)|blocks(_x)?\.[01]\."
 ON_THE_BASE: dict[str, Any] = {
     "start_from": "ostrack-laptop",
@@ -132,7 +132,7 @@ ON_THE_BASE: dict[str, Any] = {
 
 @register("sdstrack-laptop-pictures")
 def sdstrack_laptop_pictures() -> Recipe:
-    """SDSTrack, laptop size, for RGB with thermal, depth or event, from ostrack-laptop.
+    """SDSTrack, laptop, for RGB with thermal, depth or event, from ostrack-laptop.
 
     As published the base is frozen; adapters, fusions and what of the second stem is not NanoTrack's learn. [ours]: one
     model for three sensors, drawn per step, sensor dropout, the size, the data, the optimiser's values.
@@ -148,7 +148,7 @@ def sdstrack_laptop_pictures() -> Recipe:
 
 @register("srtrack-laptop-pictures")
 def srtrack_laptop_pictures() -> Recipe:
-    """SRTrack, laptop size, for RGB with thermal, depth or event, from ostrack-laptop.
+    """SRTrack, laptop, for RGB with thermal, depth or event, from ostrack-laptop.
 
     A branch for X and fusion blocks, copies of the RGB tracker at the start. [ours]: RGB's branch, the first half of
     X's and the head are frozen, so that RGB alone is the base; one model for three sensors, sensor dropout, the size,
@@ -170,7 +170,7 @@ def srtrack_laptop_pictures() -> Recipe:
 
 @register("smstracker-laptop-pictures")
 def smstracker_laptop_pictures() -> Recipe:
-    """SMSTracker, laptop size, for RGB with thermal, depth or event, from ostrack-laptop.
+    """SMSTracker, laptop, for RGB with thermal, depth or event, from ostrack-laptop.
 
     Three paths on shared weights, score-mask fusion and interactions at the full rate. [ours]: the second half of the
     base learns at 0.4 of it, the first is frozen; one model for three sensors, sensor dropout, the size, the data, the
@@ -187,7 +187,7 @@ def smstracker_laptop_pictures() -> Recipe:
 
 @register("ainet-laptop-pictures")
 def ainet_laptop_pictures() -> Recipe:
-    """AINet, laptop size, for RGB with thermal, depth or event, from ostrack-laptop.
+    """AINet, laptop, for RGB with thermal, depth or event, from ostrack-laptop.
 
     Differences of the sensors fused after every block, one fusion of all layers, the new parts at the full rate.
     [ours]: the second half of the base learns at 0.4 of it, the first is frozen; the last fusion joins through a gate;
@@ -204,7 +204,7 @@ def ainet_laptop_pictures() -> Recipe:
 
 @register("tpf-laptop-pictures")
 def tpf_laptop_pictures() -> Recipe:
-    """TPF, laptop size, for RGB with thermal, depth or event, from ostrack-laptop.
+    """TPF, laptop, for RGB with thermal, depth or event, from ostrack-laptop.
 
     A design that fits the paper's outline, not a reproduction: an adapter fuses both images into one, the tracker
     behind it reads it. [ours]: everything but the outline; one template; the first half of the tracker is frozen.
