@@ -13,7 +13,8 @@ from tests.training.painted import build, pairs_of, target
 
 from modaltrack.scenes.pairs import Pairs, PairSampler
 from modaltrack.training.augment import DRAWS, KINDS, LUMA, UNCHANGED, Augmentation, AugmentedScenes, augment, spoil
-from modaltrack.training.samplers import scenes_sampler
+from modaltrack.training.recipe import Recipe
+from modaltrack.training.samplers import PairRequest, scenes_sampler
 
 
 def pairs(count: int = 64, memory: bool = False) -> Pairs:
@@ -157,9 +158,13 @@ def test_a_shift_of_the_second_sensor_is_as_large_as_asked(tmp_path: Path, monke
 
 
 def test_rendered_scenes_take_the_changes_that_are_named() -> None:
-    built = scenes_sampler(("rgb", "depth"), 16, 32, 0, "cpu", 1, changes={"flip": 1.0}, num_actors=8, num_canvases=1)
+    flipped, plain = Recipe(name="", model="", augment={"flip": 1.0}), Recipe(name="", model="")
+    built = scenes_sampler(PairRequest(("rgb", "depth"), 16, 32, 0, "cpu", 1), flipped)
     assert isinstance(built, AugmentedScenes)
-    mirrored, plain = built.sample(6, 0, ("rgb", "depth")), built.scenes.sample(6, 0, ("rgb", "depth"))
-    assert torch.equal(mirrored.search["depth"], plain.search["depth"].flip(-1))
-    assert torch.allclose(mirrored.box[:, 0], 1 - plain.box[:, 0] - plain.box[:, 2])
-    assert isinstance(scenes_sampler(("rgb",), 16, 32, 0, "cpu", 1), PairSampler)  # nothing on top, no detour
+    built.scenes.num_actors, built.scenes.num_canvases = 8, 1
+    mirrored, straight = built.sample(6, 0, ("rgb", "depth")), built.scenes.sample(6, 0, ("rgb", "depth"))
+    assert torch.equal(mirrored.search["depth"], straight.search["depth"].flip(-1))
+    assert torch.allclose(mirrored.box[:, 0], 1 - straight.box[:, 0] - straight.box[:, 2])
+    assert isinstance(
+        scenes_sampler(PairRequest(("rgb",), 16, 32, 0, "cpu", 1), plain), PairSampler
+    )  # nothing on top, no detour

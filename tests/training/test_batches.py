@@ -17,6 +17,7 @@ from modaltrack.training.distributed import Ranks
 from modaltrack.training.objective import Tracking, batch_losses
 from modaltrack.training.prefetch import Prefetcher
 from modaltrack.training.recipe import Recipe
+from modaltrack.training.samplers import PairRequest
 from modaltrack.training.step import Stepper
 from modaltrack.vision import normalise
 
@@ -73,9 +74,9 @@ def test_input_mix_feeds_other_sensors_as_rgb() -> None:
     class Noting:
         def sample(self, batch, step, modalities):
             asked.append((batch, step, modalities))
-            return BuildSampler()(modalities, 8, 16, 0, "cpu", 1).sample(batch, step, modalities)
+            return BuildSampler()(PairRequest(modalities, 8, 16, 0, "cpu", 1)).sample(batch, step, modalities)
 
-    made = BatchSource(recipe, 8, 16, build_sampler=lambda *_: Noting())(3)[0]
+    made = BatchSource(recipe, 8, 16, build_sampler=lambda _: Noting())(3)[0]
     assert made.search.keys() == {"rgb"}
     assert made.present is None
     assert sum(n for n, _, _ in asked) == 200
@@ -132,7 +133,7 @@ def test_a_tenth_of_second_templates_equal_the_first(scenes: PairSampler) -> Non
 
 def test_the_second_template_reaches_models_that_take_one(scenes: PairSampler) -> None:
     recipe = replace(RECIPE, modalities=("depth",), templates=2, batch=2)
-    batch = BatchSource(recipe, 8, 16, build_sampler=lambda *_: with_templates(scenes, 2))(0)[0]
+    batch = BatchSource(recipe, 8, 16, build_sampler=lambda _: with_templates(scenes, 2))(0)[0]
     assert {m: x.shape for m, x in batch.memory.items()} == {m: x.shape for m, x in batch.template.items()}
     assert torch.equal(from_plain(*to_plain([batch]))[0].memory["depth"], batch.memory["depth"])
     given = []

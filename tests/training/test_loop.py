@@ -121,7 +121,7 @@ def test_significance_goes_on_where_it_was(tmp_path: Path, mode: str) -> None:
     plain, whole, broken = (tmp_path / name for name in ("plain", "whole", "broken"))
     train(
         replace(RECIPE, **change), broken, "cpu", threads=1, make_model=make_toy,
-        make_sampler=lambda *a: Stopping(*a[:4]),
+        make_sampler=lambda asked: Stopping(*asked[:4]),
     )  # fmt: skip
     kept = tensors(broken)
     assert {"last", "shares"} <= {k.split(":")[0].split(".")[1] for k in kept if k.startswith("significance.")}
@@ -152,7 +152,7 @@ class Penalised:
 def test_an_objectives_own_module_learns_and_resumes_but_is_not_exported(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("modaltrack.training.step.build_objective", Penalised)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(RECIPE, broken, "cpu", threads=1, make_model=make_toy, make_sampler=lambda *a: Stopping(*a[:4]))
+    train(RECIPE, broken, "cpu", threads=1, make_model=make_toy, make_sampler=lambda asked: Stopping(*asked[:4]))
     early = tensors(broken)["extra.weight"].clone()
     run_toy(broken, resume="must")
     run_toy(whole)
@@ -187,8 +187,13 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypat
 
 def test_a_signal_saves_and_ends_the_run_unfinished(tmp_path: Path) -> None:
     card = train(
-        RECIPE, tmp_path / "broken", "cpu", threads=1, make_model=make_toy, make_sampler=lambda *a: Stopping(*a[:4])
-    )
+        RECIPE,
+        tmp_path / "broken",
+        "cpu",
+        threads=1,
+        make_model=make_toy,
+        make_sampler=lambda asked: Stopping(*asked[:4]),
+    )  # fmt: skip
     assert card["finished"] is False
     assert card["steps"] == 3
     run_toy(tmp_path / "broken")
@@ -221,7 +226,7 @@ def test_too_many_bad_batches_end_the_run(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"Gave up after 3 failed draws.*unplugged"):
         train(
             replace(RECIPE, max_bad_batches=2), tmp_path, "cpu", threads=1,
-            make_model=make_toy, make_sampler=lambda *a: Broken(*a[:4]),
+            make_model=make_toy, make_sampler=lambda asked: Broken(*asked[:4]),
         )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from modaltrack.training.data import BatchSource
 from modaltrack.training.fingerprint import fingerprint
 from modaltrack.training.loop import train
 from modaltrack.training.record import read_log
-from modaltrack.training.samplers import folders_of, sampler_builder
+from modaltrack.training.samplers import PairRequest, folders_of, sampler_builder
 from modaltrack.training.sheet import TILE
 
 
@@ -87,7 +87,7 @@ def test_what_pictures_cannot_give_is_one_sentence(pictures: Path, changes, says
     data = {k.replace("FOLDER", str(pictures)): v for k, v in changes.get("data", {"FOLDER": 1.0}).items()}
     wrong = replace(recipe(pictures), **{**changes, "data": data})
     with pytest.raises(ValueError, match=says):
-        sampler_builder(wrong)(("rgb",), 16, 32, 0, "cpu", 1)
+        sampler_builder(wrong)(PairRequest(("rgb",), 16, 32, 0, "cpu", 1))
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -96,8 +96,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_augmentations_are_the_fields_of_the_composition(pictures: Path) -> None:
-    plain = sampler_builder(recipe(pictures))(("rgb",), 16, 32, 0, "cpu", 1)
-    turned = sampler_builder(recipe(pictures, augment={"turn": 90.0, "grey": 1.0}))(("rgb",), 16, 32, 0, "cpu", 1)
+    asked = PairRequest(("rgb",), 16, 32, 0, "cpu", 1)
+    plain = sampler_builder(recipe(pictures))(asked)
+    turned = sampler_builder(recipe(pictures, augment={"turn": 90.0, "grey": 1.0}))(
+        PairRequest(("rgb",), 16, 32, 0, "cpu", 1)
+    )
     assert turned.how.turn == 90.0
     assert turned.how.degradation.grey == 1.0
     assert turned.how.zoom == plain.how.zoom

@@ -13,6 +13,7 @@ from torch import nn
 
 from modaltrack.models.prediction import Prediction
 from modaltrack.training.recipe import Group, Recipe
+from modaltrack.training.samplers import PairRequest
 from modaltrack.vision.response import decode
 
 CELLS = 4
@@ -101,8 +102,8 @@ class BuildSampler:
     fail_at: int | None = None
     kill_at: int | None = None
 
-    def __call__(self, modalities, template, search, seed, device, calls) -> ToySampler:
-        return ToySampler(modalities, template, search, seed, self.fail_at, self.kill_at)
+    def __call__(self, asked: PairRequest) -> ToySampler:
+        return ToySampler(*asked[:4], self.fail_at, self.kill_at)
 
 
 def make_toy(recipe: Recipe) -> Toy:

@@ -54,13 +54,10 @@ class EliminationConfig(Protocol):
     def keep_rate(self) -> float: ...
 
 
-class Model(Protocol):
-    """A tracker's network: ``model(template, search, present) -> Prediction``.
-
-    A class that inherits from this one gets the defaults below; one that only has the same members is a model as well.
+class Declared(Protocol):
+    """What a model says of itself, with the values that hold where it says nothing.
 
     Attributes:
-        config: inputs: sensors and crops.
         name: registered name, empty where the model was not built by ``create``.
         card: what the weight file says about itself; empty for fresh weights.
         sensors_together: whether any number of sensors goes into one call; else RGB and at most one other.
@@ -74,9 +71,6 @@ class Model(Protocol):
         training: whether it draws random numbers (dropout); trackers warn about it.
     """
 
-    @property
-    def config(self) -> ModelConfig: ...
-
     name: str = ""
     card: Card = NO_CARD
     sensors_together: bool = False
@@ -88,6 +82,18 @@ class Model(Protocol):
     num_templates: int = 1
     missing_policy: str = ""
     training: bool = False
+
+
+class Model(Declared, Protocol):
+    """A tracker's network: ``model(template, search, present) -> Prediction``.
+
+    A class that inherits from this one gets the defaults of ``Declared``; one that only has the same members is a model
+    as well.
+    """
+
+    @property
+    def config(self) -> ModelConfig:
+        """Inputs: sensors and crops."""
 
     def __call__(
         self, template: Images, search: Images, present: Presence | None = None, *, memory: Images | None = None
@@ -138,35 +144,10 @@ class GrowsFromBase(Protocol):
         """Names of the model's own tensors that start as the RGB tracker's tensor ``name`` does."""
 
 
-class TorchModel(nn.Module):
-    """A ``Model`` that is a torch module, with the defaults of what it need not declare: what ``create`` returns."""
+class TorchModel(nn.Module, Declared):
+    """A ``Model`` that is a torch module: what ``create`` returns."""
 
     config: ModelConfig
-    name: str = ""
-    card: Card = NO_CARD
-    sensors_together: bool = False
-    judges: bool = False
-    one_sensor: bool = False
-    only_sets: Collection[tuple[Modality, ...]] | None = None
-    crop_context: float = 0.0
-    policy: Mapping[str, Any] = NO_RULE
-    num_templates: int = 1
-    missing_policy: str = ""
-
-
-_DEFAULTS = {
-    "name": "",
-    "card": NO_CARD,
-    "sensors_together": False,
-    "judges": False,
-    "one_sensor": False,
-    "only_sets": None,
-    "crop_context": 0.0,
-    "policy": NO_RULE,
-    "num_templates": 1,
-    "missing_policy": "",
-    "training": False,
-}
 
 
 def declared(model: object) -> Model:
@@ -184,9 +165,9 @@ def declared(model: object) -> Model:
             f"Expected a model and found {found}, without config.{lacking[0] if lacking else ''}; "
             "give what modaltrack.load_model(NAME) returns, or an object with the members of modaltrack.models.Model."
         )
-    for name, value in _DEFAULTS.items():
+    for name in Declared.__annotations__:
         if getattr(model, name, None) is None:
-            setattr(model, name, getattr(config, name, value))
+            setattr(model, name, getattr(config, name, getattr(Declared, name)))
     return cast(Model, model)
 
 

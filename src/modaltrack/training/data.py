@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from modaltrack.frame import Modality
 from modaltrack.training.recipe import IMAGES, Recipe
-from modaltrack.training.samplers import Sampler, SamplerBuilder, sampler_builder
+from modaltrack.training.samplers import PairRequest, Sampler, SamplerBuilder, sampler_builder
 
 REPLACEMENT = (
     1 << 40
@@ -102,9 +102,7 @@ class BatchSource:
         self.shards = self.recipe.batch // self.shard
         self.mix = {m: self.recipe.input_mix.get(m, 0.0) for m in IMAGES} if self.recipe.input_mix else {"rgb": 1.0}
         self.mix = {m: share for m, share in self.mix.items() if share}
-        self.build: SamplerBuilder = self.build_sampler or sampler_builder(
-            self.recipe, self.template_factor, self.search_factor
-        )
+        self.build = self.build_sampler or sampler_builder(self.recipe)
         self.calls = 1 if self.recipe.modalities else len(self.mix)  # draws per shard
         self._sampler: Sampler | None = None
 
@@ -144,9 +142,12 @@ class BatchSource:
         if self._sampler is None:
             recipe = self.recipe
             sensors = ("rgb", *recipe.modalities) if recipe.modalities else tuple(self.mix)
-            self._sampler = self.build(
-                sensors, self.template_size, self.search_size, recipe.seed, self.device, self.shards * self.calls
-            )
+            calls = self.shards * self.calls
+            asked = PairRequest(
+                sensors, self.template_size, self.search_size, recipe.seed, self.device, calls,
+                self.template_factor, self.search_factor,
+            )  # fmt: skip
+            self._sampler = self.build(asked)
         return self._sampler
 
     def _single(self, image: str, count: int, index: int) -> Batch:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from modaltrack.training.recipe import Recipe
 
@@ -26,102 +26,86 @@ class Sampler(Protocol):
     def sample(self, batch: int, step: int, modalities: Sequence[str]) -> Pairs: ...
 
 
-class SamplerBuilder(Protocol):
-    """Builds the sampler of these sensors for crops of these sizes; ``calls`` = draws per training step."""
+class PairRequest(NamedTuple):
+    """What a run asks of its sampler.
 
-    def __call__(
-        self, modalities: tuple[str, ...], template: int, search: int, seed: int, device: str, calls: int
-    ) -> Sampler: ...
+    Attributes:
+        modalities: Sensors that may be drawn.
+        template_size, search_size: Sides of the crops, pixels.
+        seed: With the arguments of ``sample``, decides everything.
+        device: Where scenes are rendered.
+        calls: Draws per training step.
+        template_factor, search_factor: Sides of the crops in target sizes.
+    """
 
+    modalities: tuple[str, ...]
+    template_size: int
+    search_size: int
+    seed: int
+    device: str
+    calls: int
+    template_factor: float = 2.0
+    search_factor: float = 4.0
+
+
+SamplerBuilder = Callable[[PairRequest], Sampler]
 
 CAST_STEPS = 250  # training steps for which the scenes keep one cast of actors; drawing a new one costs seconds
-
-
 OF_SCENES = ("centre_jitter", "scale_jitter", "misalign_pixels")  # augmentations that they do not take
 
 
-def scenes_sampler(
-    modalities: tuple[str, ...],
-    template: int,
-    search: int,
-    seed: int,
-    device: str,
-    calls: int,
-    *,
-    changes: Mapping[str, float] | None = None,
-    **options: Any,
-) -> Sampler:
-    """The sampler of the synthetic scenes.
+def scenes_sampler(asked: PairRequest, recipe: Recipe) -> Sampler:
+    """The sampler of the synthetic scenes, with the recipe's augmentations on top; none of the published ones is on.
 
-    Args:
-        changes: augmentations on top; none of the published ones is on.
+    Raises:
+        ValueError: The recipe asks for an augmentation that rendered pairs cannot have.
     """
     from modaltrack.scenes.pairs import PairSampler
     from modaltrack.training.augment import UNCHANGED, AugmentedScenes
 
-    refused = [name for name in OF_SCENES if name in (changes or {})]
+    refused = [name for name in OF_SCENES if name in recipe.augment]
     if refused:
         raise ValueError(f"Rendered scenes take no {refused[0]}: leave it out, or train on a data set.")
-    how = UNCHANGED.changed(changes or {})
+    how = UNCHANGED.changed(recipe.augment)
+    sampler = PairSampler(
+        asked.modalities, asked.template_size, asked.search_size, asked.seed, asked.device,
+        asked.template_factor, asked.search_factor,
+        stage_steps=CAST_STEPS * asked.calls, templates=recipe.templates,
+    )  # fmt: skip
     if how.misalign_share:
-        options["misalignment"] = how.misalign_share
-    sampler = PairSampler(modalities, template, search, seed, device, stage_steps=CAST_STEPS * calls, **options)
-    return AugmentedScenes(sampler, how) if changes else sampler
+        sampler.misalignment = how.misalign_share
+    return AugmentedScenes(sampler, how) if recipe.augment else sampler
 
 
-def data_sampler(
-    modalities: tuple[str, ...],
-    template: int,
-    search: int,
-    seed: int,
-    device: str,
-    calls: int,
-    *,
-    recipe: Recipe,
-    **options: Any,
-) -> Sampler:
+def data_sampler(asked: PairRequest, recipe: Recipe) -> Sampler:
     """The sampler of the recipe's data sets."""
     from modaltrack.training.augment import Augmentation
     from modaltrack.training.benchmark_pairs import BenchmarkPairs, open_data
 
     how = Augmentation().changed(recipe.augment)
-    return BenchmarkPairs(open_data(recipe), template, search, seed, how, **options)
+    return BenchmarkPairs(
+        open_data(recipe), asked.template_size, asked.search_size, asked.seed, how,
+        templates=recipe.templates, template_factor=asked.template_factor, search_factor=asked.search_factor,
+    )  # fmt: skip
 
 
-def pictures_sampler(
-    modalities: tuple[str, ...],
-    template: int,
-    search: int,
-    seed: int,
-    device: str,
-    calls: int,
-    *,
-    recipe: Recipe,
-    templates: int = 1,
-    **options: Any,
-) -> Sampler:
+def pictures_sampler(asked: PairRequest, recipe: Recipe) -> Sampler:
     """The sampler of the recipe's own folders; its augmentations are the fields of ``Composition`` and ``Degradation``.
 
     Raises:
         ValueError: The folders hold nothing usable, or the recipe asks for what pictures cannot give.
     """
     from modaltrack.training.pictures.compose import Composition
+    from modaltrack.training.pictures.many_sensors import ManySensorPairs
     from modaltrack.training.pictures.sampler import PicturePairs
 
-    if templates != 1:
+    if recipe.templates != 1:
         raise ValueError("Pictures give one template: set --templates 1, or train on scenes or a benchmark.")
-    settings: dict[str, Any] = {
-        "contents": open_pictures(recipe),
-        "template_size": template,
-        "search_size": search,
-        "seed": seed,
-    }
-    settings |= {"how": composition(recipe.augment, Composition()), **options}
-    if modalities == ("rgb",):
-        return PicturePairs(**settings)
-    from modaltrack.training.pictures.many_sensors import ManySensorPairs
-
-    return ManySensorPairs(**settings)
+    build = PicturePairs if asked.modalities == ("rgb",) else ManySensorPairs
+    return build(
+        open_pictures(recipe), asked.template_size, asked.search_size, asked.template_factor, asked.search_factor,
+        asked.seed, composition(recipe.augment, Composition()),
+    )  # fmt: skip
 
 
 def composition(changes: Mapping[str, float], how: Composition) -> Composition:
@@ -197,15 +181,10 @@ def _opened(folders: tuple[Path, ...]) -> Contents:
     return whole
 
 
-def sampler_builder(recipe: Recipe, template_factor: float = 2.0, search_factor: float = 4.0) -> SamplerBuilder:
-    """What builds the sampler that the recipe's data ask for, with crops of these factors."""
-    options: dict[str, Any] = {
-        "templates": recipe.templates,
-        "template_factor": template_factor,
-        "search_factor": search_factor,
-    }
-    if not recipe.data:
-        return partial(scenes_sampler, changes=recipe.augment, **options)
-    names = ("modalities", "input_mix", "data", "data_root", "augment")  # the rest is none of a sampler's business
+def sampler_builder(recipe: Recipe) -> SamplerBuilder:
+    """What builds the sampler that the recipe's data ask for."""
+    names = ("modalities", "input_mix", "data", "data_root", "augment", "templates")  # all that a sampler needs of it
     chosen = Recipe(name="", model="", **{name: getattr(recipe, name) for name in names})
-    return partial(pictures_sampler if folders_of(recipe) else data_sampler, recipe=chosen, **options)
+    if not recipe.data:
+        return partial(scenes_sampler, recipe=chosen)
+    return partial(pictures_sampler if folders_of(recipe) else data_sampler, recipe=chosen)

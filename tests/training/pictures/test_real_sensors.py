@@ -45,7 +45,7 @@ def clip(tmp_path: Path) -> Path:
 def test_real_pairs_are_aligned_and_lack_what_was_not_there(kind: str, request) -> None:
     contents = read_folder(request.getfixturevalue(kind))
     sampler = ManySensorPairs(
-        contents=contents, template_size=32, search_size=64, shares=Shares(0, 0, 0, 1), rendered=0.0
+        contents=contents, template_size=32, search_size=64, shares=Shares(0, 0, 0, 1, rendered=0)
     )
     pairs = sampler.sample(24, 0, ("rgb", "thermal", "depth"))
     assert pairs.present[Modality.RGB].all()
@@ -62,7 +62,7 @@ def test_real_pairs_are_aligned_and_lack_what_was_not_there(kind: str, request) 
 
 
 def test_a_pair_of_other_sensors_than_were_asked_for_is_seen_by_simulated_ones(stills: Path) -> None:
-    sampler = ManySensorPairs(contents=read_folder(stills), template_size=32, search_size=64, rendered=0.0)
+    sampler = ManySensorPairs(contents=read_folder(stills), template_size=32, search_size=64, shares=Shares(rendered=0))
     pairs = sampler.sample(6, 1, ("rgb", "depth"))
     assert pairs.present[Modality.DEPTH].all()
 
@@ -70,5 +70,5 @@ def test_a_pair_of_other_sensors_than_were_asked_for_is_seen_by_simulated_ones(s
 def test_clips_alone_are_enough(clip: Path) -> None:
     pairs = PicturePairs(read_folder(clip), 32, 64).sample(8, 0)
     assert pairs.search[Modality.RGB].std() > 0.05
-    many = ManySensorPairs(contents=read_folder(clip), template_size=32, search_size=64, rendered=0.0)
+    many = ManySensorPairs(contents=read_folder(clip), template_size=32, search_size=64, shares=Shares(rendered=0))
     assert len(many.sample(4, 0, ("rgb", "thermal")).box) == 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from modaltrack.training.pictures.library import usable_frames
 from modaltrack.training.pictures.records import LabelledClip
 from modaltrack.training.pictures.sampler import Draft, Images, Pair, PicturePairs, stacked
 
-Tensors = Mapping[Modality, torch.Tensor]
+HARD = 0.5  # 0..1, how often night, fog, crossover and failing sensors are met
 ELSEWHERE = 99  # number of what a search crop without the target is around
 OTHER_SENSORS = Degradation(low_resolution=0.25, motion=0.05, jpeg=0.1, noise=0.05)
 
@@ -33,22 +32,14 @@ class ManySensorPairs(PicturePairs):
     A pair is composed as RGB and then seen by all sensors in one simulated world, before light and file spoil the
     images. Of real clips the event pictures come from the real motion. What several sensors really saw comes as it is,
     the sensors it lacks missing; so do stills of another sensor alone (thermal from a drone).
-
-    Args:
-        hard: 0..1, how often night, fog, crossover and failing sensors are met.
-        rendered: Share of pairs from the rendered world of ``scenes``.
-        settings: Of ``PicturePairs``.
     """
 
-    def __init__(self, *, hard: float = 0.5, rendered: float = 0.2, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.hard, self.rendered = hard, rendered
-        self.scenes: PairSampler | None = None
+    scenes: PairSampler | None = None  # made when first drawn from
 
     def sample(self, batch: int, step: int, modalities: Sequence[str] = ("rgb",)) -> Pairs:
         """``batch`` pairs; images as the trackers see them, float32 in 0..1."""
         sensors = [Modality(m) for m in modalities]
-        count = 0 if set(sensors) - set(SIMULATED) else round(batch * self.rendered)
+        count = 0 if set(sensors) - set(SIMULATED) else round(batch * self.shares.rendered)
         made = [self.of_sensors(np.random.default_rng((self.seed, step, i)), sensors) for i in range(batch - count)]
         pairs = stacked(made, modalities)
         return joined(pairs, self._rendered(count, step, sensors), sensors) if count else pairs
@@ -121,7 +112,7 @@ class ManySensorPairs(PicturePairs):
 
     def seen(self, random: np.random.Generator, draft: Draft, sensors: Sequence[Modality]) -> Pair:
         """A draft through these sensors."""
-        world, sensors = World.draw(random, self.hard), [m for m in sensors if m in SIMULATED]
+        world, sensors = World.draw(random, HARD), [m for m in sensors if m in SIMULATED]
         template = simulate(draft.template.images[Modality.RGB], objects_of(draft.template, 0), random, sensors, world)
         search = simulate(
             draft.search.images[Modality.RGB],

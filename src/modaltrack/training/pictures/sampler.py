@@ -42,12 +42,14 @@ class Shares:
         clips: Two frames of a real clip.
         other_sensors: Stills of a sensor that is not RGB.
         aligned: Stills seen by RGB and another sensor.
+        rendered: Share of a batch of many sensors that comes from the rendered world of ``scenes`` instead.
     """
 
     pictures: float = 0.62
     clips: float = 0.3
     other_sensors: float = 0.05
     aligned: float = 0.03
+    rendered: float = 0.2
 
 
 @dataclass(slots=True)
@@ -113,14 +115,14 @@ class PicturePairs:
         self.clips = [c for c in contents.clips if Modality.RGB in c.files and len(usable_frames(c)) > 1]
         self.aligned_clips = [c for c in self.clips if len(c.files) > 1]
         self.scenery = self.stills or frames_of(self.clips)
-        shares = shares or Shares()
+        self.shares = shares or Shares()
         pools: dict[str, Sequence[object]] = {
             "pictures": self.stills,
             "clips": self.clips,
             "other_sensors": self.others,
             "aligned": [*self.aligned, *self.aligned_clips],
         }
-        weights = {name: getattr(shares, name) if pool else 0.0 for name, pool in pools.items()}
+        weights = {name: getattr(self.shares, name) if pool else 0.0 for name, pool in pools.items()}
         if not sum(weights.values()) or not self.scenery:
             raise ValueError(f"{contents.folder} holds no RGB picture or clip with a usable box to train on.")
         self.sources = list(weights)

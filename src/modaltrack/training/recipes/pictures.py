@@ -21,6 +21,12 @@ ON_PICTURES: dict[str, Any] = {
     "log_every": 50,
     "save_every": 250,
 }
+ANY_SENSORS: dict[str, Any] = {
+    "model": "modaltrack-laptop",
+    "modalities": ("thermal", "depth", "event"),
+    "modality_dropout": 0.45,
+    **ON_PICTURES,
+}
 
 
 @register("ostrack-laptop-pictures")
@@ -55,10 +61,7 @@ def modaltrack_laptop_pictures() -> Recipe:
     """
     return Recipe(
         name="modaltrack-laptop-pictures",
-        model="modaltrack-laptop",
         start_from="ostrack-laptop",
-        modalities=("thermal", "depth", "event"),
-        modality_dropout=0.45,
         objective="sight",
         time_budget_s=3600,
         lr=5e-4,
@@ -69,7 +72,7 @@ def modaltrack_laptop_pictures() -> Recipe:
             Group("pos_", lr=0.5, weight_decay=0.0),
             Group("", lr=0.5),
         ),
-        **ON_PICTURES,
+        **ANY_SENSORS,
     )
 
 
@@ -83,18 +86,15 @@ def modaltrack_laptop_confidence() -> Recipe:
     """
     return Recipe(
         name="modaltrack-laptop-confidence",
-        model="modaltrack-laptop",
         model_options={"confidence": True},
         start_from="runs/modaltrack-laptop-pictures",
-        modalities=("thermal", "depth", "event"),
-        modality_dropout=0.45,
         objective="confidence",
         time_budget_s=600,
         lr=2e-3,
         warmup=50,
         augment={"absent": 0.35, "occluder": 0.3, "neighbours": 0.5, "twin": 0.15, "shift": 1.2, "far": 0.4},
         trainable=(Group("confidence"),),
-        **{**ON_PICTURES, "ema": 0.99, "weight_decay": 0.01},
+        **{**ANY_SENSORS, "ema": 0.99, "weight_decay": 0.01},
     )
 
 
