@@ -24,10 +24,12 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from modaltrack import models, vision
 from modaltrack.frame import Modality
+from modaltrack.models import Model, Prediction
 from modaltrack.models.parts import mamba, state_space
 from modaltrack.models.parts.selective_scan import selective_scan
 from modaltrack.models.registry import METHODS
@@ -45,7 +47,9 @@ class Products(TorchDispatchMode):
         super().__init__()
         self.shapes: list[Shape] = []
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: OpOverload, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> object:
         name, out = func._schema.name, func(*args, **(kwargs or {}))
         if name in ("aten::addmm", "aten::mm"):
             a, b = args[1:3] if name == "aten::addmm" else args[:2]
@@ -68,7 +72,7 @@ class ScanTime:
     def __init__(self, run: Callable[[], Any], clock: Callable[[], float]) -> None:
         self.run, self.clock, self.spent = run, clock, 0.0
 
-    def timed(self, *args: Any, **kwargs: Any) -> Any:
+    def timed(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
         start = self.clock()
         result = selective_scan(*args, **kwargs)
         self.spent += (self.clock() - start) * 1e3
@@ -84,7 +88,7 @@ class ScanTime:
         return self.spent
 
 
-def frame_of(model: Any, batch: int, device: str, dtype: torch.dtype) -> Callable[[], Any]:
+def frame_of(model: Model, batch: int, device: str, dtype: torch.dtype) -> Callable[[], Any]:
     """A function that crops, normalises and runs the model once."""
     config = model.config
     keys = [m for m in config.modalities if m in (Modality.RGB, Modality.THERMAL)]
@@ -92,7 +96,7 @@ def frame_of(model: Any, batch: int, device: str, dtype: torch.dtype) -> Callabl
     template = {m: torch.randn(batch, 3, config.template_size, config.template_size, device=device) for m in keys}
     box = np.array([600.0, 300.0, 80.0, 60.0])
 
-    def run() -> Any:
+    def run() -> Prediction:
         with torch.inference_mode(), torch.autocast(device, dtype, enabled=dtype != torch.float32):
             search = {}
             for m in keys:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modaltrack.training.recipe import Recipe
+    from modaltrack.training.step import Stepper
 
 
 def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int) -> dict[str, object]:
@@ -54,7 +55,7 @@ def measure(arguments: argparse.Namespace, threads: int, amp: str, workers: int)
     spent = dict.fromkeys(("step", "blend", "move"), 0.0)
 
     def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*given: Any) -> Any:
+        def run(*given: object) -> object:
             before = time.process_time()
             try:
                 return call(*given)
@@ -116,7 +117,7 @@ def is_product(operator: str) -> bool:
     return operator.startswith("aten::") and (words[-1] in PRODUCTS or "attention" in words)
 
 
-def products_share(stepper: Any, batches: list[Any], step: int) -> float:
+def products_share(stepper: Stepper, batches: list[Any], step: int) -> float:
     """The part of these training steps that is matrix products, 0 to 1; rendering is not in them."""
     import torch
     from torch.profiler import ProfilerActivity, profile

@@ -34,7 +34,7 @@ def frames(clip: RealClip, sensors: tuple[Modality, ...], names: tuple[Modality,
     return [Frame(dict(zip(names, images)), index=i) for i, images in enumerate(sides)]
 
 
-def run(model: Any, clip: RealClip, sensors: tuple[Modality, ...], policy: Policy) -> dict[str, Any]:
+def run(model: models.Model, clip: RealClip, sensors: tuple[Modality, ...], policy: Policy) -> dict[str, Any]:
     """Scores of one model on one clip with these sensors, how often it was sure, and its speed."""
     names = (Modality.RGB,) if one_stream(model) else sensors
     result = track(model, Clip(clip.name, frames(clip, sensors, names), clip.boxes), policy=policy)
@@ -46,7 +46,7 @@ def run(model: Any, clip: RealClip, sensors: tuple[Modality, ...], policy: Polic
     }
 
 
-def one_stream(model: Any) -> bool:
+def one_stream(model: models.Model) -> bool:
     """Whether a model sees one sensor at a time, any of them as if it were RGB."""
     return bool(model.one_sensor) or tuple(model.config.modalities) == (Modality.RGB,)
 

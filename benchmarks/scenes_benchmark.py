@@ -35,7 +35,7 @@ from modaltrack.training.validate import View, thresholds
 Sensors = tuple[str, ...]
 
 
-def sensor_sets(model: Any) -> list[Sensors]:
+def sensor_sets(model: models.Model) -> list[Sensors]:
     """RGB, each X, RGB + each X, and all together."""
     known = [str(m) for m in model.config.modalities]
     if known == ["rgb"]:
@@ -51,7 +51,7 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
-def track_all(model: Any, clips: list[Clip], sets: list[Sensors], policy: Policy) -> list[dict[str, Any]]:
+def track_all(model: models.Model, clips: list[Clip], sets: list[Sensors], policy: Policy) -> list[dict[str, Any]]:
     """One row per clip and set of sensors: scores, and per frame the windowed score and the overlap."""
     as_rgb = [str(m) for m in model.config.modalities] == ["rgb"]
     shown = [(clip, sensors) for clip in clips for sensors in sets]

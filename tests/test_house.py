@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "modaltrack"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-PLAIN = {"modality", "frame", "boxes", "box_text", "files", "lazy", "plugins", "printable"}
+PLAIN = {"modality", "frame", "boxes", "box_text", "computed", "files", "lazy", "plugins", "printable"}
 TENSORS = PLAIN | {"vision"}
 LIBRARY = TENSORS | {"sources", "models", "session", "tracking", "scenes", "scoring"}
 # room -> the rooms it may import, beside itself; a dotted name allows one file of a room only
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "boxes": {"frame"},
     "box_text": set(),
     "files": set(),
+    "computed": set(),
     "lazy": set(),
     "printable": set(),
     "plugins": set(),

@@ -58,11 +58,11 @@ def _measured(title: str, group: dict[str, Any]) -> list[str]:
     return [f"**{title}**", "\n".join(lines)]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return _text(value).replace("|", "\\|").replace("\n", " ")
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{k}: {_text(v)}" for k, v in value.items() if v not in (None, "", [], {}))
     if isinstance(value, list):
@@ -91,7 +91,7 @@ def api(rooms: str) -> str:
     return "\n\n".join(blocks)
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, **_: object) -> str:
     """Called by mkdocs for every page."""
     if "<!-- cards -->" in markdown:
         markdown = markdown.replace("<!-- cards -->", cards())

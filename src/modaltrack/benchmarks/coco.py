@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ import numpy as np
 from modaltrack.benchmarks.entries import SequenceEntry
 from modaltrack.benchmarks.layout import Reading
 from modaltrack.benchmarks.table import Row
+from modaltrack.computed import ComputedSequence
 from modaltrack.frame import Modality
 
 
-class CocoObjects(Sequence[SequenceEntry]):
+class CocoObjects(ComputedSequence[SequenceEntry]):
     """Made one by one when asked for: train2017 has 860,000 objects. Each entry is named image_annotation."""
 
     def __init__(self, images: Path, files: dict[int, str], objects: list[dict[str, Any]], row: Row) -> None:
@@ -25,9 +25,7 @@ class CocoObjects(Sequence[SequenceEntry]):
     def __len__(self) -> int:
         return len(self._objects)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def item(self, index: int) -> SequenceEntry:
         found = self._objects[index]
         entry = SequenceEntry(f"{found['image_id']}_{found['id']}", self._images, self._row)
         file = self._images / self._files[found["image_id"]]

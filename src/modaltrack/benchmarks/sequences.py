@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 from modaltrack.benchmarks.attributes import read_attributes
 from modaltrack.benchmarks.coco import open_coco
@@ -54,7 +54,14 @@ class Benchmark(Sequence[SequenceEntry]):
     def __iter__(self) -> Iterator[SequenceEntry]:
         return iter(self.sequences)
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: int | str) -> SequenceEntry: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[SequenceEntry]: ...
+
+    def __getitem__(self, key: int | str | slice) -> SequenceEntry | Sequence[SequenceEntry]:
+        """By number, by name, or a part."""
         if not isinstance(key, str):
             return self.sequences[key]
         for entry in self.sequences:

@@ -23,11 +23,11 @@ class _Marked:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __getitem__(self, kind: Any) -> Any:
+    def __getitem__(self, kind: object) -> object:
         return Annotated[kind, self.name]
 
 
-def parse(module: types.ModuleType, prog: str, words: Sequence[str]) -> Any:
+def parse(module: types.ModuleType, prog: str, words: Sequence[str]) -> object:
     """``module.Options`` made from the words; SystemExit after help or a command line that cannot be understood."""
     if "arg" not in vars(module):
         options = plainly(module, words)
@@ -40,7 +40,7 @@ def parse(module: types.ModuleType, prog: str, words: Sequence[str]) -> Any:
     return tyro.cli(module.Options, prog=prog, args=list(words))
 
 
-def plainly(module: types.ModuleType, words: Sequence[str]) -> Any:
+def plainly(module: types.ModuleType, words: Sequence[str]) -> object:
     """``module.Options``, or None where a word or an annotation is not one of the plain kinds."""
     stand_ins = {name: _Marked(name) for name in MARKERS[:2]} | {"arg": dict}
     hints = get_type_hints(module.Options, {**vars(module), **stand_ins}, include_extras=True)
@@ -89,11 +89,11 @@ def plainly(module: types.ModuleType, words: Sequence[str]) -> Any:
     return module.Options(**values)
 
 
-def _plain(hint: Any) -> Any:
+def _plain(hint: object) -> object:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def _value(kind: Any, text: str) -> Any:
+def _value(kind: object, text: str) -> object:
     """The value of one word, None where it takes tyro to tell."""
     if not text or text.startswith("-") or text == "None":
         return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modaltrack.results import ResultSet
     from modaltrack.scoring.intervals import Comparison
     from modaltrack.scoring.records import Protocol, Truth
+    from modaltrack.truth.own import SequenceSource
 
 
 @dataclass
@@ -218,7 +219,7 @@ def compare_with_best(entries: Sequence[Entry], metric: str) -> dict[str, Compar
 
 
 def find_failures(
-    entries: Sequence[Entry], metric: str, truths: Sequence[Truth], clips: Mapping[str, Any], count: int
+    entries: Sequence[Entry], metric: str, truths: Sequence[Truth], clips: Mapping[str, SequenceSource], count: int
 ) -> list[Strip]:
     """The worst sequences with overlaps, and pictures where there are images."""
     from modaltrack.report.entries import Strip, moments, shown_overlaps, worst_sequences
@@ -239,7 +240,7 @@ def find_failures(
     return strips
 
 
-def _pictures(entry: Any, truth: Truth, boxes: Mapping[str, Any], rows: Sequence[int]) -> list[Any]:
+def _pictures(entry: SequenceSource, truth: Truth, boxes: Mapping[str, Any], rows: Sequence[int]) -> list[Any]:
     import itertools
     import warnings
 

@@ -32,16 +32,16 @@ def err() -> Console:
     return _console(stderr=True)
 
 
-def _console(**options: Any) -> Console:
+def _console(width: int | None = None, stderr: bool = False) -> Console:
     """A console that shows control characters in text, wherever it comes from, instead of sending them."""
     from rich.console import Console
     from rich.text import Text
 
     class Clean(Console):
-        def render_str(self, text: str, **how: Any) -> Text:
+        def render_str(self, text: str, **how: Any) -> Text:  # noqa: ANN401 - rich's own options
             return super().render_str(printable(text), **how)
 
-    return Clean(highlight=False, soft_wrap=True, markup=False, emoji=False, **options)
+    return Clean(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width, stderr=stderr)
 
 
 def table(title: str, *columns: str, keep: int = 0) -> Table:

@@ -53,7 +53,7 @@ class TrackerSpec:
     precision: str = ""
 
 
-def load_engine(spec: TrackerSpec) -> Engine:
+def load_engine(spec: TrackerSpec) -> Engine[Any]:
     """The engine of a spec.
 
     Raises:
@@ -127,7 +127,7 @@ class ForeignEngine:
         return state.box[None], np.array([state.score]), np.empty(0, np.int64)
 
 
-def arranged(frame: Frame, images: str) -> Any:
+def arranged(frame: Frame, images: str) -> object:
     """The images of a frame as a foreign tracker wants them; None where one is missing."""
     if images == "mapping":
         return {str(m): image for m, image in frame.images.items()} or None
@@ -142,7 +142,7 @@ def arranged(frame: Frame, images: str) -> Any:
     return rgb if images == "rgb" else np.ascontiguousarray(rgb[:, :, ::-1])
 
 
-def understood(answer: Any) -> tuple[NDArray[np.float64] | None, float | None]:
+def understood(answer: object) -> tuple[NDArray[np.float64] | None, float | None]:
     """Box (4,) and score of what a tracker answered: a box, (box, score), (found, box), a mapping, or ``.box``.
 
     The box is None where it says that it found nothing; such an answer has the score 0.
@@ -198,7 +198,7 @@ class _OpenCV:
     kind = ""
 
     def __init__(self) -> None:
-        self._tracker = make_opencv(self.kind)
+        self._tracker: Any = make_opencv(self.kind)
 
     @classmethod
     def check(cls) -> None:
@@ -232,7 +232,7 @@ class MIL(_OpenCV):
     kind = "MIL"
 
 
-def make_opencv(kind: str) -> Any:
+def make_opencv(kind: str) -> object:
     """OpenCV's tracker of that name.
 
     Raises:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from modaltrack.evaluation.adapters import TrackerSpec, load_engine
@@ -124,7 +125,7 @@ def run_ray(
 class _Pool:
     """Actors that are replaced when they die, and the queue of groups between them."""
 
-    def __init__(self, ray: Any, make: Callable[[], Any], sink: Sink) -> None:
+    def __init__(self, ray: ModuleType, make: Callable[[], Any], sink: Sink) -> None:
         self._ray, self._make, self._sink = ray, make, sink
         self._deaths: Counter[str] = Counter()
         self._settled: set[str] = set()

@@ -10,15 +10,14 @@ Beside the names of ``modaltrack.benchmarks`` there are two that need no downloa
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from modaltrack.frame import Frame, Modality
 from modaltrack.session import Job, Opened
-from modaltrack.truth.own import OWN, own_entries
+from modaltrack.truth.own import OWN, SequenceSource, own_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Task:
 
     name: str
     length: int
-    entry: Any
+    entry: SequenceSource
 
     def job(self, spec: BenchmarkSpec) -> Job:
         """What a session takes."""
@@ -64,12 +63,12 @@ class Task:
             if not len(known):
                 raise ValueError(f"The sequence {self.name} has no annotated box to start from; check its annotation.")
             first = int(known[0])
-            return Opened(_shown(_from(clip.frames, first), spec.sensors), clip.boxes[first], first)
+            return Opened(_shown(_from(clip.frames, first), spec.sensors), boxes[first], first)
 
         return Job(self.name, opened, self.length)
 
 
-def _from(frames: Any, first: int) -> Iterator[Frame]:
+def _from(frames: Sequence[Frame], first: int) -> Iterator[Frame]:
     if first and hasattr(frames, "__getitem__"):
         return (frames[index] for index in range(first, len(frames)))
     return itertools.islice(iter(frames), first, None)
@@ -94,15 +93,14 @@ def load_tasks(spec: BenchmarkSpec) -> list[Task]:
     return tasks
 
 
-def _benchmark(spec: BenchmarkSpec) -> Sequence[Any]:
+def _benchmark(spec: BenchmarkSpec) -> Sequence[SequenceSource]:
     from modaltrack.benchmarks import open_benchmark
 
     return list(open_benchmark(spec.name, spec.data or None).sequences)
 
 
-def _length(entry: Any) -> int:
-    frames: Mapping[Any, Any] = getattr(entry, "frames", None) or {}
-    return max((len(paths) for paths in frames.values()), default=0)
+def _length(entry: SequenceSource) -> int:
+    return max((len(images) for images in entry.frames.values()), default=0)
 
 
 def _shown(frames: Iterator[Frame], sensors: tuple[str, ...]) -> Iterator[Frame]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def quantise(path: Path, out: Path, crops: Sequence[dict[str, Any]]) -> Path:
@@ -44,7 +47,7 @@ def quantise(path: Path, out: Path, crops: Sequence[dict[str, Any]]) -> Path:
     return out
 
 
-def _ends(graph: Any) -> list[str]:
+def _ends(graph: onnx.GraphProto) -> list[str]:
     """Names of the layers that read the images and of those nearest to the outputs: they lose most by 8 bits."""
     layers = ("Conv", "MatMul", "Gemm")
     made_by = {name: node for node in graph.node for name in node.output}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from modaltrack.frame import Modality
+from modaltrack.models.model import ModelConfig
 from modaltrack.models.registry import config_of, list_models, unknown_name
 from modaltrack.models.safetensors_reader import plain_json
 from modaltrack.sources.encodings import check_encoding
@@ -87,7 +88,7 @@ def _text(data: Mapping[str, Any], field: str, needed: bool = False) -> None:
         raise ValueError(f"{field} in its card is {_show(value)} and should be text")
 
 
-def _check_thresholds(value: Any) -> None:
+def _check_thresholds(value: object) -> None:
     if value is None:
         return
     if not isinstance(value, dict) or not set(value) <= {"tracking", "lost"}:
@@ -99,7 +100,7 @@ def _check_thresholds(value: Any) -> None:
         raise ValueError("the threshold lost in its card is above the threshold tracking")
 
 
-def _check_encodings(value: Any) -> None:
+def _check_encodings(value: object) -> None:
     if value is None:
         return
     if not isinstance(value, dict):
@@ -119,7 +120,7 @@ def _check_encodings(value: Any) -> None:
             ) from None
 
 
-def _base(value: Any) -> tuple[str, str | None] | None:
+def _base(value: object) -> tuple[str, str | None] | None:
     if value is None:
         return None
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
@@ -129,7 +130,7 @@ def _base(value: Any) -> tuple[str, str | None] | None:
     return value["name"], value.get("sha256")
 
 
-def _settings(name: str, config: Any) -> dict[str, Any]:
+def _settings(name: str, config: object) -> dict[str, Any]:
     """The overrides of a model's configuration, each of the type of its field and in its range."""
     if not isinstance(config, dict):
         raise ValueError(f"config in its card is {_show(config)} and should be an object")
@@ -146,15 +147,18 @@ def _settings(name: str, config: Any) -> dict[str, Any]:
     return settings
 
 
-def _value(field: str, hint: Any, value: Any) -> Any:
+def _value(field: str, hint: object, value: object) -> object:
     """``value`` of JSON as a value of the annotation ``hint``."""
     if get_origin(hint) in (Union, types.UnionType):
         if value is None and type(None) in get_args(hint):
             return None
         hint = next(kind for kind in get_args(hint) if kind is not type(None))
     if hint is tuple:  # a plug-in's setting that does not say what it holds
-        plain = isinstance(value, list) and len(value) <= _LIST and all(isinstance(v, str | int | float) for v in value)
-        if not plain:
+        if (
+            not isinstance(value, list)
+            or len(value) > _LIST
+            or not all(isinstance(v, str | int | float) for v in value)
+        ):
             raise ValueError(f"{field} in its card is {_show(value)} and should be a list of texts or numbers")
         return tuple(value)
     if get_origin(hint) is tuple:
@@ -166,23 +170,23 @@ def _value(field: str, hint: Any, value: Any) -> Any:
     if hint is Modality:
         if value not in list(Modality):
             raise ValueError(f"{field} in its card holds {_show(value)}; known are {', '.join(Modality)}")
-        return Modality(value)
+        return Modality(str(value))
     if hint not in (bool, int, float, str):  # of a class from outside: its own constructor has to judge
         return _frozen(value) if field != "modalities" else _tuple(field, (Modality, ...), value)
     if hint is float and type(value) is int:
         value = float(value) if abs(value) < 2**53 else value
     if type(value) is not hint:
         raise ValueError(f"{field} in its card is {_show(value)} and should be {hint.__name__}")
-    if hint is str and len(value) > _TEXT:
+    if isinstance(value, str) and len(value) > _TEXT:
         raise ValueError(f"{field} in its card has {len(value):,} characters")
-    if hint in (int, float):
+    if isinstance(value, int | float) and hint is not bool:
         low, high = RANGES.get(field, (0, 0.99) if field in _CHANCES else _WHOLE if hint is int else _REAL)
         if not low <= value <= high:
             raise ValueError(f"{field} in its card is {_show(value)}; expected {low:g} to {high:g}")
     return value
 
 
-def _tuple(field: str, kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+def _tuple(field: str, kinds: tuple[Any, ...], value: object) -> tuple[Any, ...]:
     if not isinstance(value, list) or len(value) > _LIST:
         raise ValueError(f"{field} in its card is {_show(value)} and should be a list")
     if kinds[-1] is Ellipsis:
@@ -192,12 +196,12 @@ def _tuple(field: str, kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     return tuple(_value(field, kind, item) for kind, item in zip(kinds, value))
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: object) -> object:
     """JSON knows lists only; configurations hold tuples."""
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
-def _check_together(config: Any) -> None:
+def _check_together(config: ModelConfig) -> None:
     """ValueError for settings that contradict one another, which a model would meet while it runs at the earliest."""
     stride, depth, heads, dim = (getattr(config, name, None) for name in ("stride", "depth", "heads", "dim"))
     for field in ("template_size", "search_size"):
@@ -214,7 +218,7 @@ def _check_together(config: Any) -> None:
         raise ValueError(f"modalities in its card is {config.modalities}; expected one or more different sensors")
 
 
-def _deeper_than(value: Any, limit: int) -> bool:
+def _deeper_than(value: object, limit: int) -> bool:
     level: list[Any] = [value]
     for _ in range(limit):
         level = [inner for outer in level for inner in _inside(outer)]
@@ -223,14 +227,14 @@ def _deeper_than(value: Any, limit: int) -> bool:
     return True
 
 
-def _inside(value: Any) -> Iterator[Any]:
+def _inside(value: object) -> Iterator[Any]:
     if isinstance(value, dict):
         yield from value.values()
     elif isinstance(value, list):
         yield from value
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     """A value for a message, which may be of any size."""
     if isinstance(value, float) and not math.isfinite(value):
         return "no number"

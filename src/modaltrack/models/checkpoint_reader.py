@@ -19,13 +19,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from modaltrack.models.file_kinds import START, not_weights
 from modaltrack.models.restricted_pickle import PICKLE_BYTES, Placeholder, Reading, Storage, TensorPlan, read_pickle
+
+T = TypeVar("T")
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
@@ -88,7 +90,7 @@ class OpenCheckpoint:
     def __exit__(self, *error: object) -> None:
         self._close()
 
-    def fill(self, tree: Any) -> Any:
+    def fill(self, tree: T) -> T:
         """``tree`` with tensors for its plans; lists and dictionaries are changed in place, loops do no harm.
 
         Raises:
@@ -96,9 +98,9 @@ class OpenCheckpoint:
         """
         with _one_sentence(self.path):
             self._check(tree)
-            return self._filled(tree)
+            return cast(T, self._filled(tree))
 
-    def _check(self, tree: Any) -> None:
+    def _check(self, tree: object) -> None:
         """ValueError where the values of the tree's tensors would take more than the file explains."""
         used: dict[Storage, int] = {}
         for plan in plans(tree):
@@ -108,7 +110,7 @@ class OpenCheckpoint:
         if wasteful := [s for s, n in used.items() if s.count > _WASTE * n + 2**24]:
             raise ValueError(f"its storage {wasteful[0].key} has {wasteful[0].count} values and hardly any are used")
 
-    def _filled(self, tree: Any) -> Any:
+    def _filled(self, tree: object) -> object:
         done: dict[int, Any] = {}
         blocks: dict[Storage, Tensor] = {}
 
@@ -120,7 +122,7 @@ class OpenCheckpoint:
                 blocks[storage] = torch.frombuffer(self._load(storage), dtype=storage.dtype)
             return blocks[storage].as_strided(plan.shape, plan.stride, plan.offset)
 
-        def fill(value: Any) -> Any:
+        def fill(value: object) -> object:
             if isinstance(value, TensorPlan):
                 return tensor(value)
             if isinstance(value, Storage):
@@ -138,7 +140,7 @@ class OpenCheckpoint:
 
         return fill(tree)
 
-    def checkpoint(self, tree: Any) -> Checkpoint:
+    def checkpoint(self, tree: object) -> Checkpoint:
         """``tree`` with what is known of the file, for the time after it is closed."""
         return Checkpoint(self.path, tree, tuple(sorted(self._reading.unknown)), tuple(sorted(self._reading.called)))
 
@@ -172,7 +174,7 @@ def _brief(error: BaseException) -> str:
     return text if len(text) < 300 else text[:300] + "..."
 
 
-def plans(tree: Any) -> list[TensorPlan]:
+def plans(tree: object) -> list[TensorPlan]:
     """All tensors of a tree.
 
     Raises:

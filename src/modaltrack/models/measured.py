@@ -107,6 +107,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if len(known) == len(values) else None
 
 
-def _success(value: Any) -> str:
+def _success(value: object) -> str:
     number = value.get("success") if isinstance(value, Mapping) else value
     return "–" if number is None else f"{number:.3f}"

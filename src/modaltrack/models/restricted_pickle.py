@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+Value = Any  # what a file holds is known only when it is looked at; the builders check what they use
 STORAGE_TYPES = {
     f"{module}.{kind}Storage": dtype
     for module in ("torch", "torch.storage", "torch.cuda")
@@ -112,7 +113,7 @@ class Reading:
     called: set[str] = field(default_factory=set)
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Any:
+def _tensor(storage: Value, offset: Value, shape: Value, stride: Value, *_: Value) -> Value:
     if not isinstance(storage, Storage):
         return Placeholder("a tensor without a storage")
     if not len(shape) == len(stride) <= _DIMENSIONS:
@@ -130,15 +131,18 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Any:
     return TensorPlan(storage, offset, tuple(shape), tuple(stride))
 
 
-def _numpy_scalar(kind: Any, data: Any = None, *_: Any) -> Any:
+def _numpy_scalar(kind: Value, data: Value = None, *_: Value) -> Value:
     if not isinstance(kind, NumpyType) or kind.code not in _NUMPY or not isinstance(data, bytes | str):
         return Placeholder("numpy.scalar")
     raw = data[:16].encode("latin1") if isinstance(data, str) else data
     return struct.unpack(kind.order + _NUMPY[kind.code], raw)[0]
 
 
-def _has_size(value: Any) -> bool:
-    return isinstance(value, str | bytes | tuple | list | dict | set | frozenset)
+def _size(value: object) -> int:
+    """Bytes of a text, and of the references in a container."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    return 8 * len(value) if isinstance(value, tuple | list | dict | set | frozenset) else 0
 
 
 def _keys(values: Iterable[Any]) -> list[Any]:
@@ -151,17 +155,17 @@ def _keys(values: Iterable[Any]) -> list[Any]:
     return kept
 
 
-def _dictionary(items: Any = ()) -> OrderedDict[Any, Any]:
+def _dictionary(items: Value = ()) -> OrderedDict[Any, Any]:
     pairs = [(k, v) for k, v in items]
     _keys(k for k, _ in pairs)
     return OrderedDict(pairs)
 
 
-def _numpy_type(code: Any, *_: Any) -> Any:
+def _numpy_type(code: Value, *_: Value) -> Value:
     return NumpyType(code) if isinstance(code, str) and len(code) < 8 else Placeholder("numpy.dtype")
 
 
-def _complex(real: Any = 0.0, imaginary: Any = 0.0) -> complex:
+def _complex(real: Value = 0.0, imaginary: Value = 0.0) -> complex:
     if type(real) not in (int, float) or type(imaginary) not in (int, float):
         raise ValueError("it has a complex number of things that are no numbers")
     return complex(real, imaginary)
@@ -228,7 +232,7 @@ class _Machine:
         self.opcodes = _OPCODES  # left to do
         self.copies = copies  # bytes that builders may still copy: in an honest file, each part has its own opcode
 
-    def do(self, name: str, argument: Any) -> None:
+    def do(self, name: str, argument: Value) -> None:
         """Carry out one opcode."""
         stack = self.stack
         self.opcodes -= 1
@@ -273,13 +277,13 @@ class _Machine:
         del self.stack[at:]
         return values
 
-    def pay(self, *parts: Any) -> None:
+    def pay(self, *parts: object) -> None:
         """Count the bytes that a builder is about to copy, of text and of references."""
-        self.copies -= sum(len(part) * (1 if isinstance(part, str | bytes) else 8) for part in parts if _has_size(part))
+        self.copies -= sum(map(_size, parts))
         if self.copies < 0:
             raise ValueError("its pickle copies more than it holds, which no checkpoint needs")
 
-    def call(self, target: Any, arguments: Any) -> Any:
+    def call(self, target: Value, arguments: Value) -> Value:
         """The value of a call that the file asks for: made by a builder of this package, or an inert placeholder."""
         path = target.path if isinstance(target, Name | Placeholder) else type(target).__name__
         if isinstance(target, Name) and path in BUILDERS and isinstance(arguments, tuple):
@@ -291,7 +295,7 @@ class _Machine:
         self.reading.called.add(path)
         return Placeholder(path)
 
-    def make(self, kind: Any, *arguments: Any) -> Any:
+    def make(self, kind: Value, *arguments: Value) -> Value:
         """A new object of a class: one of this package's if the class is known, otherwise an inert placeholder."""
         path = kind.path if isinstance(kind, Name | Placeholder) else type(kind).__name__
         if isinstance(kind, Name) and path in BUILDERS:
@@ -300,7 +304,7 @@ class _Machine:
         self.reading.unknown.add(path)
         return Placeholder(path)
 
-    def name(self, module: Any, attribute: Any) -> Any:
+    def name(self, module: Value, attribute: Value) -> Value:
         """What a dotted name stands for: a type of numbers, or the name itself."""
         if not isinstance(module, str) or not isinstance(attribute, str) or len(module + attribute) > _NAME_LENGTH:
             raise ValueError("it names a class or function by something that is no name")
@@ -310,25 +314,25 @@ class _Machine:
 
     # The opcodes that do more than push a value; ``argument`` is what follows them in the file.
 
-    def op_mark(self, argument: Any) -> None:
+    def op_mark(self, argument: Value) -> None:
         self.stack.append(_Mark())
 
-    def op_pop(self, argument: Any) -> None:
+    def op_pop(self, argument: Value) -> None:
         self.stack.pop()
 
-    def op_pop_mark(self, argument: Any) -> None:
+    def op_pop_mark(self, argument: Value) -> None:
         self.since_mark()
 
-    def op_dup(self, argument: Any) -> None:
+    def op_dup(self, argument: Value) -> None:
         self.stack.append(self.stack[-1])
 
-    def op_append(self, argument: Any) -> None:
+    def op_append(self, argument: Value) -> None:
         self.extend(self.take(1))
 
-    def op_appends(self, argument: Any) -> None:
+    def op_appends(self, argument: Value) -> None:
         self.extend(self.since_mark())
 
-    def op_additems(self, argument: Any) -> None:
+    def op_additems(self, argument: Value) -> None:
         values = self.since_mark()
         if isinstance(self.stack[-1], set):
             self.stack[-1].update(_keys(values))
@@ -337,10 +341,10 @@ class _Machine:
         if isinstance(self.stack[-1], list):
             self.stack[-1].extend(values)
 
-    def op_setitem(self, argument: Any) -> None:
+    def op_setitem(self, argument: Value) -> None:
         self.set_items(self.take(2))
 
-    def op_setitems(self, argument: Any) -> None:
+    def op_setitems(self, argument: Value) -> None:
         self.set_items(self.since_mark())
 
     def set_items(self, values: list[Any]) -> None:
@@ -350,23 +354,23 @@ class _Machine:
     def op_global(self, argument: str) -> None:
         self.stack.append(self.name(*argument.split(" ", 1)))
 
-    def op_stack_global(self, argument: Any) -> None:
+    def op_stack_global(self, argument: Value) -> None:
         self.stack.append(self.name(*self.take(2)))
 
-    def op_reduce(self, argument: Any) -> None:
+    def op_reduce(self, argument: Value) -> None:
         self.stack.append(self.call(*self.take(2)))
 
-    def op_newobj(self, argument: Any) -> None:
+    def op_newobj(self, argument: Value) -> None:
         kind, arguments = self.take(2)
         self.pay(arguments)
         self.stack.append(self.make(kind, *arguments))
 
-    def op_newobj_ex(self, argument: Any) -> None:
+    def op_newobj_ex(self, argument: Value) -> None:
         kind, arguments, _ = self.take(3)
         self.pay(arguments)
         self.stack.append(self.make(kind, *arguments))
 
-    def op_obj(self, argument: Any) -> None:
+    def op_obj(self, argument: Value) -> None:
         kind, *arguments = self.since_mark()
         self.stack.append(self.call(kind, tuple(arguments)))
 
@@ -374,13 +378,13 @@ class _Machine:
         arguments = self.since_mark()
         self.stack.append(self.call(self.name(*argument.split(" ", 1)), tuple(arguments)))
 
-    def op_build(self, argument: Any) -> None:
+    def op_build(self, argument: Value) -> None:
         (state,) = self.take(1)
         target = self.stack[-1]  # the state of anything but a number type is dropped: no attribute is ever set
         if isinstance(target, NumpyType) and isinstance(state, tuple) and state[1:2] == (">",):
             target.order = ">"
 
-    def op_binpersid(self, argument: Any) -> None:
+    def op_binpersid(self, argument: Value) -> None:
         (identity,) = self.take(1)
         if not isinstance(identity, tuple) or not 5 <= len(identity) <= 6 or type(identity[2]) not in (str, int):
             raise ValueError("it refers to values outside of it in a way that no checkpoint needs")

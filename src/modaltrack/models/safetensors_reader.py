@@ -52,7 +52,7 @@ def is_safetensors(path: Path) -> bool:
     return start[8:9] == b"{" and (path.suffix == ".safetensors" or int.from_bytes(start[:8], "little") < 2**40)
 
 
-def plain_json(text: str | bytes) -> Any:
+def plain_json(text: str | bytes) -> object:
     """JSON as data.
 
     Raises:
@@ -156,7 +156,7 @@ class SafetensorsFile:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _parsed(header: Any) -> tuple[dict[str, str], dict[str, _Entry]]:
+def _parsed(header: object) -> tuple[dict[str, str], dict[str, _Entry]]:
     """Metadata and entries of a header.
 
     Raises:
@@ -176,7 +176,7 @@ def _parsed(header: Any) -> tuple[dict[str, str], dict[str, _Entry]]:
     return metadata, entries
 
 
-def _entry(name: str, line: Any) -> _Entry:
+def _entry(name: str, line: object) -> _Entry:
     short = name[:80]
     if not isinstance(line, dict) or set(line) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{short} is not described by dtype, shape and data_offsets")
@@ -196,5 +196,5 @@ def _entry(name: str, line: Any) -> _Entry:
     return _Entry(TYPES[kind], tuple(shape), begin, end)
 
 
-def _natural(number: Any) -> bool:
+def _natural(number: object) -> bool:
     return type(number) is int and 0 <= number < 2**48

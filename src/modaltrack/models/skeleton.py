@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from modaltrack.models.model import TorchModel
 from modaltrack.models.registry import create
 
 _ELEMENTWISE = {"exp", "expm1", "log", "neg", "mul", "add", "sub", "rsub", "div", "__mul__", "__rmul__", "__add__"}
@@ -24,8 +25,12 @@ class _WithoutValues(TorchFunctionMode):
     """
 
     def __torch_function__(
-        self, function: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self,
+        function: Callable[..., object],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
         kwargs = dict(kwargs or {})
         name = getattr(function, "__name__", "")
         if function is torch.empty and kwargs.get("device") is None:
@@ -40,7 +45,7 @@ class _WithoutValues(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def skeleton(name: str, **overrides: Any) -> Any:
+def skeleton(name: str, **overrides: object) -> TorchModel:
     """The model that ``create`` would build, its large tensors on the device "meta"; it cannot be run.
 
     Raises:
@@ -61,7 +66,7 @@ def skeleton(name: str, **overrides: Any) -> Any:
         raise ValueError(f"No {name} can be built with these settings ({str(error)[:200]}).") from None
 
 
-def shapes_of(name: str, **overrides: Any) -> dict[str, Tensor]:
+def shapes_of(name: str, **overrides: object) -> dict[str, Tensor]:
     """Name -> tensor without values of the model that ``create`` would build: shapes and types of its state."""
-    state: dict[str, Tensor] = skeleton(name, **overrides).state_dict()
+    state = skeleton(name, **overrides).state_dict()
     return {key: torch.empty(value.shape, dtype=value.dtype, device="meta") for key, value in state.items()}

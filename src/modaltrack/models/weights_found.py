@@ -129,7 +129,7 @@ def _rank(place: str) -> tuple[int, ...]:
     return (max((order.get(part, 100) for part in parts), default=-1), len(parts))
 
 
-def _candidates(tree: Any, place: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _candidates(tree: object, place: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Places in a tree of dictionaries, as "state.model", and the dictionary of tensors there."""
     if not isinstance(tree, Mapping) or len(place) > _LEVELS:
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ def write_pdfs(folder: Path, entries: Sequence[Entry], metric: str, metrics: Map
 
     files = []
 
-    def save(figure: Any, name: str) -> None:
+    def save(figure: Figure, name: str) -> None:
         FigureCanvasPdf(figure)
         with replacing(folder / f"{name}.pdf") as partial:
             figure.savefig(partial, bbox_inches="tight", metadata={"CreationDate": None})
@@ -69,6 +68,6 @@ def write_pdfs(folder: Path, entries: Sequence[Entry], metric: str, metrics: Map
     return files
 
 
-def _style(number: int) -> Any:
+def _style(number: int) -> object:
     pattern = dash(number)
     return (0, tuple(float(v) for v in pattern.split())) if pattern else "-"

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -101,7 +100,7 @@ def small_print(entries: Sequence[Entry]) -> str:
     return "".join(parts)
 
 
-def _words(value: Any) -> str:
+def _words(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {True: "yes", False: "no", None: "none"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)

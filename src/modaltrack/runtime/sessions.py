@@ -6,13 +6,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from modaltrack.export import CARD_KEY, Declaration, need
+
+if TYPE_CHECKING:
+    import openvino
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -119,11 +122,11 @@ class OpenVinoSession:
         return [np.array(made[i]) for i in range(len(self._compiled.outputs))]
 
 
-def _shape(port: Any) -> tuple[int, ...]:
+def _shape(port: openvino.Output) -> tuple[int, ...]:
     return tuple(port.shape) if port.partial_shape.is_static else ()
 
 
-def _card(graph: Any, path: Path) -> str | None:
+def _card(graph: openvino.Model, path: Path) -> str | None:
     """OpenVINO's own files carry it in their runtime information; of an .onnx file it is read from the file."""
     if path.suffix == ".onnx":
         need(["onnx"], "Reading an .onnx file's card for OpenVINO")

@@ -324,7 +324,7 @@ class PairSampler:
         now = torch.where(elsewhere.view(-1, 1, 1, 1), images[:, 1].roll(1, 0), images[:, 1])
         past = torch.cat([wander, torch.zeros_like(wander)], 1)
         template, search = [], []
-        factor = None
+        factor: Tensor | None = None
         for start in range(0, images.shape[2], 3):
             offset = past if start else torch.zeros_like(past)  # every sensor but the first looks past it
             crop, _ = crop_batch(
@@ -334,6 +334,7 @@ class PairSampler:
             crop, resize = crop_batch(now[:, start : start + 3], around + offset, self.search_factor, self.search_size)
             search.append(crop)
             factor = resize if factor is None else factor
+        assert factor is not None  # at least one sensor
         centred = box_to_crop(target[:, 1], around, factor, self.search_size)
         box = torch.cat([centred[:, :2] - centred[:, 2:] / 2, centred[:, 2:]], 1).float()
         visible = torch.where(elsewhere, torch.zeros_like(share[:, 1]), share[:, 1])

@@ -38,7 +38,7 @@ def with_switches(protocol: Protocol, changes: Sequence[str]) -> Protocol:
     )
 
 
-def _value(name: str, text: str, kind: Any) -> Any:
+def _value(name: str, text: str, kind: object) -> object:
     if get_origin(kind) is Literal:
         if text in get_args(kind):
             return text

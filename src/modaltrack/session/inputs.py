@@ -44,7 +44,7 @@ def as_frame(frame: FrameLike, index: int = 0) -> Frame:
     return frame
 
 
-def _check_image(modality: str, image: Any) -> None:
+def _check_image(modality: str, image: object) -> None:
     if not isinstance(image, np.ndarray):
         raise ValueError(f"The {modality} image is a {type(image).__name__}; expected a numpy uint8 array (H, W, 3).")
     if image.dtype != np.uint8:

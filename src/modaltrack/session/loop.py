@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,10 @@ Answer = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 """Boxes (B, 4) xywh pixels, scores (B,) with nan where the tracker gives none, status (B,) or empty where unknown."""
 
 
-class Engine(Protocol):
+S = TypeVar("S")
+
+
+class Engine(Protocol[S]):
     """What follows B targets.
 
     Attributes:
@@ -37,13 +40,13 @@ class Engine(Protocol):
 
     batches: bool
 
-    def start(self, frames: Sequence[Frame], boxes: Sequence[ArrayLike]) -> Any: ...
+    def start(self, frames: Sequence[Frame], boxes: Sequence[ArrayLike]) -> S: ...
 
-    def step(self, state: Any, frames: Sequence[Frame]) -> Any: ...
+    def step(self, state: S, frames: Sequence[Frame]) -> S: ...
 
-    def select(self, state: Any, rows: Sequence[int]) -> Any: ...
+    def select(self, state: S, rows: Sequence[int]) -> S: ...
 
-    def read(self, state: Any) -> Answer: ...
+    def read(self, state: S) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +260,12 @@ class Session:
             kept.append(i)
         return frames, kept
 
-    def _advance(self, state: Any, runs: Sequence[_Run], frames: Sequence[Frame], index: int) -> tuple[Any, list[int]]:
+    def _advance(
+        self, state: object, runs: Sequence[_Run], frames: Sequence[Frame], index: int
+    ) -> tuple[Any, list[int]]:
         """The next state, and the clips that it has."""
 
-        def move(chosen: list[int]) -> Any:
+        def move(chosen: list[int]) -> object:
             images = [frames[i] for i in chosen for _ in range(runs[i].count)]
             if state is None:
                 return self._engine.start(images, [box for i in chosen for box in runs[i].boxes])
@@ -284,7 +289,7 @@ class Session:
         rest = [i for i in everyone if i not in errors]
         return (move(rest) if rest else None), rest
 
-    def _select(self, state: Any, runs: Sequence[_Run], kept: Sequence[int]) -> Any:
+    def _select(self, state: object, runs: Sequence[_Run], kept: Sequence[int]) -> object:
         """The state of some of the clips only."""
         if state is None or len(kept) == len(runs):
             return state
@@ -292,7 +297,7 @@ class Session:
         return self._engine.select(state, [int(row) for i in kept for row in range(starts[i], starts[i + 1])])
 
     def _rows(
-        self, runs: Sequence[_Run], frames: Sequence[Frame], before: Any, state: Any, index: int, seconds: float
+        self, runs: Sequence[_Run], frames: Sequence[Frame], before: object, state: object, index: int, seconds: float
     ) -> Iterator[Row]:
         """A row of each clip, after the observers have seen it."""
         if not runs:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modaltrack.frame import Modality, Result, Row
 
@@ -47,7 +48,9 @@ class Recorder:
         """One record per target; ``info`` gets the tracker's seconds."""
         before, targets = self._skipped, self._targets
 
-        def padded(values: array[Any], kind: Any, fill: float, shape: tuple[int, ...] = ()) -> Any:
+        def padded(
+            values: array[Any], kind: type[np.number[Any]], fill: float, shape: tuple[int, ...] = ()
+        ) -> NDArray[Any]:
             rows = np.array(values, kind).reshape(-1, *shape)
             return np.concatenate([np.full((before, *shape), fill, kind), rows])
 

@@ -14,6 +14,8 @@ import numpy as np
 from modaltrack.files import write_file
 from modaltrack.frame import Result, Status
 
+Json = dict[str, Any] | list[Any] | str | int | float | None
+
 FORMAT = "modaltrack-result/1"  # raised when a reader of the old files would misread the new ones
 
 
@@ -43,12 +45,15 @@ def result_document(results: Sequence[Result], facts: Mapping[str, Any]) -> dict
         }
         for index in range(len(first.boxes))
     ]
-    return plain({"format": FORMAT, **facts, "frames": frames})
+    document = plain({"format": FORMAT, **facts, "frames": frames})
+    assert isinstance(document, dict)
+    return document
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON file that every strict parser reads: nan and infinity become null. ``frames`` get a line each."""
     head = plain(document)
+    assert isinstance(head, dict)
     frames = head.pop("frames", None)
     text = json.dumps(head, allow_nan=False, ensure_ascii=False, indent=1)
     if frames is not None:
@@ -58,7 +63,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     write_file(path, text + "\n")
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Json:
     """The same value in the types of JSON."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

@@ -74,7 +74,7 @@ def _read_json(file: Path) -> Mapping[str, Any]:
     return content
 
 
-def _check_matrix(rows: Any, what: str) -> NDArray[np.float64]:
+def _check_matrix(rows: object, what: str) -> NDArray[np.float64]:
     try:
         matrix = np.array(rows, np.float64)
     except (TypeError, ValueError):

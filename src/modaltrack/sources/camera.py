@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import av
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from modaltrack.sources.notices import Notices, shown
@@ -83,7 +84,7 @@ class LiveReader:
     def _note_known(self, picture: NDArray[Any]) -> None:
         self._known = (int(picture.shape[0]), int(picture.shape[1])), self._rate
 
-    def _open(self) -> Any:
+    def _open(self) -> InputContainer:
         if self.is_pipe:
             container = open_container("pipe:0", "stream")
         elif "://" in self._spec:

@@ -261,7 +261,7 @@ def check_encoding(name: str, modality: Modality | None = None) -> str:
     raise ValueError(f"There is no encoding {name!r}{of}; {hint}")
 
 
-def encode(name: str, image: Any, **options: Any) -> Image:
+def encode(name: str, image: object, **options: object) -> Image:
     """Apply the encoding ``name`` to a raw image (or to ``Events`` for ``event-accumulate``): uint8 (H, W, 3).
 
     options are the keyword arguments of that encoding's function.

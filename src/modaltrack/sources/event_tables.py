@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from modaltrack.sources.encodings import Events
 from modaltrack.sources.images import read_array
 from modaltrack.sources.notices import shown
+
+if TYPE_CHECKING:
+    import h5py
 
 UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}  # to microseconds
 _MANY = 1000  # events from which a rate says something
@@ -295,7 +298,7 @@ def load_hdf5(file: Path, unit: str | None) -> Recording:
         raise ValueError(f"Reading {name} needs the h5py package; pip install 'modaltrack[events]'.") from None
     try:
         with h5py.File(file, "r") as content:
-            columns, size = _hdf5_columns(content, h5py)
+            columns, size = _hdf5_columns(content)
     except (OSError, RuntimeError, KeyError, TypeError, MemoryError) as error:
         hint = "; its compression needs a plug-in (pip install hdf5plugin)" if "filter" in str(error).lower() else ""
         raise ValueError(
@@ -315,9 +318,11 @@ def load_hdf5(file: Path, unit: str | None) -> Recording:
     return recording
 
 
-def _hdf5_columns(content: Any, h5py: Any) -> tuple[Any, tuple[int, int] | None]:
+def _hdf5_columns(content: h5py.Group) -> tuple[Any, tuple[int, int] | None]:
     """The first group or table that looks like events, and the sensor's size where the attributes tell."""
     from contextlib import suppress
+
+    import h5py
 
     with suppress(ImportError):
         import hdf5plugin  # noqa: F401 - DSEC's compression (Blosc)
@@ -328,7 +333,7 @@ def _hdf5_columns(content: Any, h5py: Any) -> tuple[Any, tuple[int, int] | None]
             size = (height, width)
     found: list[tuple[int, Any]] = []
 
-    def look(path: str, item: Any) -> None:
+    def look(path: str, item: h5py.Group | h5py.Dataset) -> None:
         depth = path.count("/")
         if isinstance(item, h5py.Group):
             held = {key.lower() for key in item}

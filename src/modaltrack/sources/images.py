@@ -10,7 +10,7 @@ import struct
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 import cv2
@@ -107,7 +107,9 @@ def read_array(file: Path | io.BufferedIOBase, size: int | None = None) -> NDArr
     return values.reshape(shape, order="F" if fortran else "C") if len(values) == count else None
 
 
-def _array_header(stream: Any, available: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
+def _array_header(
+    stream: IO[bytes] | io.BufferedIOBase, available: int
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
     """(shape, Fortran order, kind) of a NumPy file with so many bytes, None where they cannot be true."""
     try:
         version = np.lib.format.read_magic(stream)

@@ -27,7 +27,7 @@ BOX_FILES = ("boxes.txt", "groundtruth.txt")
 
 
 def open_folder(
-    path: str | os.PathLike[str], aux: Modality | str | None = None, **options: Any
+    path: str | os.PathLike[str], aux: Modality | str | None = None, **options: object
 ) -> tuple[ClipReader, NDArray[np.float64] | None]:
     """Open a clip folder: (reader, boxes (N, 4) float64 xywh with nan rows where absent, or None without a box file).
 
@@ -58,7 +58,8 @@ def open_folder(
     if not specs:
         found = ", ".join(sorted(f.name for f in folder.iterdir())[:6]) or "nothing"
         raise ValueError(f"{folder} holds {found} and at least one of rgb/, thermal/, depth/, event/ was expected.")
-    reader = open_clip(specs, **options)
+    chosen: dict[str, Any] = options
+    reader = open_clip(specs, **chosen)
     file = next((folder / name for name in BOX_FILES if (folder / name).is_file()), None)
     if file is None:
         return reader, None

@@ -19,6 +19,7 @@ from modaltrack.plugins import Table, expected
 from modaltrack.sources.camera import LiveReader, is_live
 from modaltrack.sources.encodings import (
     DEFAULT_ENCODING,
+    Events,
     check_encoding,
     encode,
     has_reading,
@@ -37,6 +38,7 @@ AHEAD = 3
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv")
 
 # place(image, nearest, border): how an image is brought to the reference's size and pixels
+Raw = NDArray[Any] | Events
 Place = Callable[[NDArray[Any], bool, float], NDArray[Any]]
 
 
@@ -57,7 +59,7 @@ class Reader(Protocol):
     def size(self) -> tuple[int, int]: ...
 
     @property
-    def first(self) -> Any: ...
+    def first(self) -> Raw | None: ...
 
     def frames(self) -> Iterator[tuple[float, Any]]: ...
 
@@ -160,18 +162,18 @@ class Source:
                 raw = None
             yield time, None if raw is None else self.encode(raw, place)
 
-    def encode(self, raw: Any, place: Place | None = None) -> NDArray[np.uint8]:
+    def encode(self, raw: Raw, place: Place | None = None) -> NDArray[np.uint8]:
         """Encode one raw image or bunch of events, and bring it into place.
 
         Raw depth is moved before it is encoded and to the nearest pixel: between two distances lies no third one, and
         between two colours of a map no distance at all. Everything else is encoded first and moved bilinearly.
         """
-        if self.encoding == "depth-jet-bgr" and is_grey(raw):
+        if self.encoding == "depth-jet-bgr" and isinstance(raw, np.ndarray) and is_grey(raw):
             raw = raw[:, :, 0]
         self._remark(raw)
         raw_depth = self.encoding == "depth-jet-bgr"
         try:
-            if place is not None and raw_depth:
+            if place is not None and raw_depth and isinstance(raw, np.ndarray):
                 raw = place(raw, True, 0.0)
             image = encode(self.encoding, raw, **self._options)
         except ValueError as error:
@@ -184,7 +186,7 @@ class Source:
         )
         return moved
 
-    def _remark(self, raw: Any) -> None:
+    def _remark(self, raw: object) -> None:
         if not isinstance(raw, np.ndarray):
             return
         name = self.name

@@ -12,6 +12,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from modaltrack.sources.notices import Notices, shown
@@ -23,7 +24,7 @@ _HIDDEN_FRAMES = ("vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9")  # so
 _WIDE_GREY = re.compile(r"gray(9|10|12|14|16)(le|be)")
 
 
-def raw_picture(frame: Any, matrix: tuple[int, int, int, int] | None = None) -> NDArray[Any]:
+def raw_picture(frame: av.VideoFrame, matrix: tuple[int, int, int, int] | None = None) -> NDArray[Any]:
     """A decoded frame as (H, W) uint8 / uint16 where the format is grey, else RGB uint8 (H, W, 3).
 
     Wide grey is read from the plane itself: FFmpeg's own conversion would rescale 10 to 14 bits, and depth is in
@@ -39,7 +40,7 @@ def raw_picture(frame: Any, matrix: tuple[int, int, int, int] | None = None) -> 
     return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
-def display_matrix(frame: Any) -> tuple[int, int, int, int]:
+def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """How a stored picture is to be shown: the upper left 2x2 of the matrix in the container, by rows, as signs.
 
     To be asked once per stream: the view of a frame's side data keeps the frame until the garbage collector comes, and
@@ -56,7 +57,7 @@ def display_matrix(frame: Any) -> tuple[int, int, int, int]:
     return (a, b, c, d) if a * d - b * c else UPRIGHT
 
 
-def _stored_picture(frame: Any) -> NDArray[Any]:
+def _stored_picture(frame: av.VideoFrame) -> NDArray[Any]:
     wide = _WIDE_GREY.fullmatch(frame.format.name)
     if wide is not None:
         plane = frame.planes[0]
@@ -68,7 +69,7 @@ def _stored_picture(frame: Any) -> NDArray[Any]:
 
 
 def pictures(
-    container: Any, name: str, notices: Notices, broke: Callable[[str], None] | None = None
+    container: InputContainer, name: str, notices: Notices, broke: Callable[[str], None] | None = None
 ) -> Iterator[tuple[float | None, NDArray[Any] | None]]:
     """Yield (time in seconds or None, raw picture or None where a packet is damaged) of an open container.
 
@@ -113,7 +114,7 @@ def pictures(
             yield frame.time, raw_picture(frame, matrix)
 
 
-def open_container(location: str, what: str, **options: Any) -> Any:
+def open_container(location: str, what: str, **options: object) -> InputContainer:
     """``av.open`` with its errors turned into one sentence; ``what`` names the thing ("video file", "camera")."""
     if "://" in location:
         what = "stream"
@@ -140,7 +141,7 @@ def open_container(location: str, what: str, **options: Any) -> Any:
     return container
 
 
-def raw_grey_size(container: Any) -> tuple[int, int] | None:
+def raw_grey_size(container: InputContainer) -> tuple[int, int] | None:
     """(height, width) of a stream of uncompressed 16-bit grey ("Y16 ", as thermal USB cameras write), else None.
 
     FFmpeg has no decoder by this name. The size stands in the BITMAPINFOHEADER that AVI and Matroska carry.
@@ -151,12 +152,12 @@ def raw_grey_size(container: Any) -> tuple[int, int] | None:
     return header[:2]
 
 
-def _codec_tag(container: Any) -> str:
+def _codec_tag(container: InputContainer) -> str:
     header = _bitmap_header(container)
     return "" if header is None else f" ({shown(header[2].decode('latin-1').strip())!r})"
 
 
-def _bitmap_header(container: Any) -> tuple[int, int, bytes] | None:
+def _bitmap_header(container: InputContainer) -> tuple[int, int, bytes] | None:
     path = Path(container.name)
     if not path.is_file():
         return None
@@ -170,13 +171,13 @@ def _bitmap_header(container: Any) -> tuple[int, int, bytes] | None:
     return (abs(height), width, found[4]) if 0 < width <= 16384 and 0 < abs(height) <= 16384 else None
 
 
-def _raw_grey(packet: Any, size: tuple[int, int]) -> NDArray[np.uint16] | None:
+def _raw_grey(packet: av.Packet, size: tuple[int, int]) -> NDArray[np.uint16] | None:
     values = np.frombuffer(bytes(packet), "<u2")
     return values[: size[0] * size[1]].reshape(size).copy() if len(values) >= size[0] * size[1] else None
 
 
-def _seconds(packet: Any) -> float | None:
-    return None if packet.pts is None else float(packet.pts * packet.time_base)
+def _seconds(packet: av.Packet) -> float | None:
+    return None if packet.pts is None or packet.time_base is None else float(packet.pts * packet.time_base)
 
 
 _ADVICE = {
@@ -214,7 +215,7 @@ class VideoReader:
             self.length: int | None = stream.frames or None
             rate = stream.average_rate or stream.guessed_rate
             duration = None
-            if stream.duration is not None:
+            if stream.duration is not None and stream.time_base is not None:
                 duration = float(stream.duration * stream.time_base)
             elif container.duration is not None:
                 duration = container.duration / av.time_base

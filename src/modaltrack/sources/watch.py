@@ -50,19 +50,19 @@ class SensorWatch:
         if fps is not None and not _SLOW <= fps <= _FAST:
             self._note("rate", f"states {fps:.4g} frames per second; its time stamps may be wrong.")
 
-    def see(self, raw: Any, image: NDArray[np.uint8]) -> None:
+    def see(self, raw: object, image: NDArray[np.uint8]) -> None:
         """Look at one of the first images, as it came and as the model sees it."""
         if self._seen >= _LOOKS:
             return
         self._seen += 1
-        if self._encoding == "depth-jet-bgr" and self._unfit_unit(raw):
+        if self._encoding == "depth-jet-bgr" and isinstance(raw, np.ndarray) and self._unfit_unit(raw):
             self._seen = _LOOKS
             return
         low, high = _ends(image, 0.0 if self._modality == Modality.EVENT else _TAIL)
-        wide = isinstance(raw, np.ndarray) and raw.dtype != np.uint8
         if (
             self._modality == Modality.THERMAL
-            and wide
+            and isinstance(raw, np.ndarray)
+            and raw.dtype != np.uint8
             and 0 < high - low < _SQUEEZED
             and self._encoding != "thermal-8bit"
         ):

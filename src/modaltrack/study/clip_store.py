@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.computed import ComputedSequence
 from modaltrack.files import locked, replacing
 from modaltrack.frame import Clip, Frame, Modality
 from modaltrack.study.folder import Settings, read_json, write_json
 
 
 @dataclass(frozen=True, slots=True)
-class Stored(Sequence[Frame]):
+class Stored(ComputedSequence[Frame]):
     """The frames of a clip, from one array (T, H, W, 3) per sensor."""
 
     images: dict[Modality, NDArray[np.uint8]]
@@ -25,11 +26,8 @@ class Stored(Sequence[Frame]):
     def __len__(self) -> int:
         return len(self.images[Modality.RGB])
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        return Frame({m: np.asarray(images[number]) for m, images in self.images.items()}, index=number)
+    def item(self, index: int) -> Frame:
+        return Frame({m: np.asarray(images[index]) for m, images in self.images.items()}, index=index)
 
 
 def chosen(count: int, of: int = 40) -> list[int]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.computed import ComputedSequence
 from modaltrack.frame import Frame, Modality
 
 DROPPED = 0.5  # share of frames without an image, for one sensor (published)
@@ -27,7 +27,7 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Failing(Sequence[Frame]):
+class Failing(ComputedSequence[Frame]):
     """The frames of a clip under one of the corruptions of ``plan.CORRUPTIONS``; changed when they are read."""
 
     frames: Sequence[Frame]
@@ -37,9 +37,7 @@ class Failing(Sequence[Frame]):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def item(self, index: int) -> Frame:
         frame = self.frames[index]
         who, _, how = self.what.partition(" ")
         if how.startswith("moved"):
@@ -47,13 +45,12 @@ class Failing(Sequence[Frame]):
             dx, dy = direction(self.clip, pixels)
             moved = {m: i if m == Modality.RGB else shifted(i, dx, dy) for m, i in frame.images.items()}
             return replace(frame, images=moved)
-        number = range(len(self))[index]
-        if number == 0:
+        if index == 0:
             return frame
         if self.what == "blocks black":
-            return replace(frame, images={m: blackened(i, self.clip, m, number) for m, i in frame.images.items()})
+            return replace(frame, images={m: blackened(i, self.clip, m, index) for m, i in frame.images.items()})
         gone = {m for m in frame.images if (m == Modality.RGB) == (who == "rgb")}
-        if not is_missing(self.clip, number, who, how):
+        if not is_missing(self.clip, index, who, how):
             return frame
         kept = {m: image for m, image in frame.images.items() if m not in gone}
         return replace(frame, images=kept, missing=frame.missing | gone)

@@ -210,7 +210,7 @@ def _weights(place: Place, run: Run, seed: int) -> Path:
     path = place.weights(run, seed)
     card = place.run(run, seed) / "card.json"
     if not path.exists() or path.stat().st_mtime < card.stat().st_mtime:
-        from modaltrack.training import export
+        from modaltrack.training.start import export
 
         export(place.run(run, seed), path)
     return path

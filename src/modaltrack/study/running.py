@@ -144,7 +144,7 @@ def _train(
     if machine.cache is not None:
         more["batch_cache"] = machine.cache
     if train is None:
-        from modaltrack.training import train as training
+        from modaltrack.training.loop import train as training
 
         train = training
     return train(recipe, folder, machine.device, "auto", machine.threads, **more)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ class Policy:
                 raise ValueError(f"The policy {self} breaks the rule {rule}; change that field.")
 
     @classmethod
-    def of(cls, model: Model, **fields: Any) -> Policy:
+    def of(cls, model: Model, **fields: object) -> Policy:
         """The default policy with these replaced, in this order: what the model declares in ``model.policy`` (its
         method's rule), the thresholds of its card, ``fields``.
         """
@@ -117,7 +117,8 @@ class Policy:
             # only a confidence that was taught on other targets can be believed anywhere in the image, and it is about
             # the whole box, so that a size need not be held below the threshold of TRACKING
             known |= {"redetect": 2, "hold_size": False}
-        return replace(cls(**{**model.policy, **known}), **fields)
+        chosen: dict[str, Any] = {**model.policy, **known, **fields}
+        return cls(**chosen)
 
     @classmethod
     def published(cls) -> Policy:

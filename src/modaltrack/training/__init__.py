@@ -3,26 +3,43 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "Group": "recipe",
-    "Recipe": "recipe",
-    "RECIPES": "recipes",
-    "get_recipe": "recipes",
-    "train": "loop",
-    "export": "start",
-    "read_log": "record",
-    "validate_pairs": "validate",
-    "validate_tracking": "validate",
-    "calibrate": "validate",
-    "cli_main": "command",
-}
-__all__ = list(_HOMES)
+from modaltrack.lazy import on_demand
 
+if TYPE_CHECKING:
+    from modaltrack.training.command import cli_main
+    from modaltrack.training.loop import train
+    from modaltrack.training.recipe import Group, Recipe
+    from modaltrack.training.recipes import RECIPES, get_recipe
+    from modaltrack.training.record import read_log
+    from modaltrack.training.start import export
+    from modaltrack.training.validate import calibrate, validate_pairs, validate_tracking
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__all__ = [
+    "RECIPES",
+    "Group",
+    "Recipe",
+    "calibrate",
+    "cli_main",
+    "export",
+    "get_recipe",
+    "read_log",
+    "train",
+    "validate_pairs",
+    "validate_tracking",
+]
+
+if not TYPE_CHECKING:
+    __getattr__ = on_demand(
+        __name__,
+        {
+            "command": ("cli_main",),
+            "loop": ("train",),
+            "recipe": ("Group", "Recipe"),
+            "recipes": ("RECIPES", "get_recipe"),
+            "record": ("read_log",),
+            "start": ("export",),
+            "validate": ("calibrate", "validate_pairs", "validate_tracking"),
+        },
+    )

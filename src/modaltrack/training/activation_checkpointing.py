@@ -49,7 +49,7 @@ def _outermost(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _sparing(forward: Callable[..., Any], again_under: Callable[[], AbstractContextManager[Any]]) -> Callable[..., Any]:
-    def run(*arguments: Any) -> Any:
+    def run(*arguments: object) -> object:
         return checkpoint(forward, *arguments, use_reentrant=False, context_fn=lambda: (nullcontext(), again_under()))
 
     return run

@@ -53,7 +53,7 @@ def samples_key(source: BatchSource) -> dict[str, Any]:
     }
 
 
-def _named(build: Any) -> str:
+def _named(build: object) -> str:
     if isinstance(build, partial):
         return f"{_named(build.func)}{sorted(build.keywords.items())}"
     return f"{build.__module__}.{build.__qualname__}" if hasattr(build, "__qualname__") else repr(build)

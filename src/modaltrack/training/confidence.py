@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modaltrack.boxes import iou
+from modaltrack.models.model import TorchModel
+from modaltrack.models.prediction import Prediction
 from modaltrack.training.data import Batch
 from modaltrack.training.objective import Images
 from modaltrack.training.recipe import Recipe
@@ -36,7 +36,7 @@ class Confidence:
             )
 
     def __call__(
-        self, model: Any, batch: Batch, template: Images, search: Images, keep_rate: float | None
+        self, model: TorchModel, batch: Batch, template: Images, search: Images, keep_rate: float | None
     ) -> dict[str, Tensor]:
         prediction = model(template, search, batch.present)
         score = prediction.score_map.detach()
@@ -64,7 +64,7 @@ def two_peaks(score: Tensor, reach: int = 2) -> Tensor:
     return torch.stack([first, flat.masked_fill(near, -1).argmax(1)], 1)
 
 
-def boxes_at(prediction: Any, cells: Tensor) -> Tensor:
+def boxes_at(prediction: Prediction, cells: Tensor) -> Tensor:
     """The boxes (B, n, 4) xywh in 0..1 of the crop that are read at cells (B, n)."""
     grid = prediction.score_map.shape[-1]
     at = cells[:, None].expand(-1, 2, -1)

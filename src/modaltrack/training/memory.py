@@ -143,7 +143,7 @@ def kept_bytes(stepper: Stepper, samples: int) -> tuple[int, int]:
                 if isinstance(argument, Tensor):
                     keep(argument)
 
-    def leave(module: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
+    def leave(module: nn.Module, arguments: tuple[Any, ...], result: object) -> None:
         nonlocal largest
         largest = max(largest, total() - before.pop())
 

@@ -8,7 +8,7 @@ M tokens drawn of each side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -168,13 +168,15 @@ def _listening(model: ViTTracker) -> Iterator[list[dict[int, Tensor]]]:
         heard.append(own)
         last = len(stack)
 
-        def note(key: float, own: dict[Any, Tensor] = own) -> Any:
+        def note(key: float, own: dict[Any, Tensor] = own) -> Callable[[nn.Module, tuple[Any, ...]], None]:
             def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
                 own.setdefault(key, inputs[0].clone())  # the model goes on writing into it
 
             return before
 
-        def finish(module: nn.Module, inputs: Any, made: Tensor, own: dict[Any, Tensor] = own, at: int = last) -> None:
+        def finish(
+            module: nn.Module, inputs: object, made: Tensor, own: dict[Any, Tensor] = own, at: int = last
+        ) -> None:
             if at not in own:  # a block may be walked through once more, to fuse
                 own[at] = own[at - 0.5] + made
 

@@ -73,7 +73,7 @@ OBJECTIVES: Table[Builder] = Table(
         "masked-aligned": _in("masking", "Masked"),
         "experts": _in("experts.distillation", "ExpertDistillation"),
         "decoupled": _in("decoupling", "Decoupled"),
-        "sight": _in("sight", "Sight"),
+        "sight": _in("sight", "SightObjective"),
         "confidence": _in("confidence", "Confidence"),
     },
     _builder,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Iterator
+from multiprocessing.queues import Queue
 from typing import Any, Protocol
 
 import torch
@@ -19,7 +20,7 @@ class Source(Protocol):
     def __call__(self, step: int) -> list[Batch]: ...
 
 
-def _render(source: Source, first: int, stride: int, last: int, out: Any) -> None:
+def _render(source: Source, first: int, stride: int, last: int, out: Queue[Any]) -> None:
     """Body of a rendering process: steps first, first + stride, ... in order, blocked while the queue is full."""
     torch.set_num_threads(1)
     try:

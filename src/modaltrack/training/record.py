@@ -30,7 +30,7 @@ class Log:
         write_file(path, "".join(json.dumps(line) + "\n" for line in kept), durable=True)
         self.file = path.open("a", encoding="utf-8")
 
-    def write(self, **values: Any) -> None:
+    def write(self, **values: object) -> None:
         """Append a line and hand it to the operating system."""
         if self.file is not None:
             self.file.write(json.dumps(values) + "\n")

@@ -3,18 +3,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from modaltrack.models.modaltrack import Sight
+from modaltrack.models.model import TorchModel
+from modaltrack.models.prediction import Prediction, Presence
 from modaltrack.training.data import Batch
 from modaltrack.training.losses import focal_loss, heat_map
 from modaltrack.training.objective import Images, tracking_terms
 from modaltrack.training.recipe import Recipe
 
 
-class Sight:
+@runtime_checkable
+class LooksApart(Protocol):
+    """Ability: what each sensor says alone, beside the prediction."""
+
+    def look(self, template: Images, search: Images, present: Presence | None = None) -> tuple[Prediction, Sight]: ...
+
+
+class SightObjective:
     """The tracking loss plus ``sight``: the focal loss of every present sensor's own score map.
 
     A sensor's map says where the target is by that sensor alone. Its peak and contrast decide how far the sensor is
@@ -25,7 +35,7 @@ class Sight:
     extra: nn.Module | None = None
 
     def __init__(self, recipe: Recipe, model: nn.Module) -> None:
-        if not hasattr(model, "look"):
+        if not isinstance(model, LooksApart):
             raise ValueError(
                 f"The objective sight is for models of any set of sensors; {recipe.model} is none of them."
             )
@@ -33,8 +43,9 @@ class Sight:
         self.weight = float(recipe.settings(weight=0.3)["weight"])
 
     def __call__(
-        self, model: Any, batch: Batch, template: Images, search: Images, keep_rate: float | None
+        self, model: TorchModel, batch: Batch, template: Images, search: Images, keep_rate: float | None
     ) -> dict[str, Tensor]:
+        assert isinstance(model, LooksApart)
         prediction, sight = model.look(template, search, batch.present)
         terms = tracking_terms(prediction, self.recipe, batch.box, batch.visible)
         seen = batch.visible >= self.recipe.min_visible

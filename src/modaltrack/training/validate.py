@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from modaltrack.computed import ComputedSequence
 from modaltrack.frame import Clip, Frame, Modality, Result
 from modaltrack.models.model import TorchModel
 from modaltrack.training.recipe import Recipe
@@ -20,7 +20,7 @@ PAIR_STEP = 1 << 50  # validation pairs are drawn far beyond any training step a
 
 
 @dataclass(frozen=True, slots=True)
-class View(Sequence[Frame]):
+class View(ComputedSequence[Frame]):
     """The frames of a clip as some of its sensors see them; images are taken from the clip when they are read.
 
     Attributes:
@@ -35,9 +35,7 @@ class View(Sequence[Frame]):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return replace(self, frames=self.frames[index])
+    def item(self, index: int) -> Frame:
         frame = self.frames[index]
         if self.as_rgb:
             (sensor,) = self.sensors

@@ -3,20 +3,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from modaltrack.frame import Modality
-from modaltrack.scoring.records import Protocol, Switches, Truth
+from modaltrack.frame import Clip, Modality
+from modaltrack.scoring import records
+from modaltrack.scoring.records import Switches, Truth
 from modaltrack.truth.rendered import keep_truth, kept_truth
 
 SENSOR_FOLDERS = (*(m.value for m in Modality), "aux")
 OWN = ("scenes", "folder")
 
 
-def own_entries(name: str, data: str = "", clips: int = 40, length: int = 60) -> Sequence[Any]:
+class SequenceSource(Protocol):
+    """A sequence of a benchmark, of the rendered scenes or of a folder, before anything of it is opened."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def frames(self) -> Mapping[Any, Sequence[object]]:
+        """Sensor -> its images."""
+
+    def clip(
+        self, modalities: Iterable[Modality] | None = None, encodings: Mapping[Modality, str] | None = None
+    ) -> Clip:
+        """The clip, its frames decoded on demand, of all or the named sensors."""
+
+    def truth(self) -> Truth:
+        """What the scorer needs."""
+
+
+def own_entries(name: str, data: str = "", clips: int = 40, length: int = 60) -> Sequence[SequenceSource]:
     """The sequences of ``scenes`` or ``folder``, each with ``name``, ``frames``, ``clip()`` and ``truth()``.
 
     Args:
@@ -35,7 +55,7 @@ def own_entries(name: str, data: str = "", clips: int = 40, length: int = 60) ->
     return [Scene(number, made, length) for number in range(len(made))]
 
 
-def own_protocol(name: str) -> Protocol:
+def own_protocol(name: str) -> records.Protocol:
     """How ``scenes`` and ``folder`` are scored: LaSOT's curves over the frames that have a target, no repairs."""
     assert name in OWN, name
     switches = Switches(
@@ -47,7 +67,7 @@ def own_protocol(name: str) -> Protocol:
         zero_curves="kept",
     )
     metrics = {"PR": "precision", "NPR": "normalised", "SR": "success"}
-    return Protocol(name, "modaltrack's own, 1.0", metrics, switches, source="[ours]", benchmark=name)
+    return records.Protocol(name, "modaltrack's own, 1.0", metrics, switches, source="[ours]", benchmark=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +86,19 @@ class Scene:
     def frames(self) -> dict[str, range]:
         return {"scene": range(self.length)}
 
-    def clip(self, modalities: Any = None, encodings: Any = None) -> Any:
+    def clip(
+        self, modalities: Iterable[Modality | str] | None = None, encodings: Mapping[Modality, str] | None = None
+    ) -> Clip:
         made = replace(self.made[self.number], name=self.name)
         keep_truth(self.made.version, len(self.made), self.length, self.name, made)
         return made
 
-    def truth(self) -> Any:
+    def truth(self) -> Truth:
         kept = kept_truth(self.made.version, len(self.made), self.length, self.name)
         if kept is not None:
             return kept
         clip = self.clip()
+        assert clip.boxes is not None
         return Truth(self.name, clip.boxes, attributes=clip.attributes)
 
 
@@ -95,15 +118,16 @@ class ClipFolder:
 
         return {m: list_images(self.path / m) for m in SENSOR_FOLDERS if (self.path / m).is_dir()}
 
-    def clip(self, modalities: Any = None, encodings: Mapping[Any, str] | None = None) -> Any:
-        from modaltrack.frame import Clip
+    def clip(
+        self, modalities: Iterable[Modality | str] | None = None, encodings: Mapping[Modality, str] | None = None
+    ) -> Clip:
         from modaltrack.sources import open_folder
 
         there = {m: name for m, name in (encodings or {}).items() if (self.path / m).is_dir()}
         reader, boxes = open_folder(self.path, encodings=there)
         return Clip(self.name, reader, boxes, fps=reader.fps)  # type: ignore[arg-type]
 
-    def truth(self) -> Any:
+    def truth(self) -> Truth:
         from modaltrack.sources import open_folder
 
         reader, boxes = open_folder(self.path)

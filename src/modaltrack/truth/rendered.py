@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from modaltrack.files import cache_folder, write_file
+from modaltrack.frame import Clip
 from modaltrack.scoring.records import Truth
 
 
@@ -28,11 +28,12 @@ def kept_truth(version: str, clips: int, length: int, name: str) -> Truth | None
         return None
 
 
-def keep_truth(version: str, clips: int, length: int, name: str, clip: Any) -> None:
+def keep_truth(version: str, clips: int, length: int, name: str, clip: Clip) -> None:
     """Leave a rendered clip's truth for later; where the folder cannot be written, nothing is kept."""
     if kept_truth(version, clips, length, name) is not None:
         return
     file = _file(version, clips, length, name)
+    assert clip.boxes is not None
     content = {"boxes": clip.boxes.tolist(), "attributes": sorted(clip.attributes)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -157,7 +157,7 @@ def read_rewards(file: Path, names: Sequence[str]) -> dict[str, float]:
         ) from error
 
 
-def _weights(document: Any, names: Sequence[str]) -> dict[str, float]:
+def _weights(document: object, names: Sequence[str]) -> dict[str, float]:
     if isinstance(document, Mapping):
         numbers = {str(n): float(w) for n, w in document.items() if isinstance(w, int | float)}
         if set(numbers) & set(names):

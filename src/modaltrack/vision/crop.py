@@ -8,12 +8,14 @@ tensors on any device, within 2 grey levels of it.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+
+Array = TypeVar("Array", NDArray[Any], torch.Tensor)
 
 
 def crop_side(box: ArrayLike, factor: float) -> int:
@@ -113,28 +115,31 @@ def crop_batch(
     return crops, (size / side).to(pixels.dtype)
 
 
-def _origin(crop_box: Any, resize_factor: Any, size: int) -> tuple[Any, Any, Any, Any]:
+def _origin(crop_box: Array, resize_factor: Array | float, size: int) -> tuple[Any, Array, Array, Array]:
     """The array library, and left, top and side of the crop in image pixels (the integers it was cut with)."""
     xp: Any = torch if isinstance(crop_box, torch.Tensor) else np
-    crop_box = crop_box if xp is torch else np.asarray(crop_box, dtype=np.float64)
-    factor = xp.as_tensor(resize_factor, device=crop_box.device) if xp is torch else np.asarray(resize_factor)
+    if isinstance(crop_box, torch.Tensor):
+        factor = torch.as_tensor(resize_factor, device=crop_box.device)
+    else:
+        crop_box, factor = np.asarray(crop_box, dtype=np.float64), np.asarray(resize_factor)
     side = xp.round(size / factor)
     x, y, w, h = (crop_box[..., i] for i in range(4))
     return xp, xp.round(x + 0.5 * w - side * 0.5), xp.round(y + 0.5 * h - side * 0.5), side
 
 
-def box_to_crop(box: Any, crop_box: Any, resize_factor: Any, size: int) -> Any:
+def box_to_crop(box: Array, crop_box: Array, resize_factor: Array | float, size: int) -> Array:
     """xywh boxes (..., 4) in image pixels -> cxcywh (..., 4) in 0..1 of the crop cut around ``crop_box``.
 
     The inverse of ``box_from_crop``; numpy and torch. Values leave 0..1 where the box leaves the crop.
     """
     xp, left, top, side = _origin(crop_box, resize_factor, size)
-    box = box if xp is torch else np.asarray(box, dtype=np.float64)
-    x, y, w, h = (box[..., i] for i in range(4))
-    return xp.stack([(x + 0.5 * w - left) / side, (y + 0.5 * h - top) / side, w / side, h / side], -1)
+    values: Any = box if xp is torch else np.asarray(box, dtype=np.float64)
+    x, y, w, h = (values[..., i] for i in range(4))
+    made: Array = xp.stack([(x + 0.5 * w - left) / side, (y + 0.5 * h - top) / side, w / side, h / side], -1)
+    return made
 
 
-def box_from_crop(predicted: Any, crop_box: Any, resize_factor: Any, size: int) -> Any:
+def box_from_crop(predicted: Array, crop_box: Array, resize_factor: Array | float, size: int) -> Array:
     """cxcywh boxes (..., 4) in 0..1 of the crop cut around ``crop_box`` -> xywh (..., 4) in image pixels.
 
     Args:
@@ -144,6 +149,7 @@ def box_from_crop(predicted: Any, crop_box: Any, resize_factor: Any, size: int) 
             half a pixel apart, which matters for targets of 8 pixels [ours].
     """
     xp, left, top, side = _origin(crop_box, resize_factor, size)
-    predicted = predicted if xp is torch else np.asarray(predicted, dtype=np.float64)
-    cx, cy, w, h = (predicted[..., i] * side for i in range(4))
-    return xp.stack([left + cx - 0.5 * w, top + cy - 0.5 * h, w, h], -1)
+    values: Any = predicted if xp is torch else np.asarray(predicted, dtype=np.float64)
+    cx, cy, w, h = (values[..., i] * side for i in range(4))
+    made: Array = xp.stack([left + cx - 0.5 * w, top + cy - 0.5 * h, w, h], -1)
+    return made

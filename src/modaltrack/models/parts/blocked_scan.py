@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 from modaltrack.models.parts.cores import on_cores, scripted
 
@@ -162,15 +163,17 @@ class _Blocked(torch.autograd.Function):
     """Keeps one state per block and computes the others again on the way back (docs/selective_scan.md 1)."""
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
         kept = A.new_empty(-(-u.shape[1] // BLOCK), *A.shape)
         ctx.save_for_backward(u, delta, B, C, A, kept)
         return forward_blocked(u, delta, A, B, C, kept=kept)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        *near, A, kept = ctx.saved_tensors  # read once: activation checkpointing computes them for one reading
+    def backward(ctx: BackwardCFunction, grad: Tensor) -> tuple[Tensor, ...]:
+        *near, A, kept = cast(
+            tuple[Tensor, ...], ctx.saved_tensors
+        )  # read once: activation checkpointing computes them for one reading
         u, delta, B, C, grad = (_near(x) for x in (*near, grad))
         # contiguous, so that blocks are views
         du, ddelta, dA = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, delta, A))

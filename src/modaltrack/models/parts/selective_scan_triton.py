@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 import triton  # type: ignore[import-not-found, import-untyped, unused-ignore]
 import triton.language as tl  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # triton decides when kernels are defined, that is now
 CHANNELS, KEEP = 16, 16
@@ -102,7 +103,7 @@ def _backward_kernel(  # type: ignore[no-untyped-def]
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, keep: bool) -> Tensor:
+    def forward(ctx: FunctionCtx, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, keep: bool) -> Tensor:
         (rows, length, channels), states = u.shape, A.shape[1]
         kept = A.new_empty(-(-length // KEEP) if keep else 0, rows, states, channels)
         y = torch.empty_like(u)
@@ -116,8 +117,8 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        u, delta, A, B, C, kept = ctx.saved_tensors
+    def backward(ctx: BackwardCFunction, grad: Tensor) -> tuple[Tensor | None, ...]:
+        u, delta, A, B, C, kept = cast(tuple[Tensor, ...], ctx.saved_tensors)
         (rows, length, channels), states = u.shape, A.shape[1]
         parts = triton.cdiv(channels, CHANNELS)
         du, ddelta, dA = torch.empty_like(u), torch.empty_like(u), torch.empty_like(A)

@@ -82,7 +82,7 @@ def _load(entry: str) -> Callable[[Tensor, Tensor], Tensor]:
     return made
 
 
-def _import(name: str) -> Any:
+def _import(name: str) -> object:
     if not name.endswith(".py"):
         try:
             return importlib.import_module(name)

@@ -47,7 +47,7 @@ COMMON: dict[str, Any] = {
 }
 
 
-def enter(name: str, doc: str, *, epochs: int, epoch_samples: int, batch: int, **fields: Any) -> None:
+def enter(name: str, doc: str, *, epochs: int, epoch_samples: int, batch: int, **fields: object) -> None:
     """Register a recipe that is given in epochs; ``doc`` says what to expect, on what hardware, in what time.
 
     An epoch has the whole batches that fit into ``epoch_samples``.
