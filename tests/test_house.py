@@ -46,8 +46,10 @@ MAY_IMPORT = {
     "evaluation": LIBRARY | {"runtime", "results", "sinks", "benchmarks", "truth"},
     "report": PLAIN | {"scoring", "sinks"},
     "study": LIBRARY | {"sinks", "training", "report"},
+    "app": LIBRARY | {"runtime", "results", "sinks", "labels"},
     "commands": LIBRARY
     | {
+        "app",
         "export",
         "runtime",
         "results",

@@ -22,6 +22,7 @@ from modaltrack.printable import one_line
 COMMANDS = {
     "demo": "render a hard clip with four sensors, track it, show what each sensor adds",
     "track": "follow a target through your own files, cameras or streams",
+    "app": "a local page: choose targets by mouse, watch, correct, compare two models, export labels",
     "export": "write a model as ONNX or OpenVINO graphs, compared with torch",
     "models": "list the models; 'models show NAME' prints a card, 'models import' reads authors' files",
     "score": "score results by a benchmark's own protocol, or one file of boxes",

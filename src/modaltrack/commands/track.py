@@ -176,7 +176,8 @@ def pushes(options: Options, stop: threading.Event) -> list[JsonLines | UdpPush]
 
 def opened_clip(options: Options, asked: Asked, model: Model) -> ClipReader:
     """The clip, encoded as the model was trained unless the user says otherwise."""
-    from modaltrack.commands.track_options import choose_encodings, parse_offsets, parse_size
+    from modaltrack.commands.track_options import parse_offsets, parse_size
+    from modaltrack.models.card import choose_encodings
     from modaltrack.sources import LivePolicy, open_clip, open_recording
 
     encodings = choose_encodings(model.card, asked.specs, asked.encodings)

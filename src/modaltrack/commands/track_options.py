@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from modaltrack.frame import Modality
@@ -51,18 +49,3 @@ def parse_encodings(texts: list[str]) -> dict[Modality, str]:
             raise ValueError(f"--encoding names {key} twice; give each modality one encoding.")
         found[Modality(key)] = name
     return found
-
-
-def choose_encodings(
-    card: Mapping[str, Any], specs: dict[Modality, str], asked: dict[Modality, str]
-) -> dict[Modality, str]:
-    """What the user asked for, and what the model was trained with for the rest. Events are encoded as they come."""
-    from modaltrack.frame import Modality
-
-    trained = {Modality(m): name for m, name in (card.get("encodings") or {}).items() if m in specs}
-    for modality, name in asked.items():
-        if modality in trained and trained[modality] != name:
-            warnings.warn(
-                f"{modality} is encoded as {name!r} and the model was trained with {trained[modality]!r}.", stacklevel=2
-            )
-    return {m: name for m, name in trained.items() if m != Modality.EVENT} | asked

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -242,3 +243,23 @@ def _show(value: object) -> str:
         return "an object" if isinstance(value, dict) else "a list"
     text = repr(value) if not isinstance(value, int) or abs(value) < 2**64 else "a giant number"
     return text if len(text) < 80 else text[:80] + "..."
+
+
+def choose_encodings(
+    card: Mapping[str, Any], sensors: Iterable[Modality], asked: Mapping[Modality, str]
+) -> dict[Modality, str]:
+    """What the user asked for, and what the model was trained with for the rest. Events are encoded as they come.
+
+    Args:
+        card: of the model, as a weight file has it.
+        sensors: those of the clip.
+        asked: modality -> encoding.
+    """
+    there = set(sensors)
+    trained = {Modality(m): name for m, name in (card.get("encodings") or {}).items() if m in there}
+    for modality, name in asked.items():
+        if modality in trained and trained[modality] != name:
+            warnings.warn(
+                f"{modality} is encoded as {name!r} and the model was trained with {trained[modality]!r}.", stacklevel=2
+            )
+    return {m: name for m, name in trained.items() if m != Modality.EVENT} | dict(asked)
