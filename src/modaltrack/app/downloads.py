@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastapi import Response
 from fastapi.responses import FileResponse
+from numpy.typing import NDArray
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
@@ -23,29 +25,34 @@ from modaltrack.app.player import Player
 from modaltrack.app.targets import Target
 from modaltrack.app.workspace import Workspace
 from modaltrack.frame import Frame, Modality, Result, Row, Status
+from modaltrack.labels import TargetLabels, VideoLabels, write_clip, write_coco, write_cvat, write_mot
 from modaltrack.sinks import AnnotatedVideo, result_document, write_boxes, write_json
+
+LABELS = ("clip", "coco", "mot", "cvat")
 
 
 async def download(workspace: Workspace, what: str, lane: str, target: int) -> Response:
     """A file of what is known now.
 
     Args:
-        what: boxes, json or video.
+        what: boxes, json, video, or one of ``LABELS``.
         lane: whose rows.
         target: number of the only one that is wanted; 0 for all.
 
     Raises:
         ValueError: there is nothing to take, or no such thing.
     """
+    if what not in (*LABELS, "boxes", "json", "video"):
+        raise ValueError(f"There is nothing called {what!r:.40} to download.")
     results, player = await asyncio.wrap_future(workspace.ask(lambda: results_of(workspace, lane, target)))
-    stem = re.sub(r"[^\w.-]", "_", player.clip.name)[:60] or "clip"
+    stem = re.sub(r"[^\w.-]", "_", player.clip.name, flags=re.ASCII).strip(".")[:60] or "clip"
+    if what in LABELS:
+        return await run_in_threadpool(labels, results, player, what, stem)
     if what == "boxes":
         return _boxes(results, stem)
     if what == "json":
         return _json(results, player, lane, stem)
-    if what == "video":
-        return await run_in_threadpool(_video, results, player, lane, stem)
-    raise ValueError(f"There is nothing called {what!r:.40} to download.")
+    return await run_in_threadpool(_video, results, player, lane, stem)
 
 
 def results_of(workspace: Workspace, lane: str, number: int) -> tuple[list[Result], Player]:
@@ -138,6 +145,60 @@ def _row(index: int, frame: Frame, results: Sequence[Result]) -> Row:
     scores = np.array([r.scores[index] for r in results])
     status = np.array([r.status[index] for r in results])
     return Row("", index, frame, boxes, scores, status, 0.0, 0.0)
+
+
+def labels(results: Sequence[Result], player: Player, what: str, stem: str) -> Response:
+    """The targets as labels of the whole clip, in one of the formats of ``modaltrack.labels``.
+
+    Raises:
+        ValueError: for the pictures of a live clip, which are not all kept.
+    """
+    height, width = player.clip.size
+    length = player.clip.footage.length or len(results[0].boxes)
+    targets = [TargetLabels(_labelled(r, length), str(r.info["target"])) for r in results]
+    clip = VideoLabels(stem, (width, height), targets, player.clip.footage.fps)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        if what == "coco":
+            text = write_coco(place / "coco.json", [clip]).read_bytes()
+            return _attachment(text, "application/json", f"{stem}-coco.json")
+        if what == "cvat":
+            text = write_cvat(place / "cvat.xml", clip).read_bytes()
+            return _attachment(text, "application/xml", f"{stem}-cvat.xml")
+        if what == "mot":
+            write_mot(place / stem, clip)
+        elif player.clip.footage.live:
+            raise ValueError("The pictures of a live clip are not all kept; record it and open the recording.")
+        else:
+            write_clip(place / stem, clip, _frames(player, length))
+        return _zipped(place, f"{stem}-{what}.zip")
+
+
+def _labelled(result: Result, length: int) -> NDArray[np.float64]:
+    """The boxes of the whole clip; none where the tracker lost the target."""
+    boxes = np.full((length, 4), np.nan)
+    known = min(length, len(result.boxes))
+    boxes[:known] = np.where((result.status == Status.LOST)[:known, None], np.nan, result.boxes[:known])
+    return boxes
+
+
+def _frames(player: Player, length: int) -> Iterator[Frame]:
+    for index in range(length):
+        frame = player.clip.footage.frame(index)
+        if frame is None:
+            raise ValueError(f"The clip ended at frame {index} of {length}; its files have changed.")
+        yield frame
+
+
+def _zipped(folder: Path, name: str) -> Response:
+    """All files below a folder, in an archive that is made on disk and deleted when it is sent."""
+    handle, made = tempfile.mkstemp(suffix=".zip")
+    with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        for part in sorted(f for f in folder.rglob("*") if f.is_file()):
+            packed = zipfile.ZIP_STORED if part.suffix == ".png" else zipfile.ZIP_DEFLATED
+            archive.write(part, part.relative_to(folder), packed)
+    gone = BackgroundTask(Path(made).unlink, missing_ok=True)
+    return FileResponse(made, media_type="application/zip", filename=name, background=gone)
 
 
 def _attachment(content: bytes, kind: str, name: str) -> Response:
