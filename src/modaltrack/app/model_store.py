@@ -6,7 +6,10 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modaltrack.models import Model
 
 KEPT = 4
 
@@ -21,9 +24,9 @@ class ModelStore:
     def __init__(self, device: str = "auto") -> None:
         self._device = device
         self._lock = threading.Lock()
-        self._models: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
+        self._models: OrderedDict[tuple[str, str, str], Model] = OrderedDict()
 
-    def load(self, name: str, runtime: str = "", precision: str = "") -> Any:
+    def load(self, name: str, runtime: str = "", precision: str = "") -> Model:
         """The model, as ``modaltrack.load_model`` gives it."""
         from modaltrack.runtime import load_model
 

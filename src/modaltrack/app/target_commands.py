@@ -87,7 +87,7 @@ class TargetCommands:
         self._workspace.publish({"type": "drop", "lane": None, "target": target.number, "from": first, "to": end})
         self._workspace.say_state()
 
-    def _box(self, given: Any, player: Player, index: int) -> Box:
+    def _box(self, given: object, player: Player, index: int) -> Box:
         frame = self._seen(player, index)
         height, width = next(iter(frame.images.values())).shape[:2]
         x, y, w, h = (float(v) for v in clip_box(check_box(given, height, width), height, width, 2.0))

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 from tyro.conf import arg
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from modaltrack.app.workspace import Workspace
 
 Source = Annotated[str | None, arg(metavar="PATH|URL|INDEX")]
@@ -118,7 +120,7 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def serve(app: Any, listening: socket.socket) -> None:
+def serve(app: FastAPI, listening: socket.socket) -> None:
     """Run the server until Ctrl-C."""
     import uvicorn
 
