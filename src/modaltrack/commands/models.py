@@ -127,8 +127,7 @@ def _results(as_markdown: bool) -> int:
     from modaltrack.models.measured import markdown, on_real_clips, on_scenes, on_status
 
     cards = {name: weights.card for name, weights in listed_weights().items()}
-    clips, columns, rows = on_scenes(cards)
-    parts = [(f"Success on {clips}", columns, rows)]
+    parts = [(f"Success on {clips}", columns, rows) for clips, columns, rows in on_scenes(cards)]
     parts.append(("Success on real clips", *on_real_clips(cards)))
     status = on_status(cards)
     if len(status[0]) > 1:

@@ -8,31 +8,36 @@ from typing import Any
 
 SETS = ("rgb", "thermal", "rgb+thermal", "depth", "rgb+depth", "event", "rgb+event", "rgb+thermal+depth+event")
 """Sets of sensors, in the order of the rows."""
+MISSING = "–"
+"""In the place of a number that was not measured."""
 Rows = list[tuple[str, ...]]
 
 
-def on_scenes(cards: Mapping[str, Mapping[str, Any]]) -> tuple[str, tuple[str, ...], Rows]:
-    """(what they were measured on, columns, rows): success on the test half of ``scenes.benchmark``; a column a model.
+def on_scenes(cards: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, tuple[str, ...], Rows]]:
+    """Success on the test half of ``scenes.benchmark``: one table for each choice of clips, a column a model.
+
+    Models that were measured on different clips cannot be compared, so they stand in different tables.
 
     Args:
         cards: name -> card. Cards without such a measurement are left out.
 
-    Raises:
-        ValueError: where two were measured on different clips, because one table would then compare what cannot be
-            compared.
+    Returns:
+        (what they were measured on, columns, rows) of each table.
     """
-    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    places: dict[str, dict[str, Mapping[str, Any]]] = {}
     for name, card in cards.items():
         for what, value in (card.get("measured") or {}).items():
             if isinstance(value, Mapping) and what.startswith("scenes-"):
-                found[name] = (what, value)
-    if len(places := {what for what, _ in found.values()}) > 1:
-        raise ValueError(f"The cards speak of different clips ({'; '.join(sorted(places))}): measure them alike.")
-    rows: Rows = [("hours of training", *(f"{cards[name].get('hours', 0):.1f}" for name in found))]
-    for one in SETS:
-        title = "all four" if one.count("+") == 3 else one
-        rows.append((title, *(_success(sensors.get(one)) for _, sensors in found.values())))
-    return "".join(places), ("sensors", *found), rows
+                places.setdefault(what, {})[name] = value
+    tables = []
+    for what, found in places.items():
+        rows: Rows = [("hours of training", *(f"{cards[name].get('hours', 0):.1f}" for name in found))]
+        for one in SETS:
+            cells = [_success(sensors.get(one)) for sensors in found.values()]
+            if any(cell != MISSING for cell in cells):
+                rows.append(("all four" if one.count("+") == 3 else one, *cells))
+        tables.append((what, ("sensors", *found), rows))
+    return tables
 
 
 def on_real_clips(cards: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...], Rows]:
@@ -109,4 +114,4 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _success(value: object) -> str:
     number = value.get("success") if isinstance(value, Mapping) else value
-    return "–" if number is None else f"{number:.3f}"
+    return MISSING if number is None else f"{number:.3f}"
