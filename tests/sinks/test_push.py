@@ -49,8 +49,15 @@ def test_every_field_of_the_message() -> None:
         "latency": 0.02,
         "age": {"rgb": 0.02, "thermal": 0.5},
         "targets": [
-            {"box": [70, 50, 20, 20], "score": 0.75, "status": "tracking", "event": None, "offset": [0, 0]},
-            {"box": None, "score": None, "status": "lost", "event": "lost", "offset": None},
+            {
+                "box": [70, 50, 20, 20],
+                "score": 0.75,
+                "status": "tracking",
+                "phase": "tracking",
+                "event": None,
+                "offset": [0, 0],
+            },
+            {"box": None, "score": None, "status": "lost", "phase": "lost", "event": "lost", "offset": None},
         ],
     }
 
@@ -86,8 +93,16 @@ def test_nothing_turns_towards_a_lost_target() -> None:
 def test_lost_and_found_are_said_once() -> None:
     message, plan = RowMessage(), "TUULLLULUTUT"
     status = {"T": Status.TRACKING, "U": Status.UNCERTAIN, "L": Status.LOST}
-    said = [message.document(row(i, status=status[s]))["targets"][0]["event"] for i, s in enumerate(plan)]
-    assert [(i, event) for i, event in enumerate(said) if event] == [(3, "lost"), (9, "found")]
+    said = [message.document(row(i, status=status[s]))["targets"][0] for i, s in enumerate(plan)]
+    assert [(i, one["event"]) for i, one in enumerate(said) if one["event"]] == [(3, "lost"), (9, "found")]
+    assert [one["phase"] for one in said[2:]] == [
+        "uncertain",
+        "lost",
+        *["searching"] * 5,
+        "found",
+        "uncertain",
+        "tracking",
+    ]
 
 
 def test_offsets_at_known_places() -> None:

@@ -11,6 +11,7 @@ from modaltrack.commands import threads
 
 NEEDED = ("torch", "numpy", "opencv-python-headless", "av", "safetensors", "huggingface_hub", "tyro", "rich")
 OPTIONAL = {  # distribution -> what it is for, how to get it
+    "websockets": ("boxes to WebSocket clients: track --ws", "pip install 'modaltrack[live]'"),
     "aedat": ("raw AEDAT4 event recordings", "pip install 'modaltrack[events]'"),
 }
 

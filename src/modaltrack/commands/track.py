@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from modaltrack.frame import Frame, Modality, Result, Row
     from modaltrack.models.model import Model
     from modaltrack.session import Clock, Latency, Session
-    from modaltrack.sinks import JsonLines, UdpPush
     from modaltrack.sources.clip import ClipReader
 
 Source = Annotated[str | None, arg(metavar="PATH|URL|INDEX")]
@@ -87,6 +86,10 @@ class Options:
     """One JSON object per frame as it comes, to a file or (-) to standard output: see docs/messages.md."""
     udp: Annotated[str | None, arg(metavar="HOST:PORT")] = None
     """The same objects as UDP datagrams."""
+    ws: Annotated[str | None, arg(metavar="PORT|HOST:PORT")] = None
+    """The same objects to every WebSocket client; 127.0.0.1 unless a host is given."""
+    mjpeg: Annotated[str | None, arg(metavar="PORT|HOST:PORT")] = None
+    """The annotated pictures live, as a page and as MJPEG over HTTP; 127.0.0.1 unless a host is given."""
     dead_band: Annotated[float, arg(metavar="SHARE")] = 0.0
     """Offsets from the image's centre below this share of the half image are sent as 0."""
     record: Annotated[Path | None, arg(metavar="FOLDER")] = None
@@ -101,20 +104,17 @@ def run(options: Options) -> int:
     """Track and write the files; -> 0, or 130 where a recording was stopped before its end."""
     from modaltrack.commands.outputs import RunFolder
     from modaltrack.commands.terminal import err, out
+    from modaltrack.commands.track_sinks import opened_sinks
     from modaltrack.runtime import load_model
     from modaltrack.session import Latency
 
     asked, latency, stop = check(options), Latency(), threading.Event()
     with ExitStack() as stack:
-        sinks = pushes(options, stop)
-        for sink in sinks:
-            stack.enter_context(sink)
+        observers = opened_sinks(options, asked, stop, stack)
         folder = stack.enter_context(RunFolder(options.out))
         model = load_model(options.model, options.device, options.runtime, options.precision)
         clip = opened_clip(options, asked, model)
-        results, session = follow(
-            options, asked, model, clip, folder, [latency.row, *(sink.row for sink in sinks)], stop
-        )
+        results, session = follow(options, asked, model, clip, folder, [latency.row, *observers], stop)
         complete = is_live(clip) or not session.stopped
         facts = facts_of(options, asked, model, clip, session, latency, complete)
         files = folder.publish(results, {"size": results[0].info["size"], **facts})
@@ -158,20 +158,6 @@ def facts_of(
         **{name: known for name, known in live.items() if known is not None},
         "versions": versions(),
     }
-
-
-def pushes(options: Options, stop: threading.Event) -> list[JsonLines | UdpPush]:
-    """Where rows go while they come; ``stop`` is set when the reader of a pipe has gone."""
-    from modaltrack.sinks import JsonLines, RowMessage, UdpPush
-
-    sinks: list[JsonLines | UdpPush] = []
-    if options.jsonl is not None:
-        sinks.append(JsonLines(options.jsonl, RowMessage(options.dead_band), stop))
-    if options.udp is not None:
-        sinks.append(UdpPush(options.udp, RowMessage(options.dead_band)))
-    if options.dead_band and not sinks:
-        raise ValueError("--dead-band belongs to the messages of --jsonl and --udp; pass one of them.")
-    return sinks
 
 
 def opened_clip(options: Options, asked: Asked, model: Model) -> ClipReader:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.frame import Frame, Modality, Row, Status
+from modaltrack.sinks.phases import Phases
 from modaltrack.sinks.picture import Layout, Mark, draw
 from modaltrack.sinks.video import VideoWriter
 
@@ -39,15 +40,12 @@ class AnnotatedVideo:
         self._layout: Layout | None = None
         self._truth = np.empty((0, 4)) if truth is None else truth
         self._note = note
+        self._phases = Phases()
 
     def row(self, row: Row) -> None:
         """Append a row of a session, as one of its observers."""
         true = self._truth[row.index] if row.index < len(self._truth) else None
-        marks = [
-            Mark(box, float(score), Status(int(status)), true)
-            for box, score, status in zip(row.boxes, row.scores, row.status, strict=True)
-        ]
-        self.write(row.frame, marks, self._note)
+        self.write(row.frame, marks_of(row, self._phases, true), self._note)
 
     def write(self, frame: Frame, marks: Sequence[Mark], note: str = "") -> None:
         """Draw the frame and append it at its own time; the first one must have an image."""
@@ -63,3 +61,12 @@ class AnnotatedVideo:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._video.__exit__(kind, error, trace)
+
+
+def marks_of(row: Row, phases: Phases, truth: NDArray[np.float64] | None = None) -> list[Mark]:
+    """What is to be drawn of a row, one mark per target; ``phases`` is asked once per row of a clip."""
+    marks = []
+    for number, (box, score, status) in enumerate(zip(row.boxes, row.scores, row.status, strict=True)):
+        known = Status(int(status))
+        marks.append(Mark(box, float(score), known, truth, phases.after(number, known)))
+    return marks

@@ -34,12 +34,25 @@ MAX_WIDTH = 1920  # wider pictures are shrunk to it: players and encoders have l
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One target in one frame: box (4,) xywh pixels, score 0..1 (nan = nothing to show), and the true box if known."""
+    """One target in one frame.
+
+    Attributes:
+        box: (4,) xywh pixels.
+        score: 0..1, nan = nothing to show.
+        truth: the true box if known.
+        phase: the word to show (see ``phases``), the status where empty.
+    """
 
     box: NDArray[np.float64]
     score: float
     status: Status
     truth: NDArray[np.float64] | None = None
+    phase: str = ""
+
+    @property
+    def word(self) -> str:
+        """What is written of the target."""
+        return self.phase or self.status.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +137,9 @@ def _facts(frame: Frame, marks: Sequence[Mark], note: str) -> str:
     time = f"  {frame.time:.2f} s" if np.isfinite(frame.time) else ""
     marks = [m for m in marks if np.isfinite(m.score)]
     if len(marks) == 1:
-        state = f"  score {marks[0].score:.2f}  {marks[0].status.name.lower()}"
+        state = f"  score {marks[0].score:.2f}  {marks[0].word}"
     else:
-        state = "".join(f"  {i}: {m.score:.2f} {m.status.name.lower()}" for i, m in enumerate(marks, start=1))
+        state = "".join(f"  {i}: {m.score:.2f} {m.word}" for i, m in enumerate(marks, start=1))
     return f"frame {frame.index}{time}{state}{'  ' + note if note else ''}"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.frame import Row, Status
+from modaltrack.sinks.phases import Phases
 
 FORMAT = "modaltrack-row/1"  # raised when a reader of the old messages would misread the new ones
 
@@ -29,7 +30,7 @@ class RowMessage:
             raise ValueError(f"The dead band is {dead_band:g}; give a share of the half image, from 0 to below 1.")
         self._dead_band = dead_band
         self._size: tuple[int, int] | None = None
-        self._lost: set[int] = set()  # since LOST and until TRACKING
+        self._phases = Phases()
 
     def text(self, row: Row) -> str:
         """The message of a row, in one line without its end."""
@@ -58,24 +59,16 @@ class RowMessage:
         box = row.boxes[number]
         known = bool(np.isfinite(box).all())
         status = Status(int(row.status[number])) if len(row.status) else None
+        phase = None if status is None else self._phases.after(number, status)
         followed = known and self._size is not None and status is not Status.LOST
         return {
             "box": [_number(v) for v in box] if known else None,
             "score": _number(float(row.scores[number])),
             "status": None if status is None else status.name.lower(),
-            "event": self._event(number, status),
+            "phase": phase,
+            "event": phase if phase in ("lost", "found") else None,
             "offset": offset_from_centre(box, self._size, self._dead_band) if followed and self._size else None,
         }
-
-    def _event(self, number: int, status: Status | None) -> str | None:
-        """What changed for a target in this row; a weak peak alone (UNCERTAIN) neither loses nor finds it."""
-        if status is Status.LOST and number not in self._lost:
-            self._lost.add(number)
-            return "lost"
-        if status is Status.TRACKING and number in self._lost:
-            self._lost.remove(number)
-            return "found"
-        return None
 
 
 def offset_from_centre(box: NDArray[np.float64], size: tuple[int, int], dead_band: float = 0.0) -> list[float]:
