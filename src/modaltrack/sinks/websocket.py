@@ -8,11 +8,14 @@ import re
 import threading
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modaltrack.frame import Row
 from modaltrack.sinks.address import cannot_listen, is_loopback, listening_address
 from modaltrack.sinks.row_message import RowMessage
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import Server, ServerConnection
 
 WAITING = 64  # messages kept for a client that is slow; of more, the oldest are dropped
 _OWN_PAGES = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
@@ -52,7 +55,7 @@ class WebSocketPush:
         origins = [None, _OWN_PAGES] if is_loopback(host) else None
         options: dict[str, Any] = {"origins": origins, "max_size": 1024, "close_timeout": 1.0, "compression": None}
 
-        async def listen() -> Any:
+        async def listen() -> Server:
             return await serve(self._talk, host, port, **options)
 
         try:
@@ -75,7 +78,7 @@ class WebSocketPush:
                 queue.get_nowait()
             queue.put_nowait(text)
 
-    async def _talk(self, connection: Any) -> None:
+    async def _talk(self, connection: ServerConnection) -> None:
         """Send one client what comes, beginning with the newest message there is."""
         from websockets.exceptions import ConnectionClosed
 

@@ -161,7 +161,7 @@ class _Shelf:
         self._kept: deque[tuple[int, Any]] = deque(maxlen=KEPT)
         self._next = 0
 
-    def picture(self, number: int) -> Any:
+    def picture(self, number: int) -> NDArray[Any] | None:
         """The raw picture, or None where the video lacks it."""
         while self._next <= number:
             item = next(self._pictures, None)
