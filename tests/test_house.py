@@ -242,8 +242,8 @@ def test_one_place_reads_numbers_from_text_and_one_writes_them() -> None:
                 floats = ast.unparse(node.elt).startswith(("float(", "_number("))
                 if floats and ".split(" in ast.unparse(node.generators[0].iter):
                     readers.add(str(file.relative_to(PACKAGE)))
-    # the others read no file of boxes: an option, messages of the TraX protocol, points of a drawing
-    assert readers <= {"box_text.py", "commands/box_input.py", "evaluation/trax.py", "report/pdf.py"}
+    # the others read no file of boxes: an option, messages of the TraX protocol
+    assert readers <= {"box_text.py", "commands/box_input.py", "evaluation/trax.py"}
     other = files_that_call("np.loadtxt", "numpy.loadtxt", "np.genfromtxt", "np.fromstring")
     assert other <= {"sources/event_tables.py"}  # events, not boxes
     assert files_that_call("np.savetxt", "numpy.savetxt") == set()

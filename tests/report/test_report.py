@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
+import json
 import re
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,8 +24,9 @@ from modaltrack import cli
 from modaltrack.frame import Result
 from modaltrack.report import Entry, Picture, figures, main_metric, ranked
 from modaltrack.report.entries import moments, shown_overlaps, worst_sequences
-from modaltrack.report.film import drawn
-from modaltrack.report.svg import colour, dash, nice_ticks
+from modaltrack.report.figures import wide
+from modaltrack.report.film import with_boxes
+from modaltrack.report.palette import colour, dash
 from modaltrack.results import write_results
 from modaltrack.scoring.engine import score
 from modaltrack.scoring.records import Truth
@@ -103,7 +108,7 @@ def test_the_page_says_the_scorers_numbers_and_loads_nothing(made: Path, tmp_pat
     page = parsed(out)
     assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in page.loads)
     assert sum(link.startswith("data:") for link in page.loads) == 2 * 3 * 6  # sensors, sequences, frames
-    assert "url(" not in out.read_text()
+    assert not re.search(r"url\((?!#)", out.read_text())
     picture = next(link for link in page.loads if link.startswith("data:"))
     data = np.frombuffer(base64.b64decode(picture.partition(",")[2]), np.uint8)
     assert cv2.imdecode(data, cv2.IMREAD_COLOR).shape == (200, 300, 3)
@@ -139,23 +144,26 @@ def test_legends_rank_and_carry_the_score_of_their_curve(entries: list[Entry]) -
     assert list(drawings)[:3] == ["success", "precision", "normalised-precision"]
     assert {"scores", "attributes", "speed"} <= set(drawings)
     for name, metric in (("success", "SR"), ("precision", "PR"), ("normalised-precision", "NPR")):
-        texts = [t.text or "" for t in ET.fromstring(str(drawings[name])).iter() if t.tag.endswith("text")]
+        texts = [t.text or "" for t in ET.fromstring(drawings[name].svg()).iter() if t.tag.endswith("text")]
         legend = [t for t in texts if t.startswith("[")]
         order = ranked(entries, metric)
         assert legend == [f"[{e.report.scores[metric]:.3f}] {e.name}" for e in order]
         assert any("LasHeR (4 sequences)" in t for t in texts)
     # a legend whose score the protocol does not have has none
     bare = figures(entries, "SR", {"SR": "success"}, {})["precision"]
-    assert "[" not in "".join(t.text or "" for t in ET.fromstring(str(bare)).iter())
+    assert "[" not in "".join(t.text or "" for t in ET.fromstring(bare.svg()).iter())
 
 
 def test_a_curve_is_where_its_values_are(entries: list[Entry]) -> None:
     drawing = figures(entries[:1], "SR", {"SR": "success"}, {})["success"]
-    thick = [e for e in ET.fromstring(str(drawing)).iter() if e.get("stroke-width") == "2.2"]
-    points = np.array([p.split(",") for p in thick[0].get("points", "").split()], float)
     x, y = entries[0].report.curves["success"]
-    np.testing.assert_allclose((points[:, 0] - 56) / 388, x, atol=1e-4)
-    np.testing.assert_allclose((314 - points[:, 1]) / 280, y, atol=1e-4)
+    line = drawing.figure.axes[0].lines[0]
+    np.testing.assert_array_equal(line.get_xydata(), np.stack([x, y], 1))
+    paths = [e.get("d", "") for e in ET.fromstring(drawing.svg()).iter() if "stroke-width: 1.7" in e.get("style", "")]
+    points = np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", paths[0]), float)
+    across, down = points[0] - points[-1]  # the curve runs from threshold 0 to 1, and from y[0] to y[-1]
+    np.testing.assert_allclose((points[:, 0] - points[0, 0]) / -across, x, atol=1e-4)
+    np.testing.assert_allclose(y[-1] + (points[:, 1] - points[-1, 1]) / down * (y[0] - y[-1]), y, atol=1e-4)
 
 
 def test_long_term_scores_are_drawn_as_precision_over_recall(entries: list[Entry]) -> None:
@@ -167,7 +175,7 @@ def test_long_term_scores_are_drawn_as_precision_over_recall(entries: list[Entry
     drawings = figures([replace(entries[0], report=report)], "F", {"Pr": "", "Re": "", "F": ""}, {})
     assert {"precision-over-recall", "scores"} <= set(drawings)
     assert not {"Pr", "Re", "F"} & set(drawings)
-    text = str(drawings["precision-over-recall"])
+    text = drawings["precision-over-recall"].svg()
     assert "[0.545] middling" in text
     assert "nan" not in text
     assert "inf" not in text
@@ -177,8 +185,9 @@ def test_twenty_trackers_are_told_apart(entries: list[Entry]) -> None:
     assert len({(colour(n), dash(n)) for n in range(20)}) == 20
     many = [entry(f"tracker {n}", n / 2, n) for n in range(12)]
     drawing = figures(many, "SR", {"SR": "success"}, {})["success"]
-    assert drawing.height > 400  # the legend went below
-    ET.fromstring(str(drawing))
+    assert drawing.figure.legends  # below the plot, not inside of it
+    assert not drawing.figure.axes[0].get_legend()
+    ET.fromstring(drawing.svg())
 
 
 def test_worst_failures_and_their_moments(entries: list[Entry]) -> None:
@@ -209,18 +218,17 @@ def test_boxes_on_the_pictures() -> None:
     image = np.full((100, 150, 3), 128, np.uint8)
     nothing = np.full(4, np.nan)
     picture = Picture(0, {}, np.array([50.0, 40, 20, 20]), {"x": np.array([10.0, 10, 20, 20]), "y": nothing})
-    canvas = drawn(image, picture, {"x": 1, "y": 2})
+    canvas = with_boxes(image, picture, {"x": colour(1), "y": colour(2)})
     assert canvas.shape == (200, 300, 3)
     assert canvas[20, 40].tolist() == [0xD5, 0x5E, 0x00]
     assert canvas[80, 120].tolist() == [255, 255, 255]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.31, 0.34), (0, 50), (-0.02, 0.13), (0.5, 0.5), (0, 1500)])
-def test_ticks_cover_and_are_few(low: float, high: float) -> None:
-    ticks = nice_ticks(low, high)
-    assert ticks[0] <= low
-    assert ticks[-1] >= high
-    assert 2 <= len(ticks) <= 9
+def test_limits_hold_the_values(low: float, high: float) -> None:
+    ends = wide([low, high])
+    assert ends[0] <= low <= high <= ends[1]
+    assert ends[0] < ends[1]
 
 
 BAD = [
@@ -246,8 +254,6 @@ def test_bad_input_has_its_sentence(
 def test_scenes_are_those_that_the_results_were_made_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import json
-
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     from modaltrack import scenes
@@ -267,12 +273,125 @@ def test_scenes_are_those_that_the_results_were_made_on(
 
 
 def test_pdf(made: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'modaltrack[figures]'")
     line = ["report", f"x={made / 'good'}", "--benchmark", "folder", "--data", str(made / "clips"), "--pdf"]
     assert cli.main([*line, "--out", str(tmp_path / "p.html"), "--failures", "0"]) == 0
-    for name in ("success", "precision", "normalised-precision"):
+    drawn = {path.stem for path in (tmp_path / "p").glob("*.svg")}
+    assert drawn >= {"success", "precision", "normalised-precision", "scores", "speed"}
+    assert {path.stem for path in (tmp_path / "p").glob("*.pdf")} == drawn
+    for name in drawn:
         assert (tmp_path / "p" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert "Worst failures" not in (tmp_path / "p.html").read_text()
+
+
+def test_fonts_in_pdfs_are_truetype_and_the_bytes_are_the_same(entries: list[Entry]) -> None:
+    pypdf = pytest.importorskip("pypdf", reason="pypdf, which reads the fonts, is not installed: pip install pypdf")
+    first, again = (figures(entries, "SR", {"SR": "success"}, {}) for _ in range(2))
+    for name, drawing in first.items():
+        data = drawing.pdf()
+        assert data == again[name].pdf(), name
+        assert drawing.svg() == again[name].svg(), name
+        page = pypdf.PdfReader(io.BytesIO(data)).pages[0]
+        fonts = [font.get_object() for font in page["/Resources"]["/Font"].values()]
+        assert fonts, name
+        for font in fonts:
+            inner = font["/DescendantFonts"][0].get_object() if font["/Subtype"] == "/Type0" else font
+            assert inner["/Subtype"] in ("/TrueType", "/CIDFontType2"), name
+            assert "/FontFile2" in inner["/FontDescriptor"].get_object(), name
+        assert "SR" in page.extract_text() or name != "scores"
+
+
+def test_figures_do_not_depend_on_the_users_matplotlib(entries: list[Entry]) -> None:
+    import matplotlib
+
+    plain = figures(entries, "SR", {"SR": "success"}, {})["success"].svg()
+    with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "svg.fonttype": "path", "axes.grid": False}):
+        assert figures(entries, "SR", {"SR": "success"}, {})["success"].svg() == plain
+
+
+def test_without_matplotlib_a_sentence_says_what_to_install(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    line = ["report", str(made / "good"), "--benchmark", "folder", "--data", str(made / "clips")]
+    assert cli.main([*line, "--out", str(tmp_path / "p.html")]) == 1
+    assert "pip install matplotlib" in capsys.readouterr().err
+    assert not (tmp_path / "p.html").exists()
+
+
+def test_an_outlier_of_speed_stands_at_the_edge_with_its_numbers(entries: list[Entry]) -> None:
+    from modaltrack.report.speed import speed_figure
+
+    report = entries[0].report
+    timed = [Entry(f"t{n}", report, speed=20.0 + n) for n in range(6)]
+    axes = speed_figure([*timed, Entry("far", report, speed=9e6), Entry("none", report)], "SR").figure.axes[0]
+    assert axes.get_xlim()[1] < 1000
+    texts = [text.get_text() for text in axes.texts]
+    assert f"far (9e+06 fps, {report.scores['SR']:.3f})" in texts
+    assert "t0" in texts
+    assert "without times: none" in axes.get_xlabel()
+    assert "triangles" in axes.get_xlabel()
+    calm = speed_figure(timed, "SR").figure.axes[0]
+    assert "triangles" not in calm.get_xlabel()
+
+
+@pytest.mark.parametrize("name", ["_hidden", "a$b$c", "two\nlines", "\x1b[2J", "\udc80", "<b>&", "x" * 300, "跟踪器"])
+def test_strange_names_are_drawn_as_they_are(entries: list[Entry], name: str) -> None:
+    from dataclasses import replace
+
+    from modaltrack.report.drawing import label
+
+    some = [replace(entries[0], name=name), entries[1]]
+    for key, drawing in figures(some, "SR", {"SR": "success"}, {}).items():
+        texts = "".join(t.text or "" for t in ET.fromstring(drawing.svg()).iter() if t.tag.endswith("text"))
+        assert label(name, 20).rstrip("…") in texts, key
+        assert "\x1b" not in texts
+
+
+def test_colours_and_order_are_chosen(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("good", "middling", "bad")
+    line = ["report", *(str(made / n) for n in names), "--benchmark", "folder", "--data", str(made / "clips")]
+    line += ["--out", str(tmp_path / "p.html"), "--failures", "0"]
+    assert cli.main([*line, "--order", "bad,good", "--colours", "bad=#123456"]) == 0
+    words = parsed(tmp_path / "p.html").words
+    rows = [word for word in words if word in names]
+    assert rows[:3] == ["bad", "good", "middling"]
+    assert "#123456" in (tmp_path / "p" / "success.svg").read_text()
+    for colours, sentence in (("bad=red", "NAME=#rrggbb was expected"), ("worse=#123456", "the trackers are")):
+        assert cli.main([*line, "--colours", colours]) == 1
+        assert sentence in capsys.readouterr().err
+
+
+def test_several_benchmarks_have_one_table(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from modaltrack import scenes
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name, error in (("good", 1.0), ("bad", 9.0)):
+        write_results(tmp_path / name / "folder", {n: result(n, error) for n in "abc"})
+    rendered = {n: Result(n, np.ones((2, 4))) for n in ("easy-000", "hard-001")}
+    write_results(tmp_path / "good" / "scenes", rendered)
+    facts = {"facts": {"scenes": {"version": scenes.VERSION, "clips": 2, "length": 2}}}
+    (tmp_path / "good" / "scenes" / "run.json").write_text(json.dumps(facts))
+    line = ["report", str(tmp_path / "good"), str(tmp_path / "bad"), "--out", str(tmp_path / "all.html")]
+    line += ["--benchmark", "folder,scenes", "--failures", "0", "--csv", "--latex"]
+    assert cli.main([*line, "--data", str(made / "clips")]) == 1
+    assert "folder=PATH,scenes=PATH was expected" in capsys.readouterr().err
+    assert cli.main([*line, "--data", f"folder={made / 'clips'}"]) == 0
+    assert "bad: no results of scenes, left out" in capsys.readouterr().out
+    front = parsed(tmp_path / "all.html")
+    assert front.loads == ["all/folder.html", "all/scenes.html"]
+    for link in front.loads:
+        parsed(tmp_path / link)
+    rows = list(csv.reader((tmp_path / "all" / "across.csv").read_text().splitlines()))
+    assert [row[0] for row in rows] == ["Tracker", "good", "bad"]
+    by_name = dict(zip(rows[0], rows[2], strict=True))
+    from modaltrack.truth.own import own_protocol
+
+    report = score(own_protocol("folder"), [truth(n) for n in "abc"], {n: result(n, 9.0) for n in "abc"})
+    assert float(by_name["folder SR"]) == report.scores["SR"]
+    assert by_name["scenes SR"] == ""
+    assert r"\multicolumn{3}{c}{folder}" in (tmp_path / "all" / "across.tex").read_text()
 
 
 def test_a_real_browser_lays_it_out_on_a_phone(made: Path, tmp_path: Path) -> None:

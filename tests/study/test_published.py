@@ -2,6 +2,7 @@
 """The study in the docs is what its cards and measurements say."""
 
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from modaltrack.cli import main
@@ -19,4 +20,11 @@ def test_the_published_tables_come_from_the_files_beside_them(tmp_path: Path) ->
     assert main(["study", "table", "--out", str(again)]) == 0
     for name in names:
         made, kept = ((folder / name).read_text(encoding="utf-8") for folder in (again, PUBLISHED))
+        if name.endswith(".svg"):  # another matplotlib may lay it out a little differently
+            made, kept = shown(made), shown(kept)
         assert made == kept, f"{name} is old: modaltrack study table --out docs/study"
+
+
+def shown(svg: str) -> list[str]:
+    """The words of a figure and the kinds of what is drawn in it, in order."""
+    return [(e.text or "").strip() or e.tag for e in ET.fromstring(svg).iter() if not e.tag.endswith("title")]

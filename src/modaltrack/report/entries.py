@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.frame import Result
+from modaltrack.report.palette import colour, dash
 from modaltrack.scoring.records import Report, Truth
 
 PREFERRED = ("SR", "MSR", "RSR", "F", "AO", "EAO")  # the score that ranks, the first of them that a protocol has
@@ -25,7 +26,9 @@ class Entry:
     Attributes:
         results: what it wrote, {} where boxes are not to be drawn.
         speed: frames per second in the tracker alone, None where no times were written.
-        style: its number among the trackers, which is its colour.
+        style: its number among the trackers, which chooses its colour and dashes.
+        chosen: its colour as ``#rrggbb`` where it was asked for.
+        place: its row in tables where an order was asked for; the others follow by score.
     """
 
     name: str
@@ -33,6 +36,18 @@ class Entry:
     results: Mapping[str, Result] = field(default_factory=dict)
     speed: float | None = None
     style: int = 0
+    chosen: str = ""
+    place: int | None = None
+
+    @property
+    def ink(self) -> str:
+        """Its colour, ``#rrggbb``."""
+        return self.chosen or colour(self.style)
+
+    @property
+    def dashes(self) -> tuple[float, tuple[float, ...]] | str:
+        """Its line style, in matplotlib's form."""
+        return dash(self.style)
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,17 @@ def main_metric(report: Report) -> str:
 def ranked(entries: Sequence[Entry], metric: str) -> list[Entry]:
     """Best first; equals in the order they were given."""
     return sorted(entries, key=lambda entry: -entry.report.scores.get(metric, float("-inf")))
+
+
+def in_order(entries: Sequence[Entry], metric: str) -> list[Entry]:
+    """As tables show them: those with a place first, then the others, best first."""
+    return sorted(ranked(entries, metric), key=lambda entry: float("inf") if entry.place is None else entry.place)
+
+
+def shared_attributes(entries: Sequence[Entry]) -> list[str]:
+    """Attributes that every tracker has scores of, in the protocol's order."""
+    first, *rest = (entry.report.attributes for entry in entries)
+    return [name for name in first if all(name in other for other in rest)]
 
 
 def curve_metric(metrics: Mapping[str, str], curve: str) -> str | None:

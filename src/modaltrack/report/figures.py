@@ -3,13 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modaltrack.report.entries import PRECISION_RECALL, Entry, Strip, curve_metric, drawn_curves, ranked
-from modaltrack.report.svg import GREY, GRID, INK, Axes, Drawing, colour, dash, nice_ticks
+from modaltrack.report.drawing import Drawing, drawn, label, new_figure
+from modaltrack.report.entries import (
+    PRECISION_RECALL,
+    Entry,
+    Strip,
+    curve_metric,
+    drawn_curves,
+    ranked,
+    shared_attributes,
+)
+from modaltrack.report.palette import GREY, INK
+from modaltrack.report.speed import speed_figure
 from modaltrack.scoring.intervals import Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
+    from numpy.typing import ArrayLike
 
 AXES = {  # curve -> title, x label, y label
     "success": ("Success plot", "Overlap threshold", "Success rate"),
@@ -24,6 +42,7 @@ AXES = {  # curve -> title, x label, y label
 }
 LEGEND_LEFT = ("success", PRECISION_RECALL)  # falling curves leave that corner free
 INSIDE = 9  # legends of more trackers stand below their plot
+WIDTH, HEIGHT, ROW = 4.8, 3.7, 0.25  # inches; ROW: of one tracker in a figure of rows
 
 
 def figures(
@@ -32,6 +51,8 @@ def figures(
     """Name -> drawing of all that can be drawn of these trackers.
 
     Args:
+        entries: the trackers.
+        metric: the score that ranks them.
         metrics: the protocol's, to know which score is read off which curve.
         comparisons: tracker -> the best one against it.
     """
@@ -50,168 +71,159 @@ def figures(
     return made
 
 
+@drawn
 def curve_figure(entries: Sequence[Entry], name: str, metric: str | None) -> Drawing | None:
     """One curve of every tracker, the best first in the legend with its score in brackets."""
     curves = {e.name: found for e in entries if (found := drawn_curves(e.report).get(name)) and len(found[0])}
-    drawn = [e for e in entries if e.name in curves]
-    if not drawn:
+    shown = [e for e in entries if e.name in curves]
+    if not shown:
         return None
-    drawn = ranked(drawn, metric) if metric else drawn
+    shown = ranked(shown, metric) if metric else shown
     title, x_label, y_label = AXES.get(name, (name.capitalize(), "", ""))
-    below = len(drawn) > INSIDE
-    rows = (len(drawn) + 1) // 2 if below else 0
-    drawing = Drawing(460, 366 + 17 * rows, title)
-    grid = (0.0, 1.0) if name == PRECISION_RECALL else curves[drawn[0].name][0]
-    x_ticks = nice_ticks(float(np.min(grid)), float(np.max(grid)))
-    axes = Axes(drawing, 56, 34, 388, 280, (x_ticks[0], x_ticks[-1]), (0.0, 1.0))
-    count = drawn[0].report.num_sequences
-    drawing.text(250, 20, f"{title}, {drawn[0].report.protocol} ({count} sequences)", 14, "middle", bold=True)
-    axes.frame(x_ticks, nice_ticks(0, 1), x_label, y_label)
-    for entry in reversed(drawn):  # the best on top
-        x, y = curves[entry.name]
-        drawing.line(axes.x(x), axes.y(y), colour(entry.style), 2.2, dash(entry.style))
-    labels = [f"[{e.report.scores[metric]:.3f}] {e.name}" if metric else e.name for e in drawn]
-    if below:
-        for number, (entry, label) in enumerate(zip(drawn, labels, strict=True)):
-            _key(drawing, 56 + 200 * (number // rows), 376 + 17 * (number % rows), entry.style, label)
-        return drawing
-    wide = 36 + 6.7 * max(len(label) for label in labels)
-    left = axes.left + 8 if name in LEGEND_LEFT else axes.left + axes.width - wide - 6
-    top = axes.top + axes.height - 17 * len(drawn) - 10
-    drawing.box(left, top, wide, 17 * len(drawn) + 4, "white", 0.85)
-    for number, (entry, label) in enumerate(zip(drawn, labels, strict=True)):
-        _key(drawing, left + 4, top + 14 + 17 * number, entry.style, label)
-    return drawing
+    below = len(shown) > INSIDE
+    figure = new_figure(WIDTH, HEIGHT + (0.18 * -(-len(shown) // 2) if below else 0))
+    axes = figure.add_subplot()
+    lines = {}
+    for entry in reversed(shown):  # the best on top
+        lines[entry.name] = _line(axes, *curves[entry.name], entry)
+    grid = np.array([0.0, 1.0]) if name == PRECISION_RECALL else np.asarray(curves[shown[0].name][0], float)
+    axes.set_xlim(*wide(grid))
+    axes.set_ylim(0, 1)
+    report = shown[0].report
+    axes.set_title(label(f"{title}, {report.protocol} ({report.num_sequences} sequences)", 60))
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    names = [f"[{e.report.scores[metric]:.3f}] {label(e.name)}" if metric else label(e.name) for e in shown]
+    _legend(figure, axes, [lines[e.name] for e in shown], names, "lower left" if name in LEGEND_LEFT else "lower right")
+    return Drawing(title, figure)
 
 
-def _key(drawing: Drawing, x: float, y: float, style: int, label: str) -> None:
-    drawing.line([x, x + 24], [y - 4, y - 4], colour(style), 2.2, dash(style))
-    drawing.text(x + 30, y, label, 12)
-
-
+@drawn
 def interval_figure(entries: Sequence[Entry], metric: str) -> Drawing:
     """Every tracker's main score with its 95 % bootstrap interval over sequences."""
-    rows = ranked(entries, metric)
-    drawing = Drawing(460, 84 + 24 * len(rows), f"{metric} with 95 % intervals")
-    values = [v for e in rows for v in (e.report.scores[metric], *e.report.intervals.get(metric, ()))]
-    ticks = nice_ticks(min(values), max(values), 4)
-    axes = Axes(drawing, 150, 30, 290, 24 * len(rows), (ticks[0], ticks[-1]), (0, len(rows)))
-    drawing.text(230, 18, f"{metric} with 95 % bootstrap intervals over sequences", 13, "middle", bold=True)
-    axes.frame(ticks, [], metric)
-    for row, entry in enumerate(rows):
-        y = axes.top + 24 * row + 12
-        drawing.text(144, y + 4, _cut(entry.name, 20), 12, "end")
-        if metric in entry.report.intervals:
-            low, high = entry.report.intervals[metric]
-            drawing.line(axes.x([low, high]), [y, y], colour(entry.style), 3)
-        drawing.dot(float(axes.x(entry.report.scores[metric])), y, colour(entry.style), 5)
-    return drawing
+    rows = [(e, e.report.scores[metric], e.report.intervals.get(metric)) for e in ranked(entries, metric)]
+    figure = _rows([(e.name, e.ink, value, ends) for e, value, ends in rows], metric)
+    figure.suptitle(f"{metric} with 95 % bootstrap intervals over sequences")
+    return Drawing(f"{metric} with 95 % intervals", figure)
 
 
+@drawn
 def comparison_figure(entries: Sequence[Entry], metric: str, comparisons: Mapping[str, Comparison]) -> Drawing:
     """The best tracker against each other one: difference and its 95 % interval; zero is no difference."""
     best, *rest = ranked(entries, metric)
-    rest = [e for e in rest if e.name in comparisons]
-    drawing = Drawing(460, 84 + 24 * len(rest), f"{best.name} against the others")
-    values = [0.0, *(v for e in rest for v in (comparisons[e.name].difference, *comparisons[e.name].interval))]
-    ticks = nice_ticks(min(values), max(values), 4)
-    axes = Axes(drawing, 150, 30, 290, 24 * len(rest), (ticks[0], ticks[-1]), (0, len(rest)))
-    drawing.text(230, 18, f"{metric} of {_cut(best.name, 24)} minus that of ...", 13, "middle", bold=True)
-    axes.frame(ticks, [], f"difference in {metric}, 95 % paired bootstrap interval", x_words="{:+g}")
-    zero = float(axes.x(0.0))
-    drawing.line([zero, zero], [axes.top, axes.top + axes.height], INK, 1.2)
-    for row, entry in enumerate(rest):
-        found, y = comparisons[entry.name], axes.top + 24 * row + 12
-        drawing.text(144, y + 4, _cut(entry.name, 20), 12, "end")
-        drawing.line(axes.x(list(found.interval)), [y, y], colour(entry.style), 3)
-        drawing.dot(float(axes.x(found.difference)), y, colour(entry.style), 5)
-    return drawing
+    rows = [(e, comparisons[e.name]) for e in rest if e.name in comparisons]
+    figure = _rows(
+        [(e.name, e.ink, c.difference, c.interval) for e, c in rows],
+        f"difference in {metric}, 95 % paired bootstrap interval",
+        zero=True,
+    )
+    figure.suptitle(f"{metric} of {label(best.name)} minus that of ...")
+    return Drawing(f"{label(best.name)} against the others", figure)
 
 
-def shared_attributes(entries: Sequence[Entry]) -> list[str]:
-    """Attributes that every tracker has scores of, in the protocol's order."""
-    first, *rest = (entry.report.attributes for entry in entries)
-    return [name for name in first if all(name in other for other in rest)]
-
-
+@drawn
 def radar_figure(entries: Sequence[Entry], metric: str, most: int = 6) -> Drawing:
     """The main score by attribute, of the ``most`` best trackers: more lines could not be distinguished."""
-    names, drawn = shared_attributes(entries), ranked(entries, metric)[:most]
-    values = np.array([[e.report.attributes[n].get(metric, 0.0) for n in names] for e in drawn])  # (E, A)
-    ticks = nice_ticks(max(0.0, float(values.min()) - 0.1), float(values.max()), 4)
-    low, high, radius, x0, y0 = ticks[0], ticks[-1], 140.0, 230.0, 200.0
-    drawing = Drawing(460, 396 + 17 * ((len(drawn) + 1) // 2), f"{metric} by attribute")
-    drawing.text(230, 18, f"{metric} by attribute (number of sequences)", 13, "middle", bold=True)
-    angle = 2 * np.pi * np.arange(len(names)) / len(names) - np.pi / 2
-    ring = np.append(np.arange(len(names)), 0)
-
-    def place(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r = (value - low) / (high - low) * radius
-        return x0 + r * np.cos(angle), y0 + r * np.sin(angle)
-
-    for tick in ticks[1:]:
-        x, y = place(np.full(len(names), tick))
-        drawing.line(x[ring], y[ring], GRID)
-    outer = place(np.full(len(names), high))
-    for number, name in enumerate(names):
-        drawing.line([x0, outer[0][number]], [y0, outer[1][number]], GRID)
-        count = int(entries[0].report.attributes[name].get("sequences", 0))
-        x, y = x0 + (radius + 12) * np.cos(angle[number]), y0 + (radius + 12) * np.sin(angle[number])
-        side = "middle" if abs(np.cos(angle[number])) < 0.2 else "start" if np.cos(angle[number]) > 0 else "end"
-        drawing.text(float(x), float(y) + 4, f"{_cut(name, 18)} ({count})", 10.5, side)
-    for tick in ticks:
-        drawing.text(x0 + 3, y0 - (tick - low) / (high - low) * radius + 4, f"{tick:g}", 9.5, fill=GREY)
-    for row in reversed(range(len(drawn))):
-        x, y = place(values[row])
-        drawing.area(x, y, colour(drawn[row].style), 0.05, dash(drawn[row].style))
-    half = (len(drawn) + 1) // 2
-    for number, entry in enumerate(drawn):
-        label = f"[{entry.report.scores[metric]:.3f}] {_cut(entry.name, 20)}"
-        _key(drawing, 30 + 215 * (number // half), 392 + 17 * (number % half), entry.style, label)
-    return drawing
+    names, shown = shared_attributes(entries), ranked(entries, metric)[:most]
+    values = np.array([[e.report.attributes[n].get(metric, 0.0) for n in names] for e in shown])  # (E, A)
+    figure = new_figure(WIDTH, WIDTH + 0.2 * -(-len(shown) // 2))
+    axes = figure.add_subplot(projection="polar")
+    axes.set_theta_zero_location("N")
+    axes.set_theta_direction(-1)
+    angle = 2 * np.pi * np.append(np.arange(len(names)), 0) / len(names)
+    lines = {}
+    for row in reversed(range(len(shown))):
+        around = np.append(values[row], values[row][0])
+        lines[row] = _line(axes, angle, around, shown[row])
+        axes.fill(angle, around, color=shown[row].ink, alpha=0.05, linewidth=0)
+    low, high = float(values.min()), float(values.max())
+    axes.set_ylim(*wide([max(0.0, low - 0.1), high]))
+    axes.set_rlabel_position(0)
+    axes.yaxis.get_major_locator().base.set_params(nbins=5)
+    axes.tick_params(axis="y", labelsize=7)
+    axes.spines["polar"].set_color("#e3e3e3")
+    counts = (int(entries[0].report.attributes[name].get("sequences", 0)) for name in names)
+    words = [f"{label(name, 20)} ({count})" for name, count in zip(names, counts, strict=True)]
+    axes.set_xticks(angle[:-1], words, fontsize=8)
+    for at, tick in zip(angle, axes.get_xticklabels(), strict=False):  # words grow away from the circle
+        side = np.sin(at)
+        tick.set_horizontalalignment("center" if abs(side) < 0.2 else "left" if side > 0 else "right")
+    figure.suptitle(f"{metric} by attribute (number of sequences)")
+    keys = [f"[{e.report.scores[metric]:.3f}] {label(e.name)}" for e in shown]
+    _below(figure, [lines[row] for row in range(len(shown))], keys)
+    return Drawing(f"{metric} by attribute", figure)
 
 
-def speed_figure(entries: Sequence[Entry], metric: str) -> Drawing:
-    """Main score over frames per second (tracker alone, logarithmic), for trackers whose times are known."""
-    timed = [(e, e.speed) for e in entries if e.speed]
-    drawing = Drawing(460, 366, "Speed and accuracy")
-    speeds, scores = [s for _, s in timed], [e.report.scores[metric] for e, _ in timed]
-    low, high = 10 ** np.floor(np.log10(min(speeds) / 1.1)), 10 ** np.ceil(np.log10(max(speeds) * 1.1))
-    ticks = nice_ticks(min(scores) - 0.02, max(scores) + 0.02)
-    axes = Axes(drawing, 56, 34, 388, 280, (float(low), float(high)), (ticks[0], ticks[-1]), log_x=True)
-    drawing.text(250, 20, f"Speed and {metric}", 14, "middle", bold=True)
-    decades = 10.0 ** np.arange(np.log10(low), np.log10(high) + 0.5)
-    few = len(decades) <= 3
-    x_ticks = [float(d * f) for d in decades for f in ((1, 2, 5) if few else (1,)) if d * f <= high * 1.001]
-    axes.frame(x_ticks, ticks, "frames per second, without decoding", metric)
-    if low <= 25 <= high:
-        place = float(axes.x(25.0))
-        drawing.line([place, place], [axes.top, axes.top + axes.height], GREY, 1, "3 3")
-        drawing.text(place + 3, axes.top + 11, "25 per second", 10, fill=GREY)
-    for entry, speed in timed:
-        x, y = float(axes.x(speed)), float(axes.y(entry.report.scores[metric]))
-        drawing.dot(x, y, colour(entry.style), 6)
-        right = x < axes.left + axes.width * 0.7
-        drawing.text(x + (9 if right else -9), y + 4, _cut(entry.name, 20), 11.5, "start" if right else "end")
-    return drawing
-
-
+@drawn
 def overlap_figure(strip: Strip, entries: Sequence[Entry]) -> Drawing:
     """The overlap of every tracker with the truth along one sequence."""
     length = max(len(v) for v in strip.overlaps.values())
-    drawing = Drawing(520, 140, f"Overlap in {strip.sequence}")
-    x_ticks = [t for t in nice_ticks(0, max(length - 1, 1), 6) if t <= max(length - 1, 1)]
-    axes = Axes(drawing, 30, 8, 480, 88, (0, max(length - 1, 1)), (0, 1))
-    axes.frame(x_ticks, (0, 0.5, 1), "frame", size=11)
+    figure = new_figure(7.2, 1.7)
+    axes = figure.add_subplot()
     for entry in reversed(list(entries)):
         if entry.name in strip.overlaps:
             values = strip.overlaps[entry.name]
-            drawing.line(axes.x(np.arange(len(values))), axes.y(values), colour(entry.style), 1.3, dash(entry.style))
+            _line(axes, np.arange(len(values)), values, entry, 1.1)
     for picture in strip.pictures:
-        place = float(axes.x(picture.index))
-        drawing.line([place, place], [axes.top, axes.top + axes.height], GREY, 1, "2 3")
-    return drawing
+        axes.axvline(picture.index, color=GREY, linewidth=0.7, linestyle=(0, (2, 3)))
+    axes.set_xlim(0, max(length - 1, 1))
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1])
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("frame")
+    return Drawing(f"Overlap in {label(strip.sequence, 60)}", figure)
 
 
-def _cut(name: str, most: int) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
+def wide(values: Iterable[float]) -> tuple[float, float]:
+    """Limits that hold these values and are apart: several perfect trackers have one score."""
+    finite = np.array([v for v in values if np.isfinite(v)] or [0.0], float)
+    low, high = float(finite.min()), float(finite.max())
+    if high - low <= 1e-6 * max(1.0, abs(low), abs(high)):  # all alike but for rounding
+        half = 0.005 * max(1.0, abs(low))
+        return low - half, high + half
+    return low, high
+
+
+def _line(axes: Axes, x: ArrayLike, y: ArrayLike, entry: Entry, width: float = 1.7) -> Line2D:
+    return axes.plot(x, y, color=entry.ink, linestyle=entry.dashes, linewidth=width)[0]
+
+
+def _rows(
+    rows: Sequence[tuple[str, str, float, tuple[float, float] | None]], x_label: str, zero: bool = False
+) -> Figure:
+    """A figure of one dot and one interval per row, the first on top: (name, colour, value, ends)."""
+    figure = new_figure(WIDTH, 0.85 + ROW * len(rows))
+    axes = figure.add_subplot()
+    for number, (_, ink, value, ends) in enumerate(rows):
+        if ends is not None:
+            axes.plot(ends, [number, number], color=ink, linewidth=2.2, solid_capstyle="round")
+        axes.plot([value], [number], marker="o", markersize=6.5, color=ink, markeredgecolor="white")
+    low, high = wide([0.0] * zero + [v for _, _, value, ends in rows for v in (value, *(ends or ()))])
+    axes.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [label(name, 24) for name, *_ in rows])
+    axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(x_label)
+    if zero:
+        axes.axvline(0, color=INK, linewidth=1)
+    return figure
+
+
+def _legend(figure: Figure, axes: Axes, lines: Sequence[Line2D], names: Sequence[str], place: str) -> None:
+    """Inside the plot, or below it where there are many."""
+    if len(lines) > INSIDE:
+        _below(figure, lines, names)
+    else:
+        _named(axes.legend(lines, [" "] * len(lines), loc=place), names)
+
+
+def _below(figure: Figure, lines: Sequence[Line2D], names: Sequence[str]) -> None:
+    legend = figure.legend(lines, [" "] * len(lines), loc="outside lower center", ncols=2 if len(lines) > 1 else 1)
+    _named(legend, names)
+
+
+def _named(legend: Legend, names: Sequence[str]) -> None:
+    """Names set afterwards: matplotlib leaves out of a legend what begins with an underscore."""
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)

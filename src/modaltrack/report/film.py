@@ -11,29 +11,28 @@ from numpy.typing import NDArray
 
 from modaltrack.printable import markup as escape
 from modaltrack.report.entries import Picture, Strip
-from modaltrack.report.svg import colour
 
 WIDTH = 300  # pixels of one picture
 QUALITY = 72
 
 
-def strip_html(strip: Strip, styles: Mapping[str, int]) -> str:
+def strip_html(strip: Strip, inks: Mapping[str, str]) -> str:
     """The pictures of a strip side by side, one row per sensor.
 
     Args:
-        styles: tracker -> its colour's number.
+        inks: tracker -> its colour, ``#rrggbb``.
     """
     figures = []
     for picture in strip.pictures:
         images = "".join(
-            f'<img alt="{escape(sensor)}, frame {picture.index}" src="{_jpeg(drawn(image, picture, styles))}">'
+            f'<img alt="{escape(sensor)}, frame {picture.index}" src="{_jpeg(with_boxes(image, picture, inks))}">'
             for sensor, image in picture.images.items()
         )
         figures.append(f"<figure>{images}<figcaption>frame {picture.index}</figcaption></figure>")
     return f'<div class="film">{"".join(figures)}</div>'
 
 
-def drawn(image: NDArray[np.uint8], picture: Picture, styles: Mapping[str, int]) -> NDArray[np.uint8]:
+def with_boxes(image: NDArray[np.uint8], picture: Picture, inks: Mapping[str, str]) -> NDArray[np.uint8]:
     """The image at ``WIDTH`` pixels with the boxes on it: RGB. The truth is white on black, on top of all."""
     import cv2
 
@@ -42,7 +41,7 @@ def drawn(image: NDArray[np.uint8], picture: Picture, styles: Mapping[str, int])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     canvas = np.ascontiguousarray(cv2.resize(image, (WIDTH, height), interpolation=how))
     for name, box in picture.boxes.items():
-        code = colour(styles[name]).lstrip("#")
+        code = inks[name].lstrip("#")
         _rectangle(canvas, box * scale, (int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)), 2)
     _rectangle(canvas, picture.truth * scale, (0, 0, 0), 3)
     _rectangle(canvas, picture.truth * scale, (255, 255, 255), 1)

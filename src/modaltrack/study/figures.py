@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The study's figures, each an SVG that stands for itself."""
+"""The study's figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modaltrack.report.svg import GREY, INK, Axes, Drawing, colour, dash, nice_ticks
+from modaltrack.report.drawing import Drawing, drawn, new_figure
+from modaltrack.report.figures import wide
+from modaltrack.report.palette import GREY, INK, colour, dash
 from modaltrack.study.effects import OPPOSITE, SHOWS, TOO_FEW, Effect, Measured, seeds_of
 from modaltrack.study.plan import BASE, MAIN, MEASURES, SENSORS, SHIFTS
 from modaltrack.study.tables import per_seed
 
-ROW = 24
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ROW = 0.25  # inches
 VERDICTS = {SHOWS: colour(2), OPPOSITE: colour(1)}
 
 
@@ -28,6 +35,7 @@ def figures(measured: Measured, effects: Sequence[Effect]) -> dict[str, Drawing]
     return {name: drawing for name, drawing in made.items() if drawing is not None}
 
 
+@drawn
 def _dots(
     title: str, label: str, rows: Sequence[tuple[str, Sequence[Sequence[float]]]], names: Sequence[str]
 ) -> Drawing | None:
@@ -35,27 +43,33 @@ def _dots(
     rows = [row for row in rows if any(len(found) for found in row[1])]
     if not rows:
         return None
-    numbers = [v for _, cells in rows for found in cells for v in found]
-    ticks = nice_ticks(min(numbers), max(numbers), 6)
-    keys = -(-len(names) // 3)
-    drawing = Drawing(560, 96 + ROW * len(rows) + 18 * keys, title)
-    axes = Axes(drawing, 150, 34, 390, ROW * len(rows), (ticks[0], ticks[-1]), (0, len(rows)))
-    drawing.text(280, 20, title, 14, "middle", bold=True)
-    axes.frame(ticks, [], label)
-    for i, (run, cells) in enumerate(rows):
-        y = axes.top + ROW * i + ROW / 2
-        drawing.text(144, y + 4, run, 12, "end")
+    figure, axes = _row_axes(title, label, [run for run, _ in rows], -(-len(names) // 3))
+    for number, (_, cells) in enumerate(rows):
         for style, found in enumerate(cells):
-            if not len(found):
-                continue
             if len(found) > 1:
-                drawing.line(axes.x([min(found), max(found)]), [y, y], colour(style), 2)
-            drawing.dot(float(axes.x(float(np.mean(found)))), y, colour(style), 5)
-    for style, name in enumerate(names):
-        x, y = 150 + 135 * (style % 3), axes.top + axes.height + 58 + 18 * (style // 3)
-        drawing.dot(x, y - 4, colour(style), 5)
-        drawing.text(x + 10, y, name, 12)
-    return drawing
+                axes.plot([min(found), max(found)], [number, number], color=colour(style), linewidth=1.6)
+            if len(found):
+                _dot(axes, float(np.mean(found)), number, colour(style))
+    keys = [axes.plot([], [], "o", color=colour(style), markersize=6)[0] for style in range(len(names))]
+    figure.legend(keys, names, loc="outside lower center", ncols=3)
+    return Drawing(title, figure)
+
+
+def _row_axes(title: str, label: str, runs: Sequence[str], keys: int = 0) -> tuple[Figure, Axes]:
+    """A figure with a named row per run, the first on top, and room for so many lines of a legend."""
+    figure = new_figure(5.8, 0.95 + ROW * len(runs) + 0.2 * keys)
+    axes = figure.add_subplot()
+    axes.set_ylim(len(runs) - 0.5, -0.5)
+    axes.set_yticks(range(len(runs)), runs)
+    axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9)
+    axes.grid(visible=False, axis="y")
+    figure.suptitle(title)
+    axes.set_xlabel(label)
+    return figure, axes
+
+
+def _dot(axes: Axes, x: float, y: float, paint: str, size: float = 6.5) -> None:
+    axes.plot([x], [y], "o", markersize=size, color=paint, markeredgecolor="white", zorder=3)
 
 
 def sensors_figure(measured: Measured) -> Drawing | None:
@@ -76,26 +90,28 @@ def failures_figure(measured: Measured) -> Drawing | None:
     return _dots("A sensor failing", "success AUC, mean over second sensors", rows, ("clean", *names[1:]))
 
 
+@drawn
 def _lines(
     title: str, labels: tuple[str, str], x: Sequence[float], words: Sequence[str], rows: Mapping[str, Sequence[float]]
 ) -> Drawing | None:
     numbers = [v for row in rows.values() for v in row]
     if not numbers:
         return None
-    ticks = nice_ticks(min(numbers), max(numbers))
-    below = -(-len(rows) // 3)
-    drawing = Drawing(460, 366 + 18 * below, title)
-    axes = Axes(drawing, 60, 34, 384, 280, (min(x), max(x)), (ticks[0], ticks[-1]))
-    drawing.text(250, 20, title, 14, "middle", bold=True)
-    axes.frame([], ticks, labels[0], labels[1])
-    for place, word in zip(x, words, strict=True):
-        drawing.text(float(axes.x(place)), axes.top + axes.height + 16, word, 11, "middle", GREY)
-    for style, (name, row) in enumerate(rows.items()):
-        drawing.line(axes.x(x), axes.y(row), colour(style), 2.2, dash(style))
-        left, y = 60 + 130 * (style % 3), 376 + 18 * (style // 3)
-        drawing.line([left, left + 24], [y - 4, y - 4], colour(style), 2.2, dash(style))
-        drawing.text(left + 30, y, name, 12)
-    return drawing
+    figure = new_figure(4.8, 3.7 + 0.2 * -(-len(rows) // 3))
+    axes = figure.add_subplot()
+    lines = [
+        axes.plot(x, row, color=colour(style), linestyle=dash(style), linewidth=1.7)[0]
+        for style, row in enumerate(rows.values())
+    ]
+    low, high = wide(numbers)
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    axes.set_xlim(*wide(x))
+    axes.set_xticks(x, words)
+    axes.set_title(title)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    figure.legend(lines, list(rows), loc="outside lower center", ncols=3)
+    return Drawing(title, figure)
 
 
 def misalignment_figure(measured: Measured) -> Drawing | None:
@@ -124,24 +140,19 @@ def gap_figure(measured: Measured) -> Drawing | None:
     return _lines("Modality gap by depth, base tracker", labels, range(len(depths)), words, rows)
 
 
+@drawn
 def claims_figure(effects: Sequence[Effect]) -> Drawing | None:
     """Every claim's effect with its interval; zero is none. The modality gap has another unit and is left out."""
     rows = [e for e in effects if e.verdict != TOO_FEW and e.claim.first != e.claim.second]
     if not rows:
         return None
-    numbers = [0.0, *(v for e in rows for v in (*e.interval, e.mean))]
-    ticks = nice_ticks(min(numbers), max(numbers), 5)
-    drawing = Drawing(560, 84 + ROW * len(rows), "Effects of the claims")
-    axes = Axes(drawing, 190, 30, 350, ROW * len(rows), (ticks[0], ticks[-1]), (0, len(rows)))
-    drawing.text(280, 18, "Effects of the claims, 95 % intervals", 14, "middle", bold=True)
-    axes.frame(ticks, [], "difference in success; green shows, red is opposite, grey neither", x_words="{:+g}")
-    zero = float(axes.x(0.0))
-    drawing.line([zero, zero], [axes.top, axes.top + axes.height], INK, 1.2)
-    for i, e in enumerate(rows):
-        y, paint = axes.top + ROW * i + ROW / 2, VERDICTS.get(e.verdict, GREY)
-        drawing.text(184, y + 4, e.claim.id, 12, "end")
-        drawing.line(axes.x(list(e.interval)), [y, y], paint, 3)
-        drawing.dot(float(axes.x(e.mean)), y, paint, 5)
+    label = "difference in success; green shows, red is opposite, grey neither"
+    figure, axes = _row_axes("Effects of the claims, 95 % intervals", label, [e.claim.id for e in rows])
+    axes.axvline(0, color=INK, linewidth=1)
+    for number, e in enumerate(rows):
+        paint = VERDICTS.get(e.verdict, GREY)
+        axes.plot(e.interval, [number, number], color=paint, linewidth=2.2, solid_capstyle="round")
+        _dot(axes, e.mean, number, paint)
         for one in e.differences if len(e.differences) > 1 else ():
-            drawing.dot(float(axes.x(one)), y, paint, 2.5)
-    return drawing
+            _dot(axes, one, number, paint, 3.5)
+    return Drawing("Effects of the claims", figure)

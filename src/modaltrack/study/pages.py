@@ -55,14 +55,14 @@ def write_study(place: Place, settings: Settings) -> list[Path]:
     intro = _intro(settings, other)
     text = f"# Study\n\n{intro}\n\n" + "\n".join(table.markdown() for table in tables)
     text += "".join(f"\n![{drawing.title}]({name}.svg)\n" for name, drawing in drawings.items())
-    plots = "".join(f"<div>{drawing}</div>" for drawing in drawings.values())
+    plots = "".join(f"<div>{drawing.svg(name)}</div>" for name, drawing in drawings.items())
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Study</title><style>{STYLE}{WRAP}</style></head><body><h1>Study</h1><p>{escape(intro)}</p>"
         f'<div class="figures">{plots}</div>' + "\n".join(table.html() for table in tables) + "</body></html>\n"
     )
-    files = {"study.md": text, "study.html": page, **{f"{name}.svg": f"{d}\n" for name, d in drawings.items()}}
+    files = {"study.md": text, "study.html": page, **{f"{name}.svg": f"{d.svg()}\n" for name, d in drawings.items()}}
     return [write_file(place.path / name, content) for name, content in files.items()]
 
 
