@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
+    from matplotlib.projections.polar import PolarAxes
     from numpy.typing import ArrayLike
 
 AXES = {  # curve -> title, x label, y label
@@ -124,10 +125,12 @@ def comparison_figure(entries: Sequence[Entry], metric: str, comparisons: Mappin
 @drawn
 def radar_figure(entries: Sequence[Entry], metric: str, most: int = 6) -> Drawing:
     """The main score by attribute, of the ``most`` best trackers: more lines could not be distinguished."""
+    from matplotlib.ticker import MaxNLocator
+
     names, shown = shared_attributes(entries), ranked(entries, metric)[:most]
     values = np.array([[e.report.attributes[n].get(metric, 0.0) for n in names] for e in shown])  # (E, A)
     figure = new_figure(WIDTH, WIDTH + 0.2 * -(-len(shown) // 2))
-    axes = figure.add_subplot(projection="polar")
+    axes = cast("PolarAxes", figure.add_subplot(projection="polar"))
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
     angle = 2 * np.pi * np.append(np.arange(len(names)), 0) / len(names)
@@ -139,7 +142,7 @@ def radar_figure(entries: Sequence[Entry], metric: str, most: int = 6) -> Drawin
     low, high = float(values.min()), float(values.max())
     axes.set_ylim(*wide([max(0.0, low - 0.1), high]))
     axes.set_rlabel_position(0)
-    axes.yaxis.get_major_locator().base.set_params(nbins=5)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.tick_params(axis="y", labelsize=7)
     axes.spines["polar"].set_color("#e3e3e3")
     counts = (int(entries[0].report.attributes[name].get("sequences", 0)) for name in names)
@@ -157,6 +160,8 @@ def radar_figure(entries: Sequence[Entry], metric: str, most: int = 6) -> Drawin
 @drawn
 def overlap_figure(strip: Strip, entries: Sequence[Entry]) -> Drawing:
     """The overlap of every tracker with the truth along one sequence."""
+    from matplotlib.ticker import MaxNLocator
+
     length = max(len(v) for v in strip.overlaps.values())
     figure = new_figure(7.2, 1.7)
     axes = figure.add_subplot()
@@ -169,7 +174,7 @@ def overlap_figure(strip: Strip, entries: Sequence[Entry]) -> Drawing:
     axes.set_xlim(0, max(length - 1, 1))
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1])
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("frame")
     return Drawing(f"Overlap in {label(strip.sequence, 60)}", figure)
 
