@@ -99,6 +99,8 @@ def test_giou_of_empty_boxes_has_finite_gradients() -> None:
         ([1, 2, float("inf"), 4], "NaN or infinite"),
         ([1, 2, 0, 4], "empty"),
         ([1, 2, 5, -4], "empty"),
+        ([1, 2, 1e-300, 1e-300], "thousandth of a pixel"),
+        ([1, 2, 5, 1e-9], "thousandth of a pixel"),
         ([120, 2, 5, 4], "entirely outside the image, which is 120 pixels wide and 90 high"),
         ([1, -4, 5, 4], "entirely outside"),
     ],

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from modaltrack.files import Partial, locked, prepare_folder, remove_abandoned, replacing, write_file
+from modaltrack.files import (
+    Partial,
+    locked,
+    parse_json,
+    prepare_folder,
+    read_json,
+    remove_abandoned,
+    replacing,
+    write_file,
+)
 
 
 def test_a_failed_write_keeps_the_older_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -128,3 +137,13 @@ def test_the_output_folder_is_checked_before_any_work(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ValueError, match="is a file"):
             prepare_folder(folder)
+
+
+@pytest.mark.parametrize("kind", ["open", "lists", "objects"])
+def test_json_that_nests_too_deep_is_damaged_json(tmp_path: Path, kind: str) -> None:
+    deep = {"open": "[" * 10**5, "lists": "[" * 10**5 + "]" * 10**5, "objects": '{"a":' * 10**5 + "1" + "}" * 10**5}
+    with pytest.raises(ValueError, match="too deep"):
+        parse_json(deep[kind])
+    (tmp_path / "a.json").write_text(deep[kind])
+    with pytest.raises(ValueError, match=r"a\.json is no JSON object; fetch it"):
+        read_json(tmp_path / "a.json", "fetch it")

@@ -251,3 +251,16 @@ def test_one_place_reads_numbers_from_text_and_one_writes_them() -> None:
     assert files_that_define(r"parse_(boxes|table)") == {"box_text.py"}
     writers = files_that_call("format_rows")
     assert writers == {"evaluation/store.py", "results/writing.py", "sinks/box_file.py"}
+
+
+def test_one_place_reads_json_from_outside() -> None:
+    """``json.loads`` raises RecursionError for deep brackets, which no caller expects of a damaged file."""
+    calls = {
+        (str(f.relative_to(PACKAGE)), ast.unparse(node))
+        for f in SOURCES
+        for called, node in calls_of(f)
+        if called in ("json.loads", "json.load")
+    }
+    foreign = {file for file, call in calls if not call.startswith("json.loads(json.dumps(")}
+    # of the stricter dialect of weight files, and texts that a file of this package's own cache holds
+    assert foreign <= {"files.py", "models/safetensors_reader.py", "training/batch_cache.py"}

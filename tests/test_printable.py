@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modaltrack import cli
 from modaltrack.commands import terminal
-from modaltrack.printable import markup, one_line, printable
+from modaltrack.printable import markup, one_line, printable, shortened
 
 EVIL = "\x1b[2J\x1b]0;pwn\x07x\x9b31m\u202e\x7f"
 
@@ -70,3 +70,12 @@ def test_a_tensor_name_forges_no_line(capsys: pytest.CaptureFixture[str], tmp_pa
         printed = capsys.readouterr()
         assert "\x1b" not in printed.out + printed.err
         assert not any(line.startswith("error: forged") for line in (printed.out + printed.err).splitlines())
+
+
+def test_a_name_of_any_length_leaves_a_line_that_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["track", "--rgb", "a" * 50_000 + ".png", "--box", "[" * 50_000]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert len(printed) < 1100
+    for length in (1, 999, 1000, 1001, 5000):
+        assert len(shortened("x" * length)) == min(length, 1000)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Box = Any  # a numpy array or a torch tensor (..., 4); sequences of numbers become numpy arrays
 
+_SMALLEST_SIDE = 1e-3  # pixels of a box that a user gives: the crop around a smaller one has no pixel
 _SMALLEST_AREA = 1e-9  # keeps the ratios of two empty boxes at 0 instead of 0 / 0, and their gradients finite
 
 
@@ -134,6 +135,10 @@ def check_box(box: Box, height: float, width: float) -> NDArray[np.float64]:
     if w <= 0 or h <= 0:
         raise ValueError(
             f"The box ({shown}) is empty; its width and height must be larger than 0 (x, y, width, height)."
+        )
+    if min(w, h) < _SMALLEST_SIDE:
+        raise ValueError(
+            f"The box ({shown}) is less than a thousandth of a pixel wide or high; boxes are in pixels of the image."
         )
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         raise ValueError(

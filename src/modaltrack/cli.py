@@ -17,7 +17,7 @@ from importlib import import_module
 from types import ModuleType
 
 from modaltrack.commands import threads
-from modaltrack.printable import one_line
+from modaltrack.printable import one_line, shortened
 
 COMMANDS = {
     "demo": "render a hard clip with four sensors, track it, show what each sensor adds",
@@ -126,7 +126,7 @@ def _sentence(error: ValueError | OSError | ImportError) -> str:
 
 
 def _complain(sentence: str, code: int) -> int:
-    print(f"error: {one_line(sentence)}", file=sys.stderr)
+    print(f"error: {shortened(one_line(sentence))}", file=sys.stderr)
     return code
 
 

@@ -132,6 +132,19 @@ def write_file(target: Path, content: str | bytes, durable: bool = False) -> Pat
     return target
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text says; every text from outside is read here.
+
+    Raises:
+        ValueError: it is no JSON, or its brackets nest deeper than any reader goes (json itself would raise a
+            RecursionError, which no caller expects of damaged text).
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its brackets nest too deep") from None
+
+
 def read_json(path: Path, wanted: str = "") -> dict[str, Any]:
     """The object in a JSON file.
 
@@ -144,10 +157,10 @@ def read_json(path: Path, wanted: str = "") -> dict[str, Any]:
         ValueError: it holds no JSON, no object, or brackets deeper than any reader goes.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         found = None
     if not isinstance(found, dict):
         raise ValueError(f"{path} is no JSON object{'; ' + wanted if wanted else ''}.")

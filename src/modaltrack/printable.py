@@ -33,6 +33,18 @@ def one_line(text: str) -> str:
     return printable(" ".join(_CONTROL.sub(_escape, text).split()))
 
 
+def shortened(text: str, most: int = 1000) -> str:
+    """``text`` with its middle left out where it is longer than ``most`` characters: names may be of any length.
+
+    >>> shortened("abcdefghij", 7)
+    'abc...j'
+    """
+    if len(text) <= most:
+        return text
+    tail = (most - 3) // 4
+    return f"{text[: most - 3 - tail]}...{text[len(text) - tail :]}"
+
+
 def markup(text: str) -> str:
     """``text`` for HTML, XML and SVG: without control characters, which they do not allow, and with entities."""
     return html.escape(_CONTROL.sub("", text))

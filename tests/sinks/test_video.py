@@ -93,3 +93,43 @@ def test_without_any_encoder_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(video_module, "ENCODERS", {"no-such-encoder": {}})
     with pytest.raises(ValueError, match="no-such-encoder"):
         video_module.available_encoder()
+
+
+@pytest.mark.parametrize("rate", [5e-324, 1e-308, 1e-3, 1e6, 1e308, float("inf"), float("nan"), -1.0])
+def test_rates_that_no_camera_has_still_give_a_video(tmp_path: Path, rate: float) -> None:
+    with VideoWriter(tmp_path / "a.mp4", fps=rate) as video:
+        for value in (10, 60, 120):
+            video.write(picture(value))
+    assert read_back(tmp_path / "a.mp4")[1] == pytest.approx([0, 1 / 30, 2 / 30], abs=1e-3)
+
+
+@pytest.mark.parametrize("jump", [1e9, 1e13, 1e18, 1e300, float("inf"), float("nan"), -1e18])
+def test_a_clock_that_jumps_is_followed_from_there(tmp_path: Path, jump: float) -> None:
+    with VideoWriter(tmp_path / "a.mp4", fps=10) as video:
+        for time in (0.0, 0.1, jump, jump + 0.1):
+            video.write(picture(90), time)
+    stamps = read_back(tmp_path / "a.mp4")[1]
+    assert stamps[:3] == pytest.approx([0, 0.1, 0.2], abs=1e-3)
+    assert 0.2 < stamps[3] <= 0.3 + 1e-3  # far from 0 a float cannot count tenths
+
+
+def test_a_full_disk_is_told_with_the_name_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = VideoWriter(tmp_path / "a.mp4")
+
+    class Full:
+        def encode(self, frame: object = None) -> list[object]:
+            return [object()]
+
+        def mux(self, packet: object) -> None:
+            raise OSError(28, "No space left on device", str(tmp_path / ".a.mp4.hidden"))
+
+        close = mux
+
+    video.write(picture(1))
+    container, video._container, video._stream = video._container, Full(), Full()
+    Full.close = lambda self: self.mux(None)
+    with pytest.raises(OSError, match="No space") as caught, video:
+        video.write(picture(2))
+    assert caught.value.filename == str(tmp_path / "a.mp4")
+    container.close()
+    assert list(tmp_path.iterdir()) == []

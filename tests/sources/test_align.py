@@ -63,6 +63,7 @@ def test_pixels_land_where_the_matrix_says(
         ('{"rgb": [[1,0,0],[0,1,0],[0,0,1]]}', "leave it out"),
         ('{"thermal": [[1,0,0]', "not valid JSON"),
         ("[[1,0,0],[0,1,0],[0,0,1]]", "holds a list"),
+        ('{"thermal": [[1e400,0,0],[0,1,0],[0,0,1]]}', "infinity"),
     ],
 )
 def test_wrong_files_are_refused(tmp_path: Path, content: str, words: str) -> None:
@@ -76,3 +77,13 @@ def test_wrong_files_are_refused(tmp_path: Path, content: str, words: str) -> No
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not exist"):
         load_alignment(tmp_path / "none.json", BOTH, Modality.RGB)
+
+
+def test_giant_numbers_and_deep_brackets_are_refused(tmp_path: Path) -> None:
+    matrix = '{"thermal": [[%s,0,0],[0,1,0],[0,0,1]]}'
+    deep = "[" * 10**5 + "]" * 10**5
+    wrong = {"[" * 10**5: "too deep", matrix % deep: "too deep", matrix % ("1" + "0" * 350): "no matrix"}
+    for content, words in {**wrong, matrix % ("1" + "0" * 6000): "not valid JSON"}.items():
+        test_wrong_files_are_refused(tmp_path, content, words)
+    (tmp_path / "h.json").write_text("\ufeff" + matrix % 1, encoding="utf-8")  # as Windows editors save
+    assert np.array_equal(load_alignment(tmp_path / "h.json", BOTH, Modality.RGB)[Modality.THERMAL], np.eye(3))

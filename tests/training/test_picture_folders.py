@@ -13,7 +13,7 @@ import pytest
 from modaltrack.frame import Modality
 from modaltrack.training.pictures.check import check
 from modaltrack.training.pictures.image_files import image_size, read_encoded
-from modaltrack.training.pictures.masks import masks_of, read_labels
+from modaltrack.training.pictures.masks import label_boxes, masks_of, read_labels
 from modaltrack.training.pictures.readers import Reading, read_folder
 
 HEIGHT, WIDTH = 48, 64
@@ -226,8 +226,8 @@ def test_the_check_says_one_sentence_for_each_fault_and_keeps_the_rest(tmp_path:
         "boxes.txt, line 4": "the box is 0 wide and 16 high; more than 0 is expected.",
         "boxes.txt, line 7": "'b ten 12 20 16 cat' is not 'file x y w h class'.",
         name: "lost is annotated and there is no picture of that name.",
-        f"{name}/a, box 2": "90% of the box (60.0, 40.0, 20.0, 16.0) lies outside its picture of 64x48.",
-        f"{name}/a, box 3": "the box (10.0, 12.0, 2.0, 16.0) is narrower or lower than 3 pixels.",
+        f"{name}/a, box 2": "90% of the box (60, 40, 20, 16) lies outside its picture of 64x48.",
+        f"{name}/a, box 3": "the box (10, 12, 2, 16) is narrower or lower than 3 pixels.",
         f"{name}/b": "1 of its 2 objects have no class.",
         "masks/c.png": "the mask is not of its picture's size 64x48.",
         "images/broken.jpg": "the picture cannot be decoded.",
@@ -315,3 +315,51 @@ def test_the_command_says_what_a_folder_holds_and_what_is_wrong(tmp_path: Path, 
     assert main(["pictures", "check", str(tmp_path / "none")]) == 1
     assert main(["pictures", "check", str(tmp_path), "--depth-scale", "0"]) == 1
     assert "--depth-scale is 0.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["open", "deep", "number", "infinite", "object", "nothing"])
+def test_damaged_coco_is_named_and_never_a_traceback(tmp_path: Path, kind: str) -> None:
+    annotations = {
+        "open": "[" * 10**5,
+        "deep": "[" * 10**5 + "]" * 10**5,
+        "number": "1" + "0" * 400,
+        "infinite": "[[1e999, 0, 1, 1]]",
+        "object": '{"id": 1}',
+        "nothing": "null",
+    }
+    paint(tmp_path / "images/a.png")
+    write(tmp_path / "a.json", f'{{"images": [{{"id": 1, "file_name": "a"}}], "annotations": {annotations[kind]}}}')
+    with pytest.raises(ValueError, match=r"a\.json"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["nothing", "hex", "utf-16", ""])
+def test_voc_that_cannot_be_decoded_is_a_problem_of_that_file(tmp_path: Path, encoding: str) -> None:
+    voc(tmp_path)
+    start = f'<?xml version="1.0" encoding="{encoding}"?><annotation/>' if encoding else "<a>" * 200_000
+    write(tmp_path / "Annotations/zz.xml", start)
+    assert [p.where.endswith("zz.xml") for p in read_folder(tmp_path).problems] == [True]
+
+
+@pytest.mark.parametrize("kind", ["nan", "1e999", "1.5", "-inf"])
+def test_a_yolo_class_that_is_no_number_is_a_problem_of_its_line(tmp_path: Path, kind: str) -> None:
+    yolo(tmp_path)
+    file = next(f for f in (tmp_path / "labels").rglob("*.txt") if f.name != "classes.txt")
+    file.write_text(file.read_text() + f"{kind} 0.5 0.5 0.2 0.2\n")
+    assert len(read_folder(tmp_path).problems) == 1
+
+
+def test_a_photograph_is_no_mask_and_many_objects_cost_one_pass(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), noise)
+    with pytest.raises(ValueError, match="saved as JPEG"):
+        read_labels(tmp_path / "a.png")
+    tiles = (np.arange(40)[:, None] // 4 * 20 + np.arange(60)[None] // 3 + 1).astype(np.uint16)  # 200 objects of 4 x 3
+    cv2.imwrite(str(tmp_path / "b.png"), tiles)
+    labels = read_labels(tmp_path / "b.png")
+    assert np.array_equal(labels, tiles)
+    boxes = label_boxes(labels)
+    assert boxes.tolist() == [[3 * (k % 20), 4 * (k // 20), 3, 4] for k in range(200)]
+    labels[labels == 7] = 0
+    assert np.isnan(label_boxes(labels)[6]).all()
+    assert label_boxes(np.zeros((4, 4), np.int32)).shape == (0, 4)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modaltrack.benchmarks.sequences import Benchmark, SequenceEntry
-from modaltrack.files import cache_folder
+from modaltrack.files import cache_folder, parse_json
 
 SHOWN = 5
 
@@ -140,8 +140,8 @@ def _remembered(memory: Path) -> dict[str, Finding]:
         return found
     for line in memory.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            finding = Finding(**json.loads(line))
-        except (json.JSONDecodeError, TypeError):
+            finding = Finding(**parse_json(line))
+        except (ValueError, TypeError):
             continue  # the line at which an earlier run was killed
         found[finding.name] = finding
     return found

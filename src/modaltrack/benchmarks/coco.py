@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from modaltrack.benchmarks.entries import SequenceEntry
 from modaltrack.benchmarks.layout import Reading
 from modaltrack.benchmarks.table import Row
 from modaltrack.computed import ComputedSequence
+from modaltrack.files import parse_json
 from modaltrack.frame import Modality
 
 
@@ -47,11 +47,11 @@ def open_coco(root: Path, split: str, row: Row) -> CocoObjects:
         lost = f"images/{split}/" if file.is_file() else f"annotations/instances_{split}.json"
         raise ValueError(f"{root} has no {lost}, where COCO keeps its {split}; check the path or the split.")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_text(encoding="utf-8"))
         files = {image["id"]: image["file_name"] for image in content["images"]}
         kept = [a for a in content["annotations"] if not a.get("iscrowd") and a["bbox"][2] > 0 and a["bbox"][3] > 0]
         strange = next((a for a in kept if a["image_id"] not in files), None)
-    except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"{file} is not COCO's instances file ({error!r}); load it down again.") from error
     if strange is not None:
         raise ValueError(f"{file}: object {strange['id']} belongs to image {strange['image_id']}, which is not listed.")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from modaltrack.files import Partial, prepare_folder
+from modaltrack.files import Partial, parse_json, prepare_folder
 from modaltrack.frame import Result
 
 RESULT = "result.json"
@@ -93,7 +92,7 @@ class RunFolder:
 def earlier_files(folder: Path) -> list[str]:
     """Names of the files that an earlier run has left in a folder, by its ``result.json``; none without it."""
     try:
-        document = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        document = parse_json((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
     except (OSError, ValueError):

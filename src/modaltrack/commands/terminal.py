@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from modaltrack.printable import one_line, printable
+from modaltrack.printable import one_line, printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,7 +95,7 @@ def warnings_as_lines() -> Iterator[list[str]]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        text = one_line(str(message))
+        text = shortened(one_line(str(message)))
         if issubclass(category, (DeprecationWarning, PendingDeprecationWarning)) or text in seen:
             return
         seen.append(text)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from modaltrack.export import CARD_KEY, Declaration, need
+from modaltrack.files import parse_json
 
 if TYPE_CHECKING:
     import openvino
@@ -59,7 +59,7 @@ def checked(path: Path, text: str | None, shapes: Mapping[str, tuple[int, ...]],
     if not text:
         raise ValueError(f"{path} has no card: it is not a graph that modaltrack export wrote.")
     try:
-        card = json.loads(text)
+        card = parse_json(text)
         assert isinstance(card, dict)
     except (ValueError, AssertionError):
         raise ValueError(f"The card in {path} is damaged; export the model again.") from None

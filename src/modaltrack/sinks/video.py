@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +26,9 @@ ENCODERS = {
 }
 TIME_BASE = Fraction(1, 60000)  # fits 24, 25, 29.97, 30, 60 frames/s, and MPEG-4 part 2 allows no finer than 1/65535
 
+_RATES = (1e-2, 1e3)  # frames per second that a file may state; others come from damaged inputs, 30 is stated then
+_GAP = 24 * 3600.0  # seconds between two pictures above which the clock has jumped: the container counts no further
+
 
 def available_encoder() -> str:
     """The name of the encoder that ``VideoWriter`` will use."""
@@ -42,7 +47,7 @@ class VideoWriter:
     def __init__(self, path: Path, fps: float = 30.0) -> None:
         self.path = path
         self.frames = 0
-        self._fps = fps if math.isfinite(fps) and fps > 0 else 30.0
+        self._fps = fps if _RATES[0] <= fps <= _RATES[1] else 30.0
         self._partial: Partial | None = None
         self._container: Any = None
         self._stream: Any = None
@@ -53,14 +58,19 @@ class VideoWriter:
         """Append a picture: uint8 RGB (H, W, 3), even height and width.
 
         Args:
-            time: seconds since the start of the clip; nan stands for one frame after the last.
+            time: seconds since the start of the clip; nan, or a jump of more than a day, stands for one frame after
+                the last.
+
+        Raises:
+            OSError: naming the file, where it cannot be written (a full disk).
         """
         if self._container is None:
             self._open(*picture.shape[:2])
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame.pts, frame.time_base = self._stamp(time), TIME_BASE
-        for packet in self._stream.encode(frame):
-            self._container.mux(packet)
+        with self._named():
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
         self.frames += 1
 
     def close(self) -> None:
@@ -68,9 +78,10 @@ class VideoWriter:
         if self._container is None:
             return
         try:
-            for packet in self._stream.encode():
-                self._container.mux(packet)
-            self._container.close()
+            with self._named():
+                for packet in self._stream.encode():
+                    self._container.mux(packet)
+                self._container.close()
             assert self._partial is not None
             self._partial.keep()
         finally:
@@ -78,11 +89,22 @@ class VideoWriter:
 
     def discard(self) -> None:
         """Drop what was written."""
-        if self._container is not None:
-            self._container.close()
-            self._container = None
-        if self._partial is not None:
-            self._partial.drop()
+        try:
+            if self._container is not None:
+                with suppress(OSError, av.error.FFmpegError):  # it may be what could not be written
+                    self._container.close()
+                self._container = None
+        finally:
+            if self._partial is not None:
+                self._partial.drop()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors of writing name the file that was asked for, not the hidden one it is written to."""
+        try:
+            yield
+        except (OSError, av.error.FFmpegError) as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -118,5 +140,10 @@ class VideoWriter:
             self._start, self._last = time, 0
             return 0
         wanted = (time - self._start) / float(TIME_BASE)
-        self._last = max(round(wanted), self._last + 1) if math.isfinite(wanted) else self._last + step
+        if abs(wanted - self._last) * TIME_BASE < _GAP:
+            self._last = max(round(wanted), self._last + 1)
+        else:
+            self._last += step
+            if math.isfinite(time):
+                self._start = time - float(self._last * TIME_BASE)
         return self._last

@@ -6,7 +6,6 @@ As JSON: ``{"thermal": [[1.02, 0.0, -3.5], [0.0, 1.02, 4.0], [0.0, 0.0, 1.0]]}``
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.files import parse_json
 from modaltrack.frame import Modality
 
 Homographies = Mapping[str, Any]
@@ -61,8 +61,8 @@ def _read_json(file: Path) -> Mapping[str, Any]:
     if not file.is_file():
         raise ValueError(f"The alignment file {file} does not exist; check the path.")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        content = parse_json(file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
         raise ValueError(
             f'The alignment file {file} is not valid JSON ({error}); {{"thermal": [[...], [...], [...]]}} is expected.'
         ) from error
@@ -77,7 +77,7 @@ def _read_json(file: Path) -> Mapping[str, Any]:
 def _check_matrix(rows: object, what: str) -> NDArray[np.float64]:
     try:
         matrix = np.array(rows, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{what} is no matrix of numbers; 3 rows of 3 numbers are expected.") from None
     if matrix.shape != (3, 3):
         raise ValueError(f"{what} has the shape {matrix.shape}; 3 rows of 3 numbers are expected.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modaltrack.files import prepare_folder, write_file
+from modaltrack.files import parse_json, prepare_folder, write_file
 from modaltrack.study.plan import Run
 
 
@@ -80,10 +80,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
         ValueError: where it cannot be read.
     """
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except ValueError:
         raise ValueError(f"{path} is not a JSON file; remove it, and what made it will make it again.") from None
     return found
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from modaltrack.files import write_file
+from modaltrack.files import parse_json, write_file
 
 
 class Log:
@@ -46,8 +46,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
+            line = parse_json(text)
+        except ValueError:
             continue  # the line that a killed process was writing
         if isinstance(line, dict) and isinstance(line.get("step"), int):
             lines.append(line)

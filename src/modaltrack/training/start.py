@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from modaltrack.files import read_json
 from modaltrack.models.model import TorchModel
 from modaltrack.training.adaptation import merged
 from modaltrack.training.checkpoint import load_checkpoint
@@ -123,15 +124,13 @@ def export(
     Raises:
         ValueError: when there is no checkpoint.
     """
-    import json
-
     from modaltrack import models
 
     out_dir = Path(out_dir)
     if not (out_dir / CHECKPOINT).exists():
         raise ValueError(f"There is no {CHECKPOINT} in {out_dir}: give the folder of a training run.")
     saved = load_checkpoint(out_dir / CHECKPOINT)
-    run = json.loads((out_dir / "card.json").read_text(encoding="utf-8"))
+    run = read_json(out_dir / "card.json", "train the run to its end, which writes it")
     recipe = saved.rest["recipe"]
     if model is None:
         model = models.create(recipe["model"], **recipe["model_options"])

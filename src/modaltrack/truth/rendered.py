@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modaltrack.files import cache_folder, write_file
+from modaltrack.files import cache_folder, parse_json, write_file
 from modaltrack.frame import Clip
 from modaltrack.scoring.records import Truth
 
@@ -20,7 +20,7 @@ from modaltrack.scoring.records import Truth
 def kept_truth(version: str, clips: int, length: int, name: str) -> Truth | None:
     """What an earlier rendering has left; None where there is nothing sound."""
     try:
-        found = json.loads(_file(version, clips, length, name).read_text(encoding="utf-8"))
+        found = parse_json(_file(version, clips, length, name).read_text(encoding="utf-8"))
         boxes = np.array(found["boxes"], np.float64)
         sound = boxes.shape == (length, 4)
         return Truth(name, boxes, attributes=frozenset(map(str, found["attributes"]))) if sound else None

@@ -7,13 +7,12 @@ their images and a protocol of this package.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modaltrack.files import read_json
+from modaltrack.files import parse_json, read_json
 from modaltrack.scoring import protocols
 from modaltrack.scoring.protocols import plain
 from modaltrack.scoring.records import Protocol, Truth
@@ -146,12 +145,12 @@ def read_rewards(file: Path, names: Sequence[str]) -> dict[str, float]:
             remarks.
     """
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = parse_json(file.read_text(encoding="utf-8"))
         found = _weights(document, names)
         if not found:
             raise ValueError("no numbers")
         return found
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise ValueError(
             f"{file} holds no weights for BOC; a JSON object of sequence names and numbers is expected."
         ) from error

@@ -6,7 +6,6 @@ Every function reads one annotation and returns ``Objects``: picture -> its boxe
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modaltrack.files import parse_json
 from modaltrack.training.pictures.image_files import image_size
 from modaltrack.training.pictures.records import Problem
 
@@ -113,7 +113,7 @@ def read_coco(file: Path) -> Objects:
     """
     found = Objects()
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_text(encoding="utf-8-sig"))
         names = {image["id"]: str(image["file_name"]) for image in content["images"]}
         kinds = {kind["id"]: str(kind["name"]) for kind in content.get("categories", [])}
         for row in content["annotations"]:
@@ -126,7 +126,7 @@ def read_coco(file: Path) -> Objects:
             x, y, w, h = (float(value) for value in row["bbox"])
             kind, identity = kinds.get(row.get("category_id"), ""), str(row.get("track_id", ""))
             found.add(names[row["image_id"]], Object((x, y, w, h), kind, identity), where)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError(f"{file} is not COCO's JSON of boxes ({error!r}); export it again.") from error
     return found
 
@@ -140,7 +140,7 @@ def read_voc(files: Iterator[Path]) -> Objects:
     for file in files:
         try:
             root = ElementTree.parse(file).getroot()
-        except (ElementTree.ParseError, OSError) as error:
+        except (ElementTree.ParseError, OSError, LookupError, ValueError) as error:  # LookupError: its encoding
             found.problems.append(Problem(str(file), f"the XML cannot be read ({error})."))
             continue
         picture = file.stem
@@ -198,7 +198,7 @@ def _yolo_box(words: list[str], height: int, width: int) -> tuple[float, float, 
     if not all(_number(word) for word in words) or len(words) < 5:
         return None
     values = [float(word) for word in words[1:]]
-    if not all(-1 <= value <= 2 for value in values):
+    if not float(words[0]).is_integer() or not all(-1 <= value <= 2 for value in values):
         return None
     if len(values) in (4, 5):
         cx, cy, w, h = values[:4]

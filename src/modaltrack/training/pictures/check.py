@@ -92,7 +92,7 @@ def _check_picture(picture: LabelledPicture, deep: bool, problems: list[Problem]
 
 def _wrong(box: NDArray[np.float64], height: int, width: int) -> Iterator[str]:
     x, y, w, h = (float(value) for value in box)
-    text = f"({x:.1f}, {y:.1f}, {w:.1f}, {h:.1f})"
+    text = "({:.6g}, {:.6g}, {:.6g}, {:.6g})".format(*box)
     if min(w, h) < SMALLEST:
         yield f"the box {text} is narrower or lower than {SMALLEST:g} pixels."
         return

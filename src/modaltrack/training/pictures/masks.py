@@ -14,6 +14,7 @@ from modaltrack.sources.folder import read_image
 VOID = 255  # of an index mask: between object and background, belongs to neither
 VOID_COLOUR = (224, 224, 192)  # the same in the palette of PASCAL VOC
 SOFT = 64  # grey values above which a mask is one object with soft edges, no list of objects
+OBJECTS = 1000  # in one picture; a mask with more values is none
 MATCH = 0.5  # IoU of a label's box with an annotated one above which they are the same object
 
 
@@ -28,7 +29,7 @@ def read_labels(file: Path) -> NDArray[np.int32]:
         (H, W) int32, 0 = background or void, 1..n = objects in the order of their values.
 
     Raises:
-        ValueError: The file cannot be decoded.
+        ValueError: The file cannot be decoded, or holds more values than a picture has objects.
     """
     image = read_image(file)
     if image is None:
@@ -45,20 +46,29 @@ def read_labels(file: Path) -> NDArray[np.int32]:
         return (image > 127).astype(np.int32)
     if len(kinds) > 1:
         kinds = kinds[kinds != void]
-    labels = np.zeros(values.shape, np.int32)
-    for number, kind in enumerate(kinds, 1):
-        labels[values == kind] = number
-    return labels
+    if len(kinds) > OBJECTS:
+        raise ValueError(
+            f"The mask {file} holds {len(kinds):,} different values, an object each; it is a photograph, or was saved "
+            "as JPEG, which changes values: save it as PNG."
+        )
+    if not len(kinds):
+        return np.zeros(values.shape, np.int32)
+    place = np.searchsorted(kinds, values).clip(max=len(kinds) - 1)
+    return np.where(kinds[place] == values, place + 1, 0).astype(np.int32)
 
 
 def label_boxes(labels: NDArray[np.int32]) -> NDArray[np.float64]:
     """(n, 4) xywh around each label 1..n; a label without pixels gives a row of nan."""
-    boxes = np.full((int(labels.max(initial=0)), 4), np.nan)
-    for number in range(1, len(boxes) + 1):
-        rows, columns = np.nonzero(labels == number)
-        if len(rows):
-            left, top = columns.min(), rows.min()
-            boxes[number - 1] = left, top, columns.max() - left + 1, rows.max() - top + 1
+    count = int(labels.max(initial=0))
+    corners = np.array([[np.inf, np.inf, -np.inf, -np.inf]]).repeat(count, 0)
+    rows, columns = np.nonzero(labels)
+    number = labels[rows, columns] - 1
+    for side, (reduce, at) in enumerate(
+        ((np.minimum, columns), (np.minimum, rows), (np.maximum, columns + 1), (np.maximum, rows + 1))
+    ):
+        reduce.at(corners[:, side], number, at.astype(np.float64))
+    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
+    boxes[np.isinf(corners).any(1)] = np.nan
     return boxes
 
 
