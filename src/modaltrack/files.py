@@ -132,7 +132,7 @@ def write_file(target: Path, content: str | bytes, durable: bool = False) -> Pat
     return target
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - JSON is of any type
     """What a JSON text says; every text from outside is read here.
 
     Raises:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from modaltrack.app.downloads import download
 from modaltrack.app.hub import Hub
 from modaltrack.app.uploads import receive
 from modaltrack.app.workspace import Workspace, sentence
+from modaltrack.files import parse_json
 from modaltrack.frame import Modality
 
 PAGE = Path(__file__).parent / "page"
@@ -130,8 +130,8 @@ async def _do(workspace: Workspace, request: Request) -> dict[str, Any]:
         if len(body) > MAX_COMMAND:
             raise ValueError("The command is too long.")
     try:
-        command = json.loads(body)
-    except (ValueError, RecursionError):
+        command = parse_json(body)
+    except ValueError:
         command = None
     if not isinstance(command, dict) or request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise ValueError("The command is no JSON object.")

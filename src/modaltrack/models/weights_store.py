@@ -10,7 +10,6 @@ it does not matter who serves it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote, urlsplit
 
-from modaltrack.files import cache_folder, prepare_folder, replacing
+from modaltrack.files import cache_folder, parse_json, prepare_folder, replacing
 from modaltrack.models.catalogue import listed_weights
 from modaltrack.models.zoo import FOLDER, SHIPPED, Shipped
 
@@ -210,7 +209,7 @@ def _clone() -> Path | None:
     from urllib.request import url2pathname
 
     try:
-        noted = json.loads(distribution("modaltrack").read_text("direct_url.json") or "{}")
+        noted = parse_json(distribution("modaltrack").read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
         return None
     address = str(noted.get("url", "")) if isinstance(noted, dict) else ""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections import deque
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modaltrack.files import read_json
+from modaltrack.files import parse_json, read_json
 from modaltrack.frame import Frame, Modality
 from modaltrack.sources.align import Homographies, load_alignment
 from modaltrack.sources.clip import ClipReader
@@ -199,10 +198,10 @@ def _instants(folder: Path, notices: Notices) -> list[tuple[float, dict[Modality
     lines = file.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             images = {Modality(m): None if k is None else int(k) for m, k in row["images"].items()}
             found.append((float(row["time"]), images))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, OverflowError, KeyError, TypeError, AttributeError):
             if number < len(lines):
                 raise ValueError(
                     f"{file}, line {number}: it is no instant of a recording; copy the file again."
