@@ -47,12 +47,12 @@ def named_path(text: str) -> tuple[str, Path]:
 
 def _tracker_name(path: Path) -> str:
     """What run.json or the manifest of a folder calls the tracker."""
-    import json
+    from modaltrack.files import parse_json
 
     for file, keys in (("run.json", ("facts", "tracker")), ("manifest.json", ("tracker",))):
         if (path / file).is_file():
             try:
-                found: Any = json.loads((path / file).read_text(encoding="utf-8"))
+                found: Any = parse_json((path / file).read_text(encoding="utf-8"))
                 for key in keys:
                     found = found[key]
             except (OSError, ValueError, KeyError, TypeError, RecursionError):
