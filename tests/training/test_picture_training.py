@@ -121,6 +121,9 @@ def test_the_weight_of_a_folder_may_be_left_out() -> None:
     words = ["ostrack-tiny-scenes", "--data", "a/b", "--out", "x"]
     assert parse(words).recipe.data == {"a/b": 1.0}
     assert parse(["ostrack-tiny-scenes", "--data", "a", "c/d", "--out", "x"]).recipe.data == {"a": 1.0, "c/d": 1.0}
+    # a recipe that names data of its own takes others all the same
+    assert parse(["modaltrack-laptop-pictures", "--data", "mine", "--out", "x"]).recipe.data == {"mine": 1.0}
+    assert parse(["modaltrack-laptop-pictures", "--out", "x"]).recipe.data == {"pictures": 1.0}
     assert parse(["ostrack-tiny-scenes", "--data", "lasher", "2", "visevent", "0.5", "--out", "x"]).recipe.data == {
         "lasher": 2.0,
         "visevent": 0.5,

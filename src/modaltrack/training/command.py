@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -88,6 +88,8 @@ def parse(argv: Sequence[str], program: str = "modaltrack train") -> Options:
     import tyro
 
     given = get_recipe(argv[0])
+    if "--data" in argv:  # else tyro would know the recipe's own sets alone, as --data.NAME
+        given = replace(given, data={})
 
     def options(
         out: Path | None = None,
