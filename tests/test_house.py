@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "evaluation": LIBRARY | {"runtime", "results", "sinks", "benchmarks", "truth"},
     "report": PLAIN | {"scoring", "sinks"},
     "study": LIBRARY | {"sinks", "training", "report"},
+    "integrations": LIBRARY | {"runtime"},
     "app": LIBRARY | {"runtime", "results", "sinks", "labels"},
     "commands": LIBRARY
     | {
@@ -57,6 +58,7 @@ MAY_IMPORT = {
         "benchmarks",
         "sinks",
         "labels",
+        "integrations",
         "training",
         "evaluation",
         "report",

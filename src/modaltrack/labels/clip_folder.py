@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +21,9 @@ from modaltrack.sinks.box_file import write_boxes
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]  # fast, and not much larger than the best
 
 
-def write_clip(folder: Path, clip: VideoLabels, frames: Iterable[Frame | Mapping[Modality, NDArray[Any]]]) -> Path:
+def write_clip(
+    folder: str | os.PathLike[str], clip: VideoLabels, frames: Iterable[Frame | Mapping[Modality, NDArray[Any]]]
+) -> Path:
     """Write pictures and boxes of a clip; -> the folder, which appears as one and replaces an earlier one.
 
     One target is ``boxes.txt``; several are ``boxes_1.txt`` and on, which training reads. Where a sensor lacks an image
@@ -34,7 +37,8 @@ def write_clip(folder: Path, clip: VideoLabels, frames: Iterable[Frame | Mapping
     Raises:
         ValueError: fewer or more frames than rows, or no image at all.
     """
-    with replacing(folder, folder=True) as partial:
+    place = Path(folder)
+    with replacing(place, folder=True) as partial:
         times, written = [], dict[Modality, set[int]]()
         for index, frame in enumerate(frames):
             if index == clip.length:
@@ -50,7 +54,7 @@ def write_clip(folder: Path, clip: VideoLabels, frames: Iterable[Frame | Mapping
                 written.setdefault(modality, set()).add(index)
                 stored = image[..., ::-1] if image.ndim == 3 else image
                 if not cv2.imwrite(str(partial / modality.value / _name(index)), stored, PNG):
-                    raise OSError(f"{folder / modality.value / _name(index)} cannot be written; is the disk full?")
+                    raise OSError(f"{place / modality.value / _name(index)} cannot be written; is the disk full?")
         if len(times) < clip.length:
             raise ValueError(
                 f"{clip.name!r} has {len(times)} frames for {clip.length} rows of boxes; give one row each."
@@ -66,7 +70,7 @@ def write_clip(folder: Path, clip: VideoLabels, frames: Iterable[Frame | Mapping
         many = len(clip.targets) > 1
         for number, target in enumerate(clip.targets, start=1):
             write_boxes(partial / (f"boxes_{number}.txt" if many else "boxes.txt"), target.boxes)
-    return folder
+    return place
 
 
 def _name(index: int) -> str:

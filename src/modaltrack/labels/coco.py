@@ -8,6 +8,7 @@ and ``instance_id`` of an annotation.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from modaltrack.files import write_file
 from modaltrack.labels.video_labels import VideoLabels
 
 
-def write_coco(file: Path, clips: Sequence[VideoLabels]) -> Path:
+def write_coco(file: str | os.PathLike[str], clips: Sequence[VideoLabels]) -> Path:
     """Write the labels of one or more clips; frames count from 0, all identities from 1. -> the file."""
-    return write_file(file, json.dumps(coco_document(clips), ensure_ascii=False, allow_nan=False) + "\n")
+    return write_file(Path(file), json.dumps(coco_document(clips), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def coco_document(clips: Sequence[VideoLabels]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Source: the format's page in CVAT's documentation ("XML annotation format").
 from __future__ import annotations
 
 import io
+import os
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from modaltrack.files import write_file
 from modaltrack.labels.video_labels import TargetLabels, VideoLabels
 
 
-def write_cvat(file: Path, clip: VideoLabels) -> Path:
+def write_cvat(file: str | os.PathLike[str], clip: VideoLabels) -> Path:
     """Write the labels of one clip; frames count from 0. -> the file."""
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
@@ -26,7 +27,7 @@ def write_cvat(file: Path, clip: VideoLabels) -> Path:
     ElementTree.indent(root)
     buffer = io.BytesIO()
     ElementTree.ElementTree(root).write(buffer, encoding="utf-8", xml_declaration=True)
-    return write_file(file, buffer.getvalue() + b"\n")
+    return write_file(Path(file), buffer.getvalue() + b"\n")
 
 
 def _add_meta(root: ElementTree.Element, clip: VideoLabels) -> None:

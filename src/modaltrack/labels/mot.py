@@ -6,13 +6,14 @@ Source: Milan et al., MOT16, section 3; ``labels.txt`` as CVAT's "MOT 1.1" has i
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 from modaltrack.files import replacing
 from modaltrack.labels.video_labels import VideoLabels
 
 
-def write_mot(folder: Path, clip: VideoLabels, first_pixel: int = 0) -> Path:
+def write_mot(folder: str | os.PathLike[str], clip: VideoLabels, first_pixel: int = 0) -> Path:
     """Write one clip as a sequence of MOTChallenge; -> the folder, which appears as one.
 
     Args:
@@ -38,7 +39,8 @@ def write_mot(folder: Path, clip: VideoLabels, first_pixel: int = 0) -> Path:
         "imHeight": clip.size[1],
         "imExt": first.suffix or ".jpg",
     }
-    with replacing(folder, folder=True) as partial:
+    place = Path(folder)
+    with replacing(place, folder=True) as partial:
         (partial / "gt").mkdir()
         text = "".join(",".join(str(v) for v in row) + "\n" for row in sorted(rows, key=lambda row: row[:2]))
         (partial / "gt" / "gt.txt").write_text(text, encoding="utf-8", newline="\n")
@@ -47,4 +49,4 @@ def write_mot(folder: Path, clip: VideoLabels, first_pixel: int = 0) -> Path:
         )
         lines = ["[Sequence]", *(f"{key}={value}" for key, value in facts.items())]
         (partial / "seqinfo.ini").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-    return folder
+    return place

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from modaltrack.labels.video_labels import TargetLabels, VideoLabels
 
 
 def read_run(
-    folder: Path, name: str = "", size: tuple[int, int] | None = None, category: str = "target", lost: bool = False
+    folder: str | os.PathLike[str],
+    name: str = "",
+    size: tuple[int, int] | None = None,
+    category: str = "target",
+    lost: bool = False,
 ) -> VideoLabels:
     """The labels that ``result.json`` of a run holds.
 
@@ -28,7 +33,8 @@ def read_run(
     Raises:
         ValueError: there is no such file, or it is none of ``track``.
     """
-    file = folder if folder.is_file() else folder / "result.json"
+    place = Path(folder)
+    file = place if place.is_file() else place / "result.json"
     wanted = "a result.json of modaltrack track was expected; give the folder that track wrote"
     try:
         document = read_json(file, wanted)
