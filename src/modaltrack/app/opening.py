@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from modaltrack.app.footage import Footage, LiveFeed, Recording, size_of
 from modaltrack.frame import Frame, Modality
 from modaltrack.models.card import choose_encodings
-from modaltrack.sources import ClipReader, open_clip, open_folder
+from modaltrack.sources import ClipReader, LivePolicy, open_clip, open_folder
 from modaltrack.sources.clip import FALLBACK_FPS
 from modaltrack.sources.notices import shown
 from modaltrack.sources.source import check_modality
@@ -23,6 +23,7 @@ from modaltrack.sources.source import check_modality
 MAX_PIXELS = 7680 * 4320  # of a frame: above it browsers and memories give up
 SCENE_FRAMES = 2000
 FIRST_LIVE_SECONDS = 25.0  # a live source has its own, shorter, limits; this one is the last
+POLICY = LivePolicy()
 Card = Mapping[str, Any]
 
 
@@ -73,9 +74,16 @@ def open_request(request: Mapping[str, Any], card: Card, uploads: Path) -> Clip:
     sensors = [m for m in Modality if m in specs]
     if len(sensors) < len(specs) or not sensors:
         raise ValueError(f"The sensors are {', '.join(map(str, specs)) or 'none'}; give some of {', '.join(Modality)}.")
-    reader = open_clip(specs, **_options(request, card, sensors))
-    name = Path(specs[sensors[0]]).name or specs[sensors[0]]
-    return _clip(reader, shown(name), None)
+    reader = open_clip(specs, policy=POLICY, **_options(request, card, sensors))
+    return _clip(reader, _name(specs[sensors[0]]), None)
+
+
+def _name(spec: str) -> str:
+    """What a clip is called after its first source: the file, or the folder above one that is named after a sensor."""
+    path = Path(spec)
+    if path.name in (*Modality, "aux", "visible", "infrared", "color", "img1") and path.parent.name:
+        path = path.parent
+    return shown(path.name or spec)
 
 
 def _scene(asked: Mapping[str, Any]) -> Clip:

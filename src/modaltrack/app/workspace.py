@@ -46,7 +46,7 @@ class Workspace:
         self._speed = 1.0
         self._notices: deque[Message] = deque(maxlen=_NOTICES)
         self._busy = ""
-        self._opening = 0
+        self._opening = self._opened_number = 0
         self._closed = False
         self._queue: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
         self._commands: dict[str, Callable[[Command], Any]] = {
@@ -135,6 +135,7 @@ class Workspace:
             "player": self.player.where() if self.player else None,
             "speed": self._speed,
             "busy": self._busy,
+            "opened": self._opened_number,
             "choices": {**choices(), "modalities": list(Modality)},
         }
 
@@ -207,6 +208,7 @@ class Workspace:
             return
         self._let_go()
         self._busy = ""
+        self._opened_number = number
         self.clip_number += 1
         self.player = Player(clip, self._lanes, self.publish, lambda: not self._queue.empty())
         self.player.speed = self._speed

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import tempfile
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -113,11 +115,11 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(
-            f"The page cannot listen on {host}:{port} ({reason}); pass another --port or --host."
-        ) from None
+    except (socket.gaierror, UnicodeError):
+        reason = "there is no such address"
+    except OSError as error:  # its own text names the address once more
+        reason = os.strerror(error.errno) if error.errno else str(error)
+    raise ValueError(f"The page cannot listen on {host}:{port} ({reason}); pass another --port or --host.")
 
 
 def serve(app: FastAPI, listening: socket.socket) -> None:
@@ -125,7 +127,8 @@ def serve(app: FastAPI, listening: socket.socket) -> None:
     import uvicorn
 
     config = uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
-    uvicorn.Server(config).run([listening])
+    with suppress(KeyboardInterrupt):  # uvicorn raises it once more when all is closed
+        uvicorn.Server(config).run([listening])
 
 
 def tell_warnings(workspace: Workspace) -> None:

@@ -20,7 +20,7 @@ const stepOn = () => store.clip && command("step");
 function transport() {
   const clip = store.clip;
   const playing = Boolean(store.player?.playing);
-  $("play").textContent = playing ? "⏸" : "▶";
+  $("play").classList.toggle("playing", playing);
   $("play").setAttribute("aria-label", playing ? "Pause" : "Play");
   for (const button of document.querySelectorAll(".transport button")) button.disabled = !clip;
   $("take").disabled = $("again").disabled = !store.targets.length;

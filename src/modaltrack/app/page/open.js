@@ -11,6 +11,7 @@ const dialog = $("open-dialog");
 let tab = memory.get("tab", "scene");
 let waiting = null; // number of the opening whose outcome the dialog waits for
 const files = {};
+const failures = new Map(); // number of an opening -> why it failed
 
 export function show(wish) {
   build();
@@ -79,6 +80,17 @@ async function upload() {
   return { upload: Object.fromEntries(chosen.map(([sensor]) => [sensor, `${group}/${sensor}`])) };
 }
 
+/** The outcome of an opening; it may come before the answer that says which one it is. */
+function settle() {
+  if (waiting === null) return;
+  const text = failures.get(waiting);
+  if (text === undefined && store.opened < waiting) return;
+  waiting = null;
+  $("open-yes").disabled = false;
+  if (text === undefined) dialog.close();
+  else if (dialog.open) say($("open-error"), text);
+}
+
 /** Open a clip; the dialog, where it is open, waits for the outcome. */
 export async function open(wish) {
   say($("open-error"), "");
@@ -87,6 +99,7 @@ export async function open(wish) {
     const options = tab === "upload" && !wish ? { ...request(), sources: undefined } : {};
     const answer = await ask("open", wish ?? (tab === "upload" ? { ...options, ...(await upload()) } : request()));
     waiting = answer.opening;
+    settle();
   } catch (error) {
     $("open-yes").disabled = false;
     if (dialog.open) say($("open-error"), error.message);
@@ -109,16 +122,12 @@ export function start() {
     open();
   };
   on("state", () => {
-    if (waiting !== null && !store.busy) {
-      waiting = null;
-      dialog.close();
-    }
+    build();
+    settle();
   });
   on("busy", () => { $("open-yes").textContent = waiting !== null && store.busy ? "Opening …" : "Open"; });
   on("not opened", (message) => {
-    if (message.opening !== waiting) return;
-    waiting = null;
-    $("open-yes").disabled = false;
-    if (dialog.open) say($("open-error"), message.text);
+    failures.set(message.opening, message.text);
+    settle();
   });
 }

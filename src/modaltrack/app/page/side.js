@@ -58,11 +58,11 @@ function labelTools(target, own) {
   own.unkey = tool("Undo box", "Forget your box in this frame (Backspace)", "no key");
   return make("div", { className: "labels" },
     make("div", { className: "tools-row" },
-      tool("◀ Track back", "Follow from here towards the beginning, up to your last box (R)", "back"),
+      tool("← Track back", "Follow from here towards the beginning, up to your last box (R)", "back"),
       tool("Absent here", "The target is not in the picture, from this frame on (A)", "absent"),
       own.unkey,
       tool("Accept to here", "Agree with every box up to this frame (C)", "accept"),
-      tool("Next doubt ▶", "Go to the next frame to look at (X)", "next")),
+      tool("Next doubt →", "Go to the next frame to look at (X)", "next")),
     make("div", { className: "line" }, make("span", { className: "bar-track thin" }, own.progress), own.count));
 }
 

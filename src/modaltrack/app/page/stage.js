@@ -173,7 +173,7 @@ function paintTarget(context, target, lane, index, scale) {
   if (drag?.kind && chosen && drag.target === target.id) return;
   const dash = { tracking: [], uncertain: [8, 5], lost: [2, 5] }[found.status] ?? [];
   const style = { colour: colour(target.id), width: (chosen ? 2.6 : 2) - (lane === "B" ? 0.6 : 0), dash };
-  if (lane === "B" && !found.own) style.corners = true;
+  if (lane === "B" && !found.own) Object.assign(style, { corners: true, dash: [] });
   outline(context, found.box, scale, style);
   if (chosen && lane === "A" && !store.player?.playing) handles(context, found.box, scale, style.colour);
   const several = Object.keys(store.lanes).length > 1 && !found.own;
@@ -207,11 +207,13 @@ function outline(context, [x, y, w, h], scale, { colour: stroke, width, dash = [
 }
 
 function handles(context, [x, y, w, h], scale, fill) {
-  const size = 4 * (window.devicePixelRatio || 1);
+  const dense = window.devicePixelRatio || 1;
+  const small = Math.min(w, h) * scale < 36 * dense;
+  const size = (small ? 2.5 : 4) * dense;
   context.fillStyle = fill;
   context.strokeStyle = "rgba(0,0,0,.6)";
   context.lineWidth = 1;
-  for (const [cx, cy] of [[x, y], [x + w, y], [x, y + h], [x + w, y + h], [x + w / 2, y + h / 2]]) {
+  for (const [cx, cy] of [[x, y], [x + w, y], [x, y + h], [x + w, y + h], ...(small ? [] : [[x + w / 2, y + h / 2]])]) {
     context.beginPath();
     context.rect(cx * scale - size, cy * scale - size, 2 * size, 2 * size);
     context.fill();

@@ -9,6 +9,7 @@ export const store = {
   choices: { models: [], runtimes: [], modalities: [] },
   speed: 1,
   busy: "",
+  opened: 0, // number of the newest opening that became a clip
   notices: [],
   present: new Map(), // frame -> sensors with an image
   missing: new Map(), // frame -> sensors without one
@@ -66,7 +67,7 @@ const acts = {
       store.selected = null;
     }
     Object.assign(store, { clip: m.clip, targets: m.targets, lanes: m.lanes, player: m.player, speed: m.speed });
-    Object.assign(store, { busy: m.busy, choices: m.choices });
+    Object.assign(store, { opened: m.opened, busy: m.busy, choices: m.choices });
     if (!target(store.selected)) store.selected = null;
     if (store.selected === null && store.targets.length && !store.choosingNew) store.selected = store.targets.at(-1).id;
     const known = new Set(store.targets.map((t) => String(t.id)));
@@ -101,6 +102,7 @@ const acts = {
   },
   player(m) {
     store.player = m;
+    store.speed = m.speed;
     if (store.clip && m.length !== null) store.clip.length = m.length;
     for (const [name, lane] of Object.entries(m.lanes)) store.lanes[name] = lane;
     return ["player", "at"];

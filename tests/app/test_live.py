@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workspace on a camera: it goes on by itself, a box in the past catches up, a lost camera is a sentence."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+from tests.app.toy import Driver
+from tests.sources.fake_camera import HttpCamera
+
+from modaltrack.app.footage import LiveFeed
+from modaltrack.frame import Modality
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    warnings.simplefilter("ignore")
+
+
+def test_a_camera_is_watched_followed_and_lost(drive: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    from modaltrack.sources import LivePolicy
+
+    monkeypatch.setattr("modaltrack.app.opening.POLICY", LivePolicy(reconnect=0.3))
+    with HttpCamera(rate=50) as camera:
+        drive.open(sources={"rgb": camera.url})
+        player = drive.workspace.player
+        assert player is not None
+        assert player.clip.footage.live
+        drive.wait(lambda: player.index >= 5)
+        drive("pause")
+        paused = player.index
+        drive.wait(lambda: (player.clip.footage.length or 0) > paused + 20)
+        drive("box", index=paused, box=[0, 0, 20, 20])
+        drive("play")
+        drive.wait(lambda: player.index > paused + 24)
+        rows = drive.rows()
+        assert rows[0] > paused
+        assert rows[0] < paused + 20  # it began to catch up in the past
+        assert player.lanes["A"].latency
+        with pytest.raises(ValueError, match="live clip cannot be followed backwards"):
+            drive("back", target=1)
+        camera.unplug()
+        drive.wait(lambda: not player.playing)
+    said = [m["text"] for m in drive.messages if m["type"] == "notice" and m["level"] == "error"]
+    assert len(said) == 1
+    assert "ended" in said[0]
+
+
+def test_a_feed_forgets_its_oldest_frames() -> None:
+    import numpy as np
+
+    from modaltrack.frame import Frame
+
+    def read(stop: object) -> object:
+        for index in range(10):
+            yield Frame({Modality.RGB: np.zeros((4, 4, 3), np.uint8)}, index=index)
+
+    feed = LiveFeed(read, (Modality.RGB,), 30.0, budget=3 * 48)  # type: ignore[arg-type]
+    feed.wait(8, 5)
+    assert feed.length == 10
+    assert feed.frame(9) is not None
+    assert feed.frame(10) is None
+    with pytest.raises(ValueError, match="no longer kept; the oldest one is 7"):
+        feed.frame(2)
