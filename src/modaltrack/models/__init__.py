@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from modaltrack.lazy import on_demand
 
 if TYPE_CHECKING:
-    from modaltrack.models.authors import Coverage, from_authors, start_from
+    from modaltrack.models.authors import from_authors
+    from modaltrack.models.copies import Coverage, start_from
     from modaltrack.models.model import Model, ModelConfig, TorchModel
     from modaltrack.models.prediction import Prediction
     from modaltrack.models.registry import config_of, create, list_models, register
@@ -40,7 +41,8 @@ if not TYPE_CHECKING:
     __getattr__ = on_demand(
         __name__,
         {
-            "authors": ("Coverage", "from_authors", "start_from"),
+            "authors": ("from_authors",),
+            "copies": ("Coverage", "start_from"),
             "model": ("Model", "ModelConfig", "TorchModel"),
             "prediction": ("Prediction",),
             "registry": ("config_of", "create", "list_models", "register"),

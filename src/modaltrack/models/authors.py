@@ -10,15 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from modaltrack.models.copies import spread
+from modaltrack.models.copies import Coverage
 from modaltrack.models.registry import METHODS, create, unknown_name
 from modaltrack.models.skeleton import shapes_of
 from modaltrack.models.trackers import advice
 from modaltrack.plugins import Table, expected
-from modaltrack.printable import one_line
 
 # What the authors' files hold and their forward passes never read.
 UNUSED = {
@@ -242,36 +240,6 @@ KEY_MAPS = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """What became of the tensors of a checkpoint: names in it, except ``missing``, which are names of the model.
-
-    Attributes:
-        unused: tensors known to be without effect and the reason.
-    """
-
-    matched: tuple[str, ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    wrong_shape: tuple[str, ...]
-    unused: Mapping[str, str]
-
-    def __str__(self) -> str:
-        """Counts, then the first names of every kind of problem, in one line."""
-        lines = [f"{len(self.matched)} tensors matched, {len(self.unused)} known to be unused"]
-        for kind in ("missing", "unexpected", "wrong_shape"):
-            names = getattr(self, kind)
-            if names:
-                more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-                lines.append(f"{len(names)} {kind.replace('_', ' ')}: {', '.join(names[:10])}{more}")
-        return one_line("; ".join(lines))
-
-    @property
-    def complete(self) -> bool:
-        """Whether every tensor of the model was found and none was left over."""
-        return not (self.missing or self.unexpected or self.wrong_shape)
-
-
 def our_name(method: str, name: str) -> str | None:
     """Our name of an authors' tensor, None where the map knows none."""
     for pattern, ours in KEY_MAPS[method].rows:
@@ -368,38 +336,3 @@ def build(found: Match, tensors: Mapping[str, Tensor]) -> nn.Module:
     taken = {ours: tensors[theirs] for theirs, ours in found.places.items()}
     model.load_state_dict({name: taken.get(name, tensor) for name, tensor in model.state_dict().items()})
     return model.eval()
-
-
-@torch.no_grad()
-def start_from(model: nn.Module, base: nn.Module | Mapping[str, Tensor]) -> Coverage:
-    """Copy the weights of ``base`` (an OSTrack, or the tensors of one) into ``model`` wherever names agree.
-
-    Tensors that start as copies of the base's get them too (``copies.spread``).
-
-    Returns:
-        The report: ``missing`` are the model's own additions.
-
-    Raises:
-        ValueError: if a tensor of the base finds no place.
-    """
-    source = spread(model, base.state_dict() if isinstance(base, nn.Module) else base)
-    own = model.state_dict()
-    unused = {
-        name: "the base's confidence, for which this model has no head"
-        for name in source
-        if name.startswith("confidence.") and name not in own
-    }
-    source = {name: tensor for name, tensor in source.items() if name not in unused}
-    unexpected = tuple(name for name in source if name not in own)
-    wrong = tuple(
-        f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
-        for name, tensor in source.items()
-        if name in own and tensor.shape != own[name].shape
-    )
-    missing = tuple(name for name in own if name not in source)
-    report = Coverage(tuple(n for n in source if n in own), missing, unexpected, wrong, unused)
-    if unexpected or wrong:
-        raise ValueError(f"The base does not fit this model: {report}.")
-    for name, tensor in source.items():
-        own[name].copy_(tensor)
-    return report

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from modaltrack.frame import Modality
-from modaltrack.models.authors import Coverage, build, match, our_name
+from modaltrack.models.authors import build, match, our_name
+from modaltrack.models.copies import Coverage
 from modaltrack.models.weights_found import open_weights
 from modaltrack.models.weights_io import save_model
 from modaltrack.printable import one_line
