@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from modaltrack.commands.outputs import RunFolder
     from modaltrack.frame import Frame, Modality, Result, Row
     from modaltrack.models.model import Model
-    from modaltrack.session import Clock, Latency, Session
+    from modaltrack.session import Clock, Latency, Session, Steering
     from modaltrack.sources.clip import ClipReader
 
 Source = Annotated[str | None, arg(metavar="PATH|URL|INDEX")]
@@ -92,6 +92,10 @@ class Options:
     """The annotated pictures live, as a page and as MJPEG over HTTP; 127.0.0.1 unless a host is given."""
     dead_band: Annotated[float, arg(metavar="SHARE")] = 0.0
     """Offsets from the image's centre below this share of the half image are sent as 0."""
+    mavlink: Annotated[str | None, arg(metavar="HOST:PORT")] = None
+    """Be a MAVLink tracking camera for a ground station: it chooses the target, and --box may be left out."""
+    mavlink_id: Annotated[str, arg(metavar="SYSTEM:COMPONENT")] = "1:100"
+    """Who this camera is: the vehicle's system number, and a camera's component number."""
     record: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Keep every image of the live sources, lossless and with its time, in a new folder."""
     replay: Annotated[Path | None, arg(metavar="FOLDER")] = None
@@ -110,11 +114,11 @@ def run(options: Options) -> int:
 
     asked, latency, stop = check(options), Latency(), threading.Event()
     with ExitStack() as stack:
-        observers = opened_sinks(options, asked, stop, stack)
+        observers, steering = opened_sinks(options, asked, stop, stack)
         folder = stack.enter_context(RunFolder(options.out))
         model = load_model(options.model, options.device, options.runtime, options.precision)
         clip = opened_clip(options, asked, model)
-        results, session = follow(options, asked, model, clip, folder, [latency.row, *observers], stop)
+        results, session = follow(options, asked, model, clip, folder, [latency.row, *observers], stop, steering)
         complete = is_live(clip) or not session.stopped
         facts = facts_of(options, asked, model, clip, session, latency, complete)
         files = folder.publish(results, {"size": results[0].info["size"], **facts})
@@ -211,6 +215,8 @@ def check(options: Options) -> Asked:
     boxes = [parse_box(text) for text in options.box]
     encodings = parse_encodings(options.encoding)
     truth = read_boxes(options.truth) if options.truth else None
+    if options.mavlink is not None and (len(boxes) > 1 or options.show):
+        raise ValueError("--mavlink follows one target and shows no fused view; give one --box at most and no --show.")
     if truth is not None and len(boxes) > 1:
         raise ValueError(f"--truth is of one target and {len(boxes)} boxes were given; pass one --box with it.")
     return Asked(specs, boxes, encodings, truth)
@@ -248,6 +254,7 @@ def follow(
     folder: RunFolder,
     pushed: Sequence[Callable[[Row], None]],
     stop: threading.Event,
+    steering: Steering | None = None,
 ) -> tuple[list[Result], Session]:
     """Run the session with its observers: progress, and the videos that were asked for."""
     import numpy as np
@@ -256,14 +263,18 @@ def follow(
     from modaltrack.commands.fused_view import FusedVideo
     from modaltrack.commands.stopping import stop_signal
     from modaltrack.commands.terminal import progress
-    from modaltrack.session import Job, Opened, Session
+    from modaltrack.session import Job, Opened, Session, SteeredEngine
+    from modaltrack.session.steering import NOTHING
     from modaltrack.sinks import AnnotatedVideo
     from modaltrack.tracking import ModelEngine
 
     with ExitStack() as stack:
         first, frames = peek(stack.enter_context(closing(clip.frames(stop))))
         height, width = next(iter(first.images.values())).shape[:2]
-        boxes = np.stack([check_box(box, height, width) for box in asked.boxes or [ask(first, folder.folder)]])
+        if steering is not None and not asked.boxes:
+            boxes = NOTHING
+        else:
+            boxes = np.stack([check_box(box, height, width) for box in asked.boxes or [ask(first, folder.folder)]])
         stack.enter_context(stop_signal(stop))
         bar = stack.enter_context(progress())
         lengths = [n for n in (clip.length, options.max_frames) if n]
@@ -285,7 +296,8 @@ def follow(
         engine, opened = ModelEngine(model), Opened(frames, boxes)
         info = {**engine.info, "size": [width, height]}
         job = Job("", lambda: opened)
-        session = Session(engine, [job], [*observers, report], stop=stop, max_frames=options.max_frames, info=info)
+        driven = engine if steering is None else SteeredEngine(engine, steering)
+        session = Session(driven, [job], [*observers, report], stop=stop, max_frames=options.max_frames, info=info)
         found = session.run()
         if not found:  # stopped before the first row
             raise KeyboardInterrupt

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from modaltrack.commands.track import Asked, Options
     from modaltrack.frame import Row
+    from modaltrack.session import Steering
 
 
 def opened_sinks(
     options: Options, asked: Asked, stop: threading.Event, stack: ExitStack
-) -> list[Callable[[Row], None]]:
-    """The observers that the options ask for, opened and entered into ``stack``.
+) -> tuple[list[Callable[[Row], None]], Steering | None]:
+    """The observers that the options ask for, opened and entered into ``stack``, and who may choose the target.
 
     Args:
         stop: set when the reader of a pipe has gone.
@@ -43,6 +44,14 @@ def opened_sinks(
         stream = stack.enter_context(MjpegStream(options.mjpeg, tuple(asked.specs)))
         observers.append(stream.row)
         listening.append(f"pictures at {stream.url}")
+    steering = None
+    if options.mavlink is not None:
+        from modaltrack.integrations import MavlinkCamera
+        from modaltrack.session import Steering
+
+        steering = Steering()
+        camera = stack.enter_context(MavlinkCamera(options.mavlink, steering, options.mavlink_id))
+        observers.append(camera.row)
     for where in listening:
         err().print(where, markup=False, highlight=False)
-    return observers
+    return observers, steering

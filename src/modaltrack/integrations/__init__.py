@@ -6,6 +6,7 @@ Nothing of CVAT, Label Studio or MAVLink is imported: only their messages are sp
 
 from modaltrack.integrations.cvat import CvatAgent, CvatTracker
 from modaltrack.integrations.label_studio import track_regions
+from modaltrack.integrations.mavlink import MavlinkCamera
 from modaltrack.integrations.state_text import pack_state, unpack_state
 
-__all__ = ["CvatAgent", "CvatTracker", "pack_state", "track_regions", "unpack_state"]
+__all__ = ["CvatAgent", "CvatTracker", "MavlinkCamera", "pack_state", "track_regions", "unpack_state"]
