@@ -99,15 +99,19 @@ def giou(a: Box, b: Box) -> Box:
     return inner / union - (outer - union) / outer
 
 
-def clip_box(boxes: Box, height: float, width: float, margin: float = 0.0) -> Box:
+def clip_box(boxes: Box, height: Any, width: Any, margin: float = 0.0) -> Box:
     """Keep xywh boxes (..., 4) inside an image of height x width pixels, at least ``margin`` pixels wide and high.
 
     The published rule (margin 10, docs/methods/ostrack.md 7): the left edge is pulled to 0..width - margin, the right
     edge to margin..width, and a box that is narrower than ``margin`` then grows to it. A margin larger than the image
     counts as the image's size [ours].
+
+    Args:
+        height, width: numbers, or for numpy boxes arrays (...), one image for each box.
     """
     xp, x, y, w, h = _parts(boxes)
-    margin_x, margin_y = min(margin, width), min(margin, height)
+    smaller: Any = np.minimum if isinstance(width, np.ndarray) else min
+    margin_x, margin_y = smaller(margin, width), smaller(margin, height)
     x1, x2 = x.clip(0, width - margin_x), (x + w).clip(margin_x, width)
     y1, y2 = y.clip(0, height - margin_y), (y + h).clip(margin_y, height)
     return xp.stack([x1, y1, (x2 - x1).clip(min=margin_x), (y2 - y1).clip(min=margin_y)], -1)

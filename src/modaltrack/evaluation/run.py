@@ -111,11 +111,19 @@ def facts_of(tracker: TrackerSpec, benchmark: BenchmarkSpec) -> dict[str, Any]:
 
 
 def _checksum(model: str) -> str:
-    """Of a weights file, or of the shipped weights of that name."""
+    """Of a weights file, of the shipped weights of that name, or of all exported graphs in a folder."""
     from modaltrack.models.zoo import SHIPPED
 
-    known = next((row.sha256 for row in SHIPPED if row.name == model), "")
-    return known or (hashlib.sha256(Path(model).read_bytes()).hexdigest() if Path(model).is_file() else "")
+    if known := next((row.sha256 for row in SHIPPED if row.name == model), ""):
+        return known
+    path = Path(model)
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    if path.suffix == ".xml":  # OpenVINO's weights lie beside it
+        files.append(path.with_suffix(".bin"))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return digest.hexdigest() if any(file.is_file() for file in files) else ""
 
 
 def _finished(folder: ResultFolder, tasks: Sequence[Task]) -> list[str]:

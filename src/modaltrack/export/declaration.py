@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from itertools import combinations
 from typing import Any
@@ -83,7 +83,27 @@ class Declaration:
             raise ValueError(
                 f"The card in {file} names no sensors or impossible sizes {sizes}; export the model again."
             )
+        if wrong := made._strange():
+            raise ValueError(f"The card in {file} is damaged ({wrong} is {getattr(made, wrong)!r}); export it again.")
         return made
+
+    def _strange(self) -> str:
+        """The name of a member that no export writes so, "" for none."""
+
+        def number(low: float, high: float) -> Callable[[Any], bool]:
+            return lambda value: type(value) in (int, float) and low <= value <= high
+
+        rules: dict[str, Callable[[Any], bool]] = {
+            "template_factor": number(0.1, 100),
+            "search_factor": number(0.1, 100),
+            "crop_context": number(0, 100),
+            "num_templates": lambda value: value in (1, 2) and type(value) is int,
+            "precision": lambda value: isinstance(value, str),
+            "policy": lambda value: isinstance(value, Mapping),
+            "modalities": lambda value: set(self.sensors) <= set(value) or self.one_sensor,
+        }
+        rules |= dict.fromkeys(("confidence", "sensors_together", "one_sensor", "judges"), lambda v: type(v) is bool)
+        return next((name for name, holds in rules.items() if not holds(getattr(self, name))), "")
 
     def as_json(self) -> dict[str, Any]:
         """What goes into the card."""

@@ -2,6 +2,7 @@
 """The world out: annotated video, box files, result files. No torch in here, and no file is ever half there."""
 
 from modaltrack.sinks.annotated import AnnotatedVideo
+from modaltrack.sinks.behind import Behind
 from modaltrack.sinks.box_file import write_boxes
 from modaltrack.sinks.mjpeg import MjpegStream
 from modaltrack.sinks.phases import Phases
@@ -14,6 +15,7 @@ from modaltrack.sinks.websocket import WebSocketPush
 
 __all__ = [
     "AnnotatedVideo",
+    "Behind",
     "JsonLines",
     "Layout",
     "Mark",

@@ -22,6 +22,7 @@ from modaltrack.models.model import Model, placed
 from modaltrack.tracking.policy import Policy
 
 Boxes = NDArray[np.float64]
+ROWS_ON_CPU = 8
 
 
 def cut_crops(
@@ -45,8 +46,7 @@ def cut_crops(
         rows[id(image)].append(row)
     for group in rows.values():  # one upload for each image, however many targets are in it
         pixels = torch.from_numpy(np.ascontiguousarray(images[group[0]])).to(device).permute(2, 0, 1)
-        around = torch.from_numpy(boxes[group])
-        crops[group] = vision.crop_batch(pixels.expand(len(group), -1, -1, -1), around, factor, size)[0] / 255
+        crops[group] = vision.crop_many(pixels, boxes[group], factor, size) / 255
     return vision.normalise(crops)
 
 
@@ -77,8 +77,8 @@ def sensor_sets(model: Model, state: State, frames: Sequence[Frame]) -> dict[tup
 
 def respond(
     model: Model, state: State, frames: Sequence[Frame], around: Boxes, pairs: Mapping[tuple[Modality, ...], list[int]]
-) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Score, size, offset and confidence maps of every target, a mean over its rows, and how many rows each had (B,).
+) -> list[torch.Tensor]:
+    """Score, size, offset and confidence maps of every target, a mean over its rows; zeros where it has none.
 
     A row weighs as much as the square of its highest score; with one pair of sensors there is one row and no mean.
     """
@@ -92,24 +92,52 @@ def respond(
         place[modality] = np.zeros(len(frames), np.int64)
         place[modality][needed] = np.arange(len(needed))
     sums: list[torch.Tensor] = []
-    counts, weights = torch.zeros(2, len(frames), device=device, dtype=torch.float32)
+    weights = torch.zeros(len(frames), device=device, dtype=torch.float32)
     for pair, members in pairs.items():
-        rows = torch.tensor(members, device=device)
-        template = {m: state.template[m].to(device)[rows].to(dtype) for m in pair}
-        search = {m: cut[m][torch.from_numpy(place[m][members]).to(device)].to(dtype) for m in pair}
-        second = {}
-        if state.memory is not None:
-            second["memory"] = {m: state.memory.image[m].to(device)[rows].to(dtype) for m in pair}
-        prediction = model(template, search, **second)
-        confidence = prediction.score_map if prediction.confidence_map is None else prediction.confidence_map
-        maps = [m.float() for m in (*prediction[:3], confidence)]  # (R, ., H, W)
+        own = np.array(members)
+        rows = torch.from_numpy(own).to(device)
+        template = {m: rows_of(state.template[m], own).to(device, dtype) for m in pair}
+        search = {m: rows_of(cut[m], place[m][own]).to(dtype) for m in pair}
+        memory = state.memory and {m: rows_of(state.memory.image[m], own).to(device, dtype) for m in pair}
+        maps = maps_of(model, template, search, memory, len(own))  # (R, ., H, W)
         sums = sums or [m.new_zeros(len(frames), *m.shape[1:]) for m in maps]
         sure = maps[0].flatten(1).amax(1) ** 2  # a pair that sees nothing has little to say [ours]
         for total, part in zip(sums, maps):
             total.index_add_(0, rows, part * sure[:, None, None, None])
         weights.index_add_(0, rows, sure)
-        counts[rows] += 1
-    return [total / weights.clamp(min=1e-9)[:, None, None, None] for total in sums], counts
+    return [total / weights.clamp(min=1e-9)[:, None, None, None] for total in sums]
+
+
+def rows_of(tensor: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
+    """These rows of a tensor; itself where they are all of it, in order."""
+    if len(rows) == len(tensor) and (rows == np.arange(len(rows))).all():
+        return tensor
+    return tensor[torch.from_numpy(rows).to(tensor.device)]
+
+
+def maps_of(
+    model: Model,
+    template: Mapping[Modality, torch.Tensor],
+    search: Mapping[Modality, torch.Tensor],
+    memory: Mapping[Modality, torch.Tensor] | None,
+    count: int,
+) -> list[torch.Tensor]:
+    """Score, size, offset and confidence maps (R, ., H, W) float32 of ``count`` rows.
+
+    On a CPU torch takes a few rows at a time: the layers of more leave the caches (64 rows of the laptop model took 1.8
+    times as long for each as 8 did). An exported graph has a batch size of its own.
+    """
+    on_cpu = isinstance(model, torch.nn.Module) and next(iter(search.values())).device.type == "cpu"
+    at_once = ROWS_ON_CPU if on_cpu else count
+    parts: list[list[torch.Tensor]] = []
+    for start in range(0, count, at_once):
+        piece = slice(start, start + at_once)
+        roles = [{m: images[m][piece] for m in images} for images in (template, search)]
+        more = {} if memory is None else {"memory": {m: image[piece] for m, image in memory.items()}}
+        found = model(*roles, **more)
+        confidence = found.score_map if found.confidence_map is None else found.confidence_map
+        parts.append([m.float() for m in (*found[:3], confidence)])
+    return parts[0] if len(parts) == 1 else [torch.cat(pieces) for pieces in zip(*parts)]
 
 
 def look(
@@ -133,20 +161,21 @@ def look(
     grown = xywh_to_cxcywh(state.box)
     grown[:, 2:] *= growth[:, None]
     around = vision.with_context(cxcywh_to_xywh(grown), model.crop_context)
-    maps, counts = respond(model, state, frames, around, pairs)
+    maps = respond(model, state, frames, around, pairs)
     window = vision.hann_window(maps[0].shape[-1], maps[0].device)  # (W, W), the maps are square
     kept = torch.from_numpy(share).to(window)[:, None, None, None]
-    size = model.config.search_size
-    sides = np.array([vision.crop_side(b, model.config.search_factor) for b in around])
+    size, sides = model.config.search_size, vision.crop_sides(around, model.config.search_factor)
     previous = torch.from_numpy(state.box[:, 2:] / sides[:, None]).to(window)  # (B, 2) in crops
     response, score = policy.response(maps[0], maps[1], 1 - kept + kept * window, previous)
     decoded, peaks = vision.decode(response, maps[1], maps[2])
     believed = maps[3] if model.judges else score
     if believed is not response:
         peaks = believed.flatten(1).gather(1, response.flatten(1).argmax(1)[:, None])[:, 0]
-    factors = size / sides
-    predicted = vision.box_from_crop(decoded.cpu().double().numpy(), around, factors, size)
-    return predicted, peaks.cpu().double().numpy(), counts.cpu().numpy() > 0
+    found = torch.cat([decoded, peaks[:, None]], 1).cpu().double().numpy()  # the only wait for the device
+    predicted = vision.box_from_crop(found[:, :4], around, size / sides, size)
+    seen = np.zeros(len(frames), bool)
+    seen[[row for members in pairs.values() for row in members]] = True
+    return predicted, found[:, 4], seen
 
 
 def look_again(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from modaltrack.boxes import clip_box, cxcywh_to_xywh, xywh_to_cxcywh
 from modaltrack.frame import Status
@@ -182,23 +182,30 @@ class Policy:
         self,
         previous: NDArray[np.float64],
         predicted: NDArray[np.float64],
-        score: float,
+        score: ArrayLike,
         initial_size: NDArray[np.float64],
-        height: int,
-        width: int,
+        height: Any,
+        width: Any,
     ) -> NDArray[np.float64]:
-        """One target's next xywh box (4,): the prediction as far as it is believed, inside the image."""
-        if self.hold_box and score < self.lost_threshold:
-            return clip_box(previous, height, width, self.margin)
-        centre, size = np.split(xywh_to_cxcywh(predicted), 2)
-        if self.hold_size and score < self.tracking_threshold:
-            size = previous[2:]
-        else:
-            kept = self.size_smoothing if self.size_rate is None else 1 - self.size_rate * score
-            size = kept * previous[2:] + (1 - kept) * size
-            size = np.clip(size, previous[2:] / self.max_size_change, previous[2:] * self.max_size_change)
-            size = np.clip(size, initial_size / self.max_total_change, initial_size * self.max_total_change)
-        box = cxcywh_to_xywh(np.concatenate([centre, np.minimum(size, (width, height))]))
+        """The next xywh boxes (..., 4): the predictions as far as they are believed, inside their images.
+
+        Args:
+            previous, predicted: (..., 4) xywh.
+            score, height, width: (...).
+            initial_size: (..., 2) width and height.
+        """
+        score, was = np.asarray(score, np.float64)[..., None], previous[..., 2:]
+        centre, size = np.split(xywh_to_cxcywh(predicted), 2, -1)
+        kept = self.size_smoothing if self.size_rate is None else 1 - self.size_rate * score
+        size = kept * was + (1 - kept) * size
+        size = np.clip(size, was / self.max_size_change, was * self.max_size_change)
+        size = np.clip(size, initial_size / self.max_total_change, initial_size * self.max_total_change)
+        if self.hold_size:
+            size = np.where(score < self.tracking_threshold, was, size)
+        size = np.minimum(size, np.stack([width, height], -1))
+        box = cxcywh_to_xywh(np.concatenate([centre, size], -1))
+        if self.hold_box:
+            box = np.where(score < self.lost_threshold, previous, box)
         return np.asarray(clip_box(box, height, width, self.margin), np.float64)
 
 

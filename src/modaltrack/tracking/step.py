@@ -204,12 +204,11 @@ def step(model: Model, state: State, frames: FrameLike | Sequence[FrameLike], po
         lost = np.flatnonzero(seen & (state.status == Status.LOST) & (peak < policy.tracking_threshold))
         if policy.redetect and len(lost):
             predicted, peak = search_everywhere(model, state, targets, policy, lost, (predicted, peak))
-        for row in np.flatnonzero(seen & np.isfinite(predicted).all(1) & np.isfinite(peak)):
-            height, width = size_of(targets[row])
-            score[row] = peak[row]
-            box[row] = policy.next_box(
-                state.box[row], predicted[row], peak[row], state.initial_size[row], height, width
-            )
+        good = seen & np.isfinite(predicted).all(1) & np.isfinite(peak)
+        score[good] = peak[good]
+        box[good] = policy.next_box(
+            state.box[good], predicted[good], peak[good], state.initial_size[good], *state.image_size[good].T
+        )
     status, unseen = policy.judge(score, state.unseen)
     state = replace(state, box=box, score=score, status=status, unseen=unseen, index=state.index + 1)
     return _update_memory(model, _fill_templates(model, state, targets), targets, policy.template_update)

@@ -25,16 +25,19 @@ def scan_compact(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> T
         """(R, L, ...) -> (L / T, T, R, ...); a step of zeros leaves the state as it is."""
         return F.pad(x.transpose(0, 1), (0, 0, 0, 0, 0, blocks * STEPS - length)).unflatten(0, (blocks, STEPS))
 
-    def block(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """State (R, N, D) and inputs (T, R, ...) of a block -> the state behind it, y (T, R, D)."""
-        u, delta, B, C = inputs
+    def block(carried: tuple[Tensor, Tensor], inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """State and A (R, N, D) and inputs (T, R, ...) of a block -> the state behind it and A, y (T, R, D).
+
+        A is carried: OpenVINO reads no ``Scan`` whose body takes a tensor from outside.
+        """
+        (h, A), (u, delta, B, C) = carried, inputs
         decay = torch.exp(delta.unsqueeze(2) * A)  # (T, R, N, D)
         write = B.unsqueeze(3) * (delta * u).unsqueeze(2)
         states = []
         for t in range(STEPS):
             h = decay[t] * h + write[t]
             states.append(h)
-        return h.clone(), (C.unsqueeze(2) @ torch.stack(states)).squeeze(2)
+        return (h.clone(), A.clone()), (C.unsqueeze(2) @ torch.stack(states)).squeeze(2)
 
-    _, y = scan(block, torch.zeros_like(A), tuple(blocked(x) for x in (u, delta, B, C)))
+    _, y = scan(block, (torch.zeros_like(A), A), tuple(blocked(x) for x in (u, delta, B, C)))
     return y.flatten(0, 1)[:length].transpose(0, 1)
