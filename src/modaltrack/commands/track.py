@@ -265,7 +265,7 @@ def follow(
     from modaltrack.commands.terminal import progress
     from modaltrack.session import Job, Opened, Session, SteeredEngine
     from modaltrack.session.steering import NOTHING
-    from modaltrack.sinks import AnnotatedVideo
+    from modaltrack.sinks import AnnotatedVideo, Behind
     from modaltrack.tracking import ModelEngine
 
     with ExitStack() as stack:
@@ -283,7 +283,7 @@ def follow(
         observers = [*pushed]
         if options.video:
             video = AnnotatedVideo(folder.place("video.mp4"), tuple(asked.specs), clip.fps, asked.truth)
-            observers.append(stack.enter_context(video).row)
+            observers.append(stack.enter_context(Behind(video)).row)
         if options.show == "fused":
             observers.append(stack.enter_context(FusedVideo(folder.place("fused.mp4"), model, clip.fps)).row)
 

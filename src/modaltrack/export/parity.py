@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,12 @@ def only(clip: Clip, sensors: Sequence[Modality]) -> Clip:
 
 def rendered(sensors: Sequence[Modality], clips: int = CLIPS, length: int = LENGTH) -> list[Clip]:
     """Clips of the validation half of the rendered benchmark, seen by these sensors."""
-    return [only(clip, sensors) for clip in scenes.benchmark(split="validation", clips=clips, length=length)]
+    return [only(clip, sensors) for clip in _drawn(clips, length)]
+
+
+@lru_cache(2)  # an export compares one graph after the other on the same clips, and drawing them takes seconds
+def _drawn(clips: int, length: int) -> list[Clip]:
+    return list(scenes.benchmark(split="validation", clips=clips, length=length))
 
 
 def crops_of(model: Model, clips: Sequence[Clip], sensors: Sequence[Modality], count: int) -> list[dict[str, Any]]:
