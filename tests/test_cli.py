@@ -235,8 +235,40 @@ def test_scenes_in_small(tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"video.mp4", "sheet.png"}
 
 
-def test_bench_in_small(random_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "--frames", "6", "--model", str(random_weights), "--no-base"]) == 0
+def test_bench_in_small(random_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "--frames", "6", "--rounds", "2", "--size", "160x128", "--targets", "3", "--no-base"]
+    words += ["--model", str(random_weights), "--json", str(tmp_path / "bench.json")]
+    assert cli.main(words) == 0
     printed = capsys.readouterr().out
-    for part in ("decode", "crop", "model", "decode box", "crop + model + box", "end to end", "threads"):
+    for part in ("decode", "crop", "model", "decode box", "crop + model + box", "end to end", "threads", "3 targets"):
         assert part in printed
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert written["conditions"]["image"] == "160x128"
+    rows = {row["part"]: row for row in written["rows"]}
+    assert rows["end to end"]["rounds"] == rows["model"]["rounds"] == 2
+    assert all(row["fps"] > 0 for row in written["rows"])
+
+
+def test_bench_says_what_cannot_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (["--frames", "5"], "--frames is 5"),
+        (["--size", "9999999"], "give WIDTHxHEIGHT"),
+        (["--size", "20x30000"], "give WIDTHxHEIGHT"),
+        (["--nanotrack", str(tmp_path / "nano_backbone.onnx")], "is not there; NanoTrack is two files"),
+    ):
+        assert cli.main(["bench", *words]) == 1
+        assert said in capsys.readouterr().err
+
+
+def test_trackers_that_this_opencv_lacks_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from modaltrack.commands.bench import Options, contenders
+    from modaltrack.evaluation import adapters
+
+    def lacking(kind: str) -> None:
+        raise ValueError(f"This OpenCV has no tracker {kind}")
+
+    monkeypatch.setattr(adapters, "make_opencv", lambda kind: lacking(kind) if kind == "CSRT" else object())
+    assert [name for name, _ in contenders(Options(against="opencv"))] == ["OpenCV KCF"]
+    assert "OpenCV CSRT is left out: This OpenCV has no tracker CSRT" in capsys.readouterr().out

@@ -37,11 +37,15 @@ class Sink:
         self.ended = kind
 
 
+def through(sink, count):
+    with Behind(sink) as behind:
+        for index in range(count):
+            behind.row(row(index))
+
+
 def test_every_row_in_order_and_all_but_the_first_in_another_thread():
     sink = Sink()
-    with Behind(sink) as behind:
-        for index in range(40):
-            behind.row(row(index))
+    through(sink, 40)
     assert sink.seen == list(range(40))
     assert sink.threads[0] == threading.get_ident()
     assert set(sink.threads[1:]) - {threading.get_ident()} == set(sink.threads[1:])
@@ -60,24 +64,22 @@ def test_rows_are_taken_while_the_sink_is_busy():
 
 
 def test_an_error_at_the_first_row_is_raised_at_once():
-    with pytest.raises(OSError, match="No space"), Behind(Sink(breaks=0)) as behind:
-        behind.row(row(0))
+    with pytest.raises(OSError, match="No space"):
+        through(Sink(breaks=0), 1)
 
 
 def test_a_later_error_is_raised_and_the_sink_learns_of_it():
     sink = Sink(breaks=3)
-    with pytest.raises(OSError, match="No space"), Behind(sink) as behind:
-        for index in range(200):
-            behind.row(row(index))
+    with pytest.raises(OSError, match="No space"):
+        through(sink, 200)
     assert sink.seen == [0, 1, 2]
     assert sink.ended is OSError
 
 
 def test_an_error_in_the_last_row_is_not_lost():
     sink = Sink(breaks=1)
-    with pytest.raises(OSError, match="No space"), Behind(sink) as behind:
-        behind.row(row(0))
-        behind.row(row(1))
+    with pytest.raises(OSError, match="No space"):
+        through(sink, 2)
     assert sink.ended is OSError
 
 

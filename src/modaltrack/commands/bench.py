@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +16,18 @@ from tyro.conf import arg
 from modaltrack.commands.terminal import out, table
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from numpy.typing import NDArray
-
-    from modaltrack.frame import Clip, Frame, Modality
+    from modaltrack.frame import Clip
     from modaltrack.models.model import Model
-    from modaltrack.session import Engine
 
-SIZE = (480, 640)  # height, width of the rendered images: what cameras deliver
+Contender = tuple[str, Callable[[], Any], dict[Any, str]]  # name, what makes its engine, its files
 
 
 @dataclass
 class Options:
     """Measure frames per second: the model alone; crop, model and box; end to end from files; other trackers beside it.
 
-    Medians of the model alone, means of the others, after a warm-up, printed as they are found. RGB and thermal (RGB
-    alone for models of one sensor) as H.264 files of 640x480 rendered pixels.
+    All of them in turns, round after round; medians over the rounds. RGB and thermal (RGB alone for models of one
+    sensor) as H.264 files of rendered pixels. The load of the machine is printed beside the numbers.
     """
 
     device: str = "auto"
@@ -41,16 +36,22 @@ class Options:
     """Threads of every runtime; 0 leaves torch's choice."""
     frames: int = 60
     """Frames of the clip and repetitions of the small parts."""
+    rounds: int = 3
+    """How often everything is measured, in turns."""
+    size: Annotated[str, arg(metavar="WIDTHxHEIGHT")] = "640x480"
+    """Pixels of the images."""
     model: str = "modaltrack-laptop"
     """The model measured end to end: a name, a weights file or an exported file."""
     runtime: Literal["", "torch", "onnx", "openvino", "auto"] = ""
     """As in 'track'."""
     precision: Literal["", "fp32", "fp16", "bf16", "int8"] = ""
     """As in 'track'."""
+    targets: int = 0
+    """Also measure so many targets in one frame, against one."""
     against: Literal["", "opencv"] = ""
     """opencv: CSRT and KCF on the RGB images of the same clip, where this OpenCV has them."""
     nanotrack: Annotated[Path | None, arg(metavar="FILE")] = None
-    """NanoTrack's imported weights, to be measured beside it on the RGB images."""
+    """NanoTrack on the RGB images: imported weights, or the published ..backbone.onnx with ..head.onnx beside it."""
     base: bool = True
     """Also measure SDSTrack base (random weights; a minute on two cores)."""
     json: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -61,70 +62,144 @@ def run(options: Options) -> int:
     """Measure and print; -> 0."""
     import torch
 
-    from modaltrack import scenes
+    from modaltrack.commands import bench_measures as measures
     from modaltrack.frame import Modality
     from modaltrack.models.model import placed
     from modaltrack.runtime import load_model
     from modaltrack.sinks import write_json
-    from modaltrack.tracking import ModelEngine
 
-    if options.frames < 4 or options.threads < 0:
-        raise ValueError("--frames must be at least 4 and --threads at least 0.")
+    height, width = checked(options)
     if options.threads:
         torch.set_num_threads(options.threads)
+    others = contenders(options)
     model = load_model(options.model, options.device, options.runtime, options.precision)
-    device, kind = placed(model)
+    device = placed(model)[0]
     single = model.one_sensor or Modality.THERMAL not in model.config.modalities
     pair = (Modality.RGB,) if single else (Modality.RGB, Modality.THERMAL)
-    facts: dict[str, Any] = {
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "runtime": options.runtime or "torch, or the file's",
-        "precision": options.precision or str(kind).removeprefix("torch."),
-        "batch": 1,
-        "image": f"{SIZE[1]}x{SIZE[0]}",
-        "search": model.config.search_size,
-        "sensors": "+".join(pair),
-        "other load": other_load(),
-    }
+    facts = conditions(options, model, pair)
     console = out()
     console.print(", ".join(f"{name} {value}" for name, value in facts.items()), markup=False)
-    rows: list[dict[str, Any]] = []
-
-    def found(name: str, part: str, seconds: float, batch: int = 1) -> None:
-        rows.append({"tracker": name, "part": part, "ms": 1000 * seconds / batch, "fps": batch / seconds})
-        console.print(f"{name}: {part} {rows[-1]['ms']:.2f} ms, {rows[-1]['fps']:.1f} frames/s", markup=False)
-
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
-        clip = scenes.clip(0, length=options.frames, size=SIZE, hard=False)
-        files = _write_clip(clip, pair, Path(folder))
-        found(" + ".join(pair), "decode", _decoding(files))
-        for part, seconds in _parts(model, clip, pair, options.frames, device).items():
-            found(options.model, part, seconds)
-        rgb = {Modality.RGB: files[Modality.RGB]}
-        engines = [(options.model, lambda: ModelEngine(model), files), *_others(options, rgb)]
-        for name, make, seen in engines:
-            try:
-                step, whole = _end_to_end(make(), clip, seen)
-            except ValueError as error:  # an OpenCV without it
-                console.print(f"{name}: {error}", markup=False)
-                continue
-            found(name, "crop + model + box", step)
-            found(name, "end to end", whole)
+        clip = measures.rendered_clip(options.frames, height, width)
+        measure(options, model, clip, pair, Path(folder), others, found)
+    if options.targets:
+        one, many = measures.many_targets(model, clip, pair, options.targets, 2 * options.rounds)
+        found[options.model, "step, one target"].append(one)
+        found[options.model, f"step, {options.targets} targets, each"].append(many)
     for batch, repeats in ((1, 7), (8, 3)) if options.base else ():
-        seconds = _base(batch, repeats, device, (Modality.RGB, Modality.THERMAL))
-        found("sdstrack-base, random weights", f"model, batch {batch}", seconds, batch)
+        seconds = measures.base(batch, repeats, device, (Modality.RGB, Modality.THERMAL)) / batch
+        found["sdstrack-base, random weights", f"model, batch {batch}"].append(seconds)
     facts["other load at the end"] = other_load()
+    rows = [
+        {"tracker": tracker, "part": part, "ms": 1000 * s, "fps": 1 / s, "rounds": len(seconds)}
+        for (tracker, part), seconds in found.items()
+        if (s := statistics.median(seconds))
+    ]
     shown = table("frames per second", "tracker", "part", ">ms per frame", ">frames/s")
     for row in rows:
         shown.add_row(row["tracker"], row["part"], f"{row['ms']:.2f}", f"{row['fps']:.1f}")
     console.print(shown)
-    console.print("Decoding runs in threads beside the model, so end to end is less than the sum of the parts.")
-    console.print(f"other load: {facts['other load']} at the start, {facts['other load at the end']} at the end")
+    for line in remarks(rows, facts, options.model):
+        console.print(line, markup=False)
     if options.json:
         write_json(options.json, {"conditions": facts, "rows": rows})
     return 0
+
+
+def checked(options: Options) -> tuple[int, int]:
+    """(height, width) of the images; ValueError for options that cannot be measured."""
+    from modaltrack.commands.track_options import parse_size
+
+    if options.frames < 6 or options.threads < 0 or options.rounds < 1 or options.targets < 0:
+        raise ValueError(
+            f"--frames is {options.frames}, --threads {options.threads}, --rounds {options.rounds} and --targets "
+            f"{options.targets}; give at least 6 frames, 1 round, and no negative number."
+        )
+    try:
+        size = parse_size(options.size)
+    except ValueError:
+        size = None
+    if size is None or not (min(size) >= 128 and max(size) <= 8192):
+        raise ValueError(f"--size is {options.size!r}; give WIDTHxHEIGHT of 128 to 8192 pixels, for example 1280x720.")
+    return size[0] // 2 * 2, size[1] // 2 * 2  # video files have even sides
+
+
+def conditions(options: Options, model: Model, sensors: tuple[Any, ...]) -> dict[str, Any]:
+    """What a number means nothing without."""
+    import platform
+
+    import torch
+
+    from modaltrack.models.model import placed
+
+    device, kind = placed(model)
+    return {
+        "device": str(device),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "runtime": model.card.get("runtime") or options.runtime or "torch, or the file's",
+        "precision": options.precision or str(kind).removeprefix("torch."),
+        "batch": 1,
+        "image": options.size,
+        "search": model.config.search_size,
+        "sensors": "+".join(sensors),
+        "other load": other_load(),
+    }
+
+
+def measure(
+    options: Options,
+    model: Model,
+    clip: Clip,
+    sensors: tuple[Any, ...],
+    folder: Path,
+    others: list[tuple[str, Callable[[], Any]]],
+    found: dict[tuple[str, str], list[float]],
+) -> None:
+    """Fill ``found``, (tracker, part) -> seconds of each round: every part of every tracker once a round."""
+    from modaltrack.commands import bench_measures as measures
+    from modaltrack.frame import Modality
+    from modaltrack.models.model import placed
+    from modaltrack.tracking import ModelEngine
+
+    files = measures.write_clip(clip, sensors, folder)
+    rgb = {Modality.RGB: files[Modality.RGB]}
+    racing: list[Contender] = [(options.model, lambda: ModelEngine(model), files)]
+    racing += [(name, make, rgb) for name, make in others]
+    for number in range(options.rounds):
+        found[" + ".join(sensors), "decode"].append(measures.decoding(files))
+        for part, seconds in measures.parts(model, clip, sensors, options.frames, placed(model)[0]).items():
+            found[options.model, part].append(seconds)
+        for name, make, seen in racing:
+            step, whole = measures.end_to_end(make(), clip, seen)
+            found[name, "crop + model + box"].append(step)
+            found[name, "end to end"].append(whole)
+        out().print(f"round {number + 1} of {options.rounds} done", markup=False)
+
+
+def contenders(options: Options) -> list[tuple[str, Callable[[], Any]]]:
+    """Trackers to measure beside the model: name, what makes its engine. What OpenCV lacks is said and left out."""
+    from modaltrack.evaluation.adapters import CSRT, KCF, ForeignEngine, opencv_nanotrack
+    from modaltrack.runtime import load_model
+    from modaltrack.tracking import ModelEngine
+
+    found: list[tuple[str, Callable[[], Any]]] = []
+    for kind in (CSRT, KCF) if options.against == "opencv" else ():
+        try:
+            kind.check()
+        except ValueError as error:  # an OpenCV without it
+            out().print(f"OpenCV {kind.kind} is left out: {error}", markup=False)
+            continue
+        found.append((f"OpenCV {kind.kind}", lambda kind=kind: ForeignEngine(kind)))  # type: ignore[misc]
+    if options.nanotrack and options.nanotrack.suffix == ".onnx":
+        factory = opencv_nanotrack(options.nanotrack)
+        found.append(("OpenCV NanoTrack", lambda: ForeignEngine(factory)))
+    elif options.nanotrack:
+        nano = load_model(options.nanotrack, options.device, options.runtime, options.precision)
+        found.append((options.nanotrack.stem, lambda: ModelEngine(nano)))
+    return found
 
 
 def other_load() -> str:
@@ -134,124 +209,16 @@ def other_load() -> str:
     return f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores" if hasattr(os, "getloadavg") else "unknown"
 
 
-def _others(options: Options, rgb: dict[Any, str]) -> list[tuple[str, Callable[[], Any], dict[Any, str]]]:
-    """Trackers to measure beside the model: name, what makes its engine, and its files."""
-    from modaltrack.evaluation.adapters import CSRT, KCF, ForeignEngine
-    from modaltrack.runtime import load_model
-    from modaltrack.tracking import ModelEngine
-
-    found: list[tuple[str, Callable[[], Any], dict[Any, str]]] = []
-    if options.against == "opencv":
-        found += [("OpenCV CSRT", lambda: ForeignEngine(CSRT), rgb), ("OpenCV KCF", lambda: ForeignEngine(KCF), rgb)]
-    if options.nanotrack:
-        nano = load_model(options.nanotrack, options.device)
-        found.append((options.nanotrack.stem, lambda: ModelEngine(nano), rgb))
-    return found
-
-
-def _write_clip(clip: Clip, pair: tuple[Any, ...], folder: Path) -> dict[Any, str]:
-    from modaltrack.sinks import VideoWriter
-
-    files = {m: folder / f"{m}.mp4" for m in pair}
-    writers = {m: VideoWriter(path, clip.fps) for m, path in files.items()}
-    for frame in clip.frames:
-        for modality, writer in writers.items():
-            writer.write(frame.images[modality], frame.time)
-    for writer in writers.values():
-        writer.close()
-    return {m: str(path) for m, path in files.items()}
-
-
-def _end_to_end(engine: Engine, clip: Clip, files: dict[Any, str]) -> tuple[float, float]:
-    """Seconds per frame of the tracker alone, and from the files to the box, without drawing."""
-    from modaltrack.session import Job, Opened, Session
-    from modaltrack.sources import open_clip
-
-    assert clip.boxes is not None
-    opened = Opened(open_clip(files), clip.boxes[0])
-    session = Session(engine, [Job("bench", lambda: opened)])
-    began, before = time.perf_counter(), 0.0
-    for row in session:
-        if row.index == 2:  # the first frames warm caches and kernels up
-            began, before = time.perf_counter(), session.clock.tracker
-    count = session.clock.frames - 3
-    return (session.clock.tracker - before) / count, (time.perf_counter() - began) / count
-
-
-def _decoding(files: dict[Any, str]) -> float:
-    """Seconds per frame of reading both files and nothing else."""
-    from modaltrack.sources import open_clip
-
-    began = time.perf_counter()
-    count = sum(1 for _ in open_clip(files))
-    return (time.perf_counter() - began) / count
-
-
-def _parts(model: Model, clip: Clip, pair: tuple[Any, ...], repeats: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of crop, model and decoding of the box."""
-    import torch
-
-    from modaltrack import vision
-
-    config, frame = model.config, clip.frames[0]
-    assert clip.boxes is not None
-    box = clip.boxes[0]
-    around = vision.with_context(box, model.crop_context)
-
-    def crops(size: int, factor: float) -> dict[Any, Any]:
-        return {m: _crop(frame, m, around, factor, size).to(device) for m in pair}
-
-    template, search = (
-        crops(config.template_size, config.template_factor),
-        crops(config.search_size, config.search_factor),
-    )
-    with torch.inference_mode():
-        prediction = model(template, search)
-        window = vision.hann_window(prediction.score_map.shape[-1], device)
-        resize = config.search_size / vision.crop_side(around, config.search_factor)
-
-        def to_box() -> object:
-            boxes, _ = vision.decode(prediction.score_map * window, prediction.size_map, prediction.offset_map)
-            return vision.box_from_crop(boxes[0].cpu().numpy(), around, resize, config.search_size)
-
-        return {
-            "crop and normalise": median(lambda: crops(config.search_size, config.search_factor), repeats, device),
-            "model": median(lambda: model(template, search), repeats, device),
-            "decode box": median(to_box, repeats, device),
-        }
-
-
-def _crop(frame: Frame, modality: Modality, box: NDArray[np.float64], factor: float, size: int) -> torch.Tensor:
-    from modaltrack import vision
-
-    return vision.normalise(vision.to_tensor(vision.crop(frame.images[modality], box, factor, size)[0][None]))
-
-
-def _base(batch: int, repeats: int, device: torch.device, pair: tuple[Any, ...]) -> float:
-    """Median seconds of one forward pass of SDSTrack base with ``batch`` targets."""
-    import torch
-
-    from modaltrack import models
-
-    model = models.create("sdstrack-base").eval().to(device)
-    config = model.config
-    template = {m: torch.randn(batch, 3, config.template_size, config.template_size, device=device) for m in pair}
-    search = {m: torch.randn(batch, 3, config.search_size, config.search_size, device=device) for m in pair}
-    with torch.inference_mode():
-        return median(lambda: model(template, search), repeats, device)
-
-
-def median(work: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Median seconds of ``work`` after one warm-up, waiting for the device each time."""
-    import torch
-
-    seconds = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        elif device.type == "mps":
-            torch.mps.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[1:])
+def remarks(rows: list[dict[str, Any]], facts: dict[str, Any], model: str) -> list[str]:
+    """How the numbers stand to one another."""
+    fps = {(row["tracker"], row["part"]): row["fps"] for row in rows}
+    share = fps[model, "end to end"] / fps[model, "model"]
+    lines = [f"end to end: {share:.2f} of the rate of the model alone; decoding runs in threads beside the model"]
+    many = next((row for row in rows if row["part"].endswith("targets, each")), None)
+    if many is not None:
+        share = fps[model, "step, one target"] / many["fps"]
+        lines.append(f"{many['part'].removeprefix('step, ')}: {share:.2f} of the time of one alone")
+    if any(row["tracker"].startswith("OpenCV") for row in rows):
+        lines.append("OpenCV's trackers see RGB alone; a tracker that has lost its target may be fast for that reason")
+    lines.append(f"other load: {facts['other load']} at the start, {facts['other load at the end']} at the end")
+    return lines

@@ -248,3 +248,38 @@ def make_opencv(kind: str) -> object:
         f"This OpenCV ({cv2.__version__}) has no tracker {kind}; replace opencv-python-headless by "
         "opencv-contrib-python-headless, or use MIL."
     )
+
+
+def opencv_nanotrack(backbone: Path) -> Callable[[], Any]:
+    """OpenCV's NanoTrack with the published networks, as a factory of trackers that see BGR images.
+
+    Args:
+        backbone: ``..backbone..onnx``; the other network is the file with "head" in the place of "backbone".
+
+    Raises:
+        ValueError: where this OpenCV has no NanoTrack, or a file is missing or cannot be read.
+    """
+    import cv2
+
+    head = backbone.with_name(backbone.name.replace("backbone", "head"))
+    if missing := [file for file in (backbone, head) if not file.is_file() or backbone == head]:
+        raise ValueError(f"{missing[0]} is not there; NanoTrack is two files, ..backbone.onnx and ..head.onnx.")
+    if not hasattr(cv2, "TrackerNano_create"):
+        raise ValueError(f"This OpenCV ({cv2.__version__}) has no NanoTrack; take a newer one, or imported weights.")
+    parameters = cv2.TrackerNano_Params()
+    parameters.backbone, parameters.neckhead = str(backbone), str(head)
+
+    class NanoTrack(_OpenCV):
+        """Light Siamese tracker (project SiamTrackers)."""
+
+        def __init__(self) -> None:
+            try:
+                self._tracker = cv2.TrackerNano_create(parameters)
+            except cv2.error as error:
+                raise ValueError(f"OpenCV cannot read NanoTrack from {backbone} and {head.name} ({error}).") from error
+
+        @classmethod
+        def check(cls) -> None:
+            cls()
+
+    return NanoTrack

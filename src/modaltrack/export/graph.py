@@ -115,6 +115,7 @@ def write_graph(path: Path, out: Path, card: dict[str, Any], form: str, precisio
         if precision == "fp16":
             halve(graph)
         del graph.metadata_props[:]
+        without_traces(graph.graph)
         onnx.helper.set_model_props(graph, {CARD_KEY: text})
         write_file(out, graph.SerializeToString())
         return
@@ -127,6 +128,19 @@ def write_graph(path: Path, out: Path, card: dict[str, Any], form: str, precisio
         openvino.save_model(graph, str(stem), compress_to_fp16=precision == "fp16")
         stem.with_suffix(".bin").replace(weights)
         stem.replace(partial)
+
+
+def without_traces(graph: Any) -> None:
+    """Take out what the exporter notes at every node: files and lines of the machine that it ran on."""
+    for node in graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):  # the body of a loop
+                without_traces(attribute.g)
+    for value in (*graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        value.doc_string = ""
+        del value.metadata_props[:]
 
 
 def halve(model: Any) -> None:
