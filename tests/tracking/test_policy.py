@@ -47,6 +47,21 @@ def test_guard_rails_hold_for_any_prediction(predicted, score, previous) -> None
     assert (box[2:] <= np.maximum(SIZE * 8, before[2:]) + 1e-9).all()
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [POLICY, Policy.published(), Policy(size_rate=0.3, hold_size=False), Policy(hold_box=False, lost_threshold=0.4)],
+)
+def test_many_targets_get_the_boxes_that_each_gets_alone(policy) -> None:
+    rng = np.random.default_rng(0)
+    before, predicted = rng.uniform(2, 60, (2, 40, 4))
+    score, first = rng.uniform(0, 1, 40), rng.uniform(4, 30, (40, 2))
+    height, width = rng.integers(40, 100, (2, 40))
+    together = policy.next_box(before, predicted, score, first, height, width)
+    for row, box in enumerate(together):
+        alone = policy.next_box(before[row], predicted[row], score[row], first[row], int(height[row]), int(width[row]))
+        np.testing.assert_array_equal(box, alone)
+
+
 def test_weak_peaks_move_the_box_and_keep_its_size() -> None:
     before, predicted = np.array([50.0, 40, 20, 10]), np.array([60.0, 45, 26, 12])
     smoothed = [60.9, 45.3, 24.2, 11.4]  # 0.3 of the old size and 0.7 of the new one around the new centre

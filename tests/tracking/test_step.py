@@ -272,6 +272,37 @@ def test_several_targets_in_one_frame(model) -> None:
     assert [count for _, count in model.calls] == [2]
 
 
+def test_many_targets_in_pieces_are_the_same_targets(monkeypatch) -> None:
+    """A network on a CPU takes a few rows at a time; two sets of sensors in one batch beside it."""
+    torch.manual_seed(0)
+    network = models.create("sdstrack-tiny", dim=48, depth=2, heads=2, head_channels=16, fusion_blocks=(1,)).eval()
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    boxes = np.stack([np.linspace(5, 80, 5), np.linspace(60, 10, 5), np.full(5, 20.0), np.full(5, 16.0)], 1)
+    frames = [Frame({RGB: image, THERMAL: image[::-1]} if row % 2 else {RGB: image}) for row in range(5)]
+    policy, found, sizes = Policy(tracking_threshold=0.0, lost_threshold=0.0, second_look=1.0), [], []
+    network.register_forward_hook(lambda module, given, made: sizes.append(len(made.boxes)))
+    for at_once in (2, 8):
+        monkeypatch.setattr("modaltrack.tracking.look.ROWS_ON_CPU", at_once)
+        found.append(step(network, start(network, frames, boxes), frames, policy).box)
+    assert sizes == [2, 1, 2, 3, 2]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
+    assert np.abs(found[0] - boxes).max() > 1
+
+
+def test_a_step_waits_for_the_device_once(model, monkeypatch) -> None:
+    """However many targets; a second look, which depends on what the first has seen, waits once more."""
+    waits, plain = [], torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: waits.append(1) or plain(tensor))
+    boxes = np.array([[20.0, 20, 16, 16], [100, 70, 24, 20]])
+    image = np.maximum(block(boxes[0]), block(boxes[1]))
+    state = start(model, image, boxes)
+    waits.clear()
+    state = step(model, state, image)
+    assert len(waits) == 1
+    step(model, state, np.zeros_like(image), Policy(second_look=1.5, tracking_threshold=1.0))
+    assert len(waits) > 2
+
+
 def test_batched_crops_are_the_crops() -> None:
     """What runs on CUDA, here on the CPU; several targets in one image, and an image seen backwards."""
     image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
