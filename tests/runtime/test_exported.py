@@ -113,6 +113,19 @@ def test_files_that_are_no_exported_model(drawn, tmp_path):
     shutil.copy(drawn / "drawn.bin", tmp_path / "bad.bin")
     assert "is not a whole graph that OpenVINO can read" in sentence(load_model, tmp_path / "bad.xml")
     assert "has no .onnx or .xml" in sentence(load_model, _empty(tmp_path))
+    for content in (b"", b"<!DOCTYPE html><html>Not found</html>", b"version https://git-lfs.github.com/spec/v1\n"):
+        bad.write_bytes(content)
+        assert "is not a whole ONNX file" in sentence(load_model, bad)
+        assert "is not a whole graph" in sentence(load_model, bad, runtime="openvino")
+
+
+@pytest.mark.parametrize("kept", [None, 0, 1000])
+def test_openvino_without_all_of_its_weights(kept, drawn, tmp_path):
+    """No .bin beside the .xml, an empty one, one that was cut."""
+    shutil.copy(drawn / "drawn.xml", tmp_path / "cut.xml")
+    if kept is not None:
+        (tmp_path / "cut.bin").write_bytes((drawn / "drawn.bin").read_bytes()[:kept])
+    assert "cut.xml" in sentence(load_model, tmp_path / "cut.xml")
 
 
 def _empty(folder):
@@ -129,6 +142,12 @@ def _empty(folder):
         ({"confidence": False}, "its number of outputs"),
         ({"sensors": ["sonar"]}, "damaged"),
         ({"weights": 1}, "does not say how it was exported"),
+        ({"search_factor": "4"}, "search_factor is '4'"),
+        ({"template_factor": float("nan")}, "template_factor is nan"),
+        ({"num_templates": 3}, "num_templates is 3"),
+        ({"judges": "no"}, "judges is 'no'"),
+        ({"modalities": ["rgb"]}, "modalities is"),
+        ({"policy": [1]}, "policy is [1]"),
     ],
 )
 def test_a_card_that_lies(change, said, drawn, tmp_path):

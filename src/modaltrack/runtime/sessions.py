@@ -115,7 +115,11 @@ class OpenVinoSession:
         hint = "bf16" if (precision or self.declaration.precision) == "bf16" else "f32"
         settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         self._names = list(shapes)
-        self._compiled = core.compile_model(graph, "CPU", settings)
+        try:
+            self._compiled = core.compile_model(graph, "CPU", settings)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ValueError(f"OpenVINO cannot run {path} here ({reason}); export the model again.") from error
 
     def run(self, inputs: Arrays) -> list[NDArray[np.float32]]:
         made = self._compiled([inputs[name] for name in self._names])
