@@ -91,7 +91,7 @@ def run(options: Options) -> int:
         seconds = measures.base(batch, repeats, device, (Modality.RGB, Modality.THERMAL)) / batch
         found["sdstrack-base, random weights", f"model, batch {batch}"].append(seconds)
     facts["other load at the end"] = other_load()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"tracker": tracker, "part": part, "ms": 1000 * s, "fps": 1 / s, "rounds": len(seconds)}
         for (tracker, part), seconds in found.items()
         if (s := statistics.median(seconds))

@@ -264,9 +264,10 @@ def opencv_nanotrack(backbone: Path) -> Callable[[], Any]:
     head = backbone.with_name(backbone.name.replace("backbone", "head"))
     if missing := [file for file in (backbone, head) if not file.is_file() or backbone == head]:
         raise ValueError(f"{missing[0]} is not there; NanoTrack is two files, ..backbone.onnx and ..head.onnx.")
-    if not hasattr(cv2, "TrackerNano_create"):
+    create, make_parameters = (getattr(cv2, f"TrackerNano_{name}", None) for name in ("create", "Params"))
+    if create is None or make_parameters is None:
         raise ValueError(f"This OpenCV ({cv2.__version__}) has no NanoTrack; take a newer one, or imported weights.")
-    parameters = cv2.TrackerNano_Params()
+    parameters = make_parameters()
     parameters.backbone, parameters.neckhead = str(backbone), str(head)
 
     class NanoTrack(_OpenCV):
@@ -274,7 +275,7 @@ def opencv_nanotrack(backbone: Path) -> Callable[[], Any]:
 
         def __init__(self) -> None:
             try:
-                self._tracker = cv2.TrackerNano_create(parameters)
+                self._tracker = create(parameters)
             except cv2.error as error:
                 raise ValueError(f"OpenCV cannot read NanoTrack from {backbone} and {head.name} ({error}).") from error
 

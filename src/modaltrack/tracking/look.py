@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from modaltrack import vision
 from modaltrack.boxes import cxcywh_to_xywh, xywh_to_cxcywh
 from modaltrack.frame import Frame, Modality, State
 from modaltrack.models.model import Model, placed
+from modaltrack.models.parts.cores import on_cores
 from modaltrack.tracking.policy import Policy
 
 Boxes = NDArray[np.float64]
@@ -98,7 +100,9 @@ def respond(
         rows = torch.from_numpy(own).to(device)
         template = {m: rows_of(state.template[m], own).to(device, dtype) for m in pair}
         search = {m: rows_of(cut[m], place[m][own]).to(dtype) for m in pair}
-        memory = state.memory and {m: rows_of(state.memory.image[m], own).to(device, dtype) for m in pair}
+        memory = None
+        if state.memory is not None:
+            memory = {m: rows_of(state.memory.image[m], own).to(device, dtype) for m in pair}
         maps = maps_of(model, template, search, memory, len(own))  # (R, ., H, W)
         sums = sums or [m.new_zeros(len(frames), *m.shape[1:]) for m in maps]
         sure = maps[0].flatten(1).amax(1) ** 2  # a pair that sees nothing has little to say [ours]
@@ -124,20 +128,27 @@ def maps_of(
 ) -> list[torch.Tensor]:
     """Score, size, offset and confidence maps (R, ., H, W) float32 of ``count`` rows.
 
-    On a CPU torch takes a few rows at a time: the layers of more leave the caches (64 rows of the laptop model took 1.8
-    times as long for each as 8 did). An exported graph has a batch size of its own.
+    On a CPU torch takes a few rows at a time, each piece on a core of its own: the layers of more rows leave the caches
+    (64 rows of the laptop model in one call took 1.8 times as long for each as 8 did). An exported graph has a batch
+    size of its own.
     """
     on_cpu = isinstance(model, torch.nn.Module) and next(iter(search.values())).device.type == "cpu"
     at_once = ROWS_ON_CPU if on_cpu else count
-    parts: list[list[torch.Tensor]] = []
-    for start in range(0, count, at_once):
-        piece = slice(start, start + at_once)
-        roles = [{m: images[m][piece] for m in images} for images in (template, search)]
-        more = {} if memory is None else {"memory": {m: image[piece] for m, image in memory.items()}}
+    parts: dict[int, list[torch.Tensor]] = {}
+
+    def piece(start: int) -> None:
+        rows = slice(start, start + at_once)
+        roles = [{m: images[m][rows] for m in images} for images in (template, search)]
+        more = {} if memory is None else {"memory": {m: image[rows] for m, image in memory.items()}}
         found = model(*roles, **more)
         confidence = found.score_map if found.confidence_map is None else found.confidence_map
-        parts.append([m.float() for m in (*found[:3], confidence)])
-    return parts[0] if len(parts) == 1 else [torch.cat(pieces) for pieces in zip(*parts)]
+        parts[start] = [m.float() for m in (*found[:3], confidence)]
+
+    if count <= at_once:
+        piece(0)
+        return parts[0]
+    on_cores([partial(piece, start) for start in range(0, count, at_once)])
+    return [torch.cat(pieces) for pieces in zip(*(parts[start] for start in sorted(parts)))]
 
 
 def look(
