@@ -28,6 +28,8 @@ from bench_models import products_of
 
 from modaltrack import models
 from modaltrack.frame import Modality
+from modaltrack.models.model import TorchModel
+from modaltrack.models.prediction import Prediction
 from modaltrack.models.registry import METHODS
 
 BASE = [f"{method}-base" for method in METHODS if f"{method}-base" in models.list_models()]
@@ -49,7 +51,7 @@ def measure(name: str, threads: int, rounds: int, runtimes: list[str]) -> dict[s
     sizes = (model.config.template_size, model.config.search_size)
     images = [{m: torch.randn(1, 3, s, s) for m in sensors} for s in sizes]
 
-    def run(dtype: torch.dtype = torch.float32) -> Any:
+    def run(dtype: torch.dtype = torch.float32) -> Prediction:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             return model(*images)
 
@@ -86,7 +88,7 @@ def measure(name: str, threads: int, rounds: int, runtimes: list[str]) -> dict[s
     }
 
 
-def exported(model: Any, runtime: str, precision: str, images: list[Any]) -> Callable[[], Any]:
+def exported(model: TorchModel, runtime: str, precision: str, images: list[Any]) -> Callable[[], Any]:
     """A call of the model in another runtime."""
     from modaltrack.runtime.loading import exported_on_demand
 

@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Book:
     def __init__(self, file: Path | None, facts: dict[str, Any]) -> None:
         self.file, self.facts, self.rows = file, facts, list[dict[str, Any]]()
 
-    def add(self, kind: str, **row: Any) -> None:
+    def add(self, kind: str, **row: object) -> None:
         """Keep a row."""
         self.rows.append({"kind": kind, **{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}})
         print(json.dumps(self.rows[-1]), flush=True)
@@ -79,7 +79,7 @@ def network(name: str, batch: int, device: torch.device) -> tuple[Any, list[Any]
     return model, [{m: torch.randn(batch, 3, s, s, device=device) for m in sensors} for s in sizes]
 
 
-def autocast(device: torch.device, precision: str) -> Any:
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """The context of a precision."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 

@@ -99,7 +99,7 @@ def giou(a: Box, b: Box) -> Box:
     return inner / union - (outer - union) / outer
 
 
-def clip_box(boxes: Box, height: Any, width: Any, margin: float = 0.0) -> Box:
+def clip_box(boxes: Box, height: float | NDArray[Any], width: float | NDArray[Any], margin: float = 0.0) -> Box:
     """Keep xywh boxes (..., 4) inside an image of height x width pixels, at least ``margin`` pixels wide and high.
 
     The published rule (margin 10, docs/methods/ostrack.md 7): the left edge is pulled to 0..width - margin, the right

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modaltrack.frame import Clip, Frame
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from modaltrack.frame import Clip, Frame, Modality
     from modaltrack.models.model import Model
     from modaltrack.session import Engine
 
@@ -102,7 +106,7 @@ def decoding(files: dict[Any, str]) -> float:
     return (time.perf_counter() - began) / count
 
 
-def parts(model: Model, clip: Clip, pair: tuple[Any, ...], repeats: int, device: Any) -> dict[str, float]:
+def parts(model: Model, clip: Clip, pair: tuple[Any, ...], repeats: int, device: torch.device) -> dict[str, float]:
     """Median seconds of crop, model and decoding of the box."""
     import torch
 
@@ -125,7 +129,7 @@ def parts(model: Model, clip: Clip, pair: tuple[Any, ...], repeats: int, device:
         window = vision.hann_window(prediction.score_map.shape[-1], device)
         resize = config.search_size / vision.crop_side(around, config.search_factor)
 
-        def to_box() -> Any:
+        def to_box() -> object:
             boxes, _ = vision.decode(prediction.score_map * window, prediction.size_map, prediction.offset_map)
             return vision.box_from_crop(boxes[0].cpu().numpy(), around, resize, config.search_size)
 
@@ -136,13 +140,13 @@ def parts(model: Model, clip: Clip, pair: tuple[Any, ...], repeats: int, device:
         }
 
 
-def _crop(frame: Frame, modality: Any, box: Any, factor: float, size: int) -> Any:
+def _crop(frame: Frame, modality: Modality, box: NDArray[np.float64], factor: float, size: int) -> torch.Tensor:
     from modaltrack import vision
 
     return vision.normalise(vision.to_tensor(vision.crop(frame.images[modality], box, factor, size)[0][None]))
 
 
-def base(batch: int, repeats: int, device: Any, pair: tuple[Any, ...]) -> float:
+def base(batch: int, repeats: int, device: torch.device, pair: tuple[Any, ...]) -> float:
     """Median seconds of one forward pass of SDSTrack base with ``batch`` targets."""
     import torch
 
@@ -156,7 +160,7 @@ def base(batch: int, repeats: int, device: Any, pair: tuple[Any, ...]) -> float:
         return median(lambda: model(template, search), repeats, device)
 
 
-def median(work: Callable[[], Any], repeats: int, device: Any) -> float:
+def median(work: Callable[[], object], repeats: int, device: torch.device) -> float:
     """Median seconds of ``work`` after one warm-up, waiting for the device each time."""
     import torch
 

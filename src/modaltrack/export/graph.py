@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from modaltrack.export.declaration import CARD_KEY, Declaration
 from modaltrack.files import replacing, write_file
 from modaltrack.frame import Modality
 from modaltrack.models.model import TorchModel
+
+if TYPE_CHECKING:
+    import onnx
 
 FORMATS = {"onnx": ".onnx", "openvino": ".xml"}
 PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "openvino": ("fp32", "fp16", "bf16", "int8")}
@@ -130,7 +133,7 @@ def write_graph(path: Path, out: Path, card: dict[str, Any], form: str, precisio
         stem.replace(partial)
 
 
-def without_traces(graph: Any) -> None:
+def without_traces(graph: onnx.GraphProto) -> None:
     """Take out what the exporter notes at every node: files and lines of the machine that it ran on."""
     for node in graph.node:
         node.doc_string = ""
@@ -143,7 +146,7 @@ def without_traces(graph: Any) -> None:
         del value.metadata_props[:]
 
 
-def halve(model: Any) -> None:
+def halve(model: onnx.ModelProto) -> None:
     """Store the large weights of an ONNX model in 16 bits, with a cast to float32 behind each: half the file.
 
     What OpenVINO's ``compress_to_fp16`` does. Runtimes fold the casts away when they load the file.

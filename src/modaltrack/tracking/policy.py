@@ -184,8 +184,8 @@ class Policy:
         predicted: NDArray[np.float64],
         score: ArrayLike,
         initial_size: NDArray[np.float64],
-        height: Any,
-        width: Any,
+        height: float | NDArray[np.int64],
+        width: float | NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """The next xywh boxes (..., 4): the predictions as far as they are believed, inside their images.
 
