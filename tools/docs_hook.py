@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import inspect
 import json
@@ -36,12 +37,18 @@ def cards() -> str:
 
 def card_section(name: str, card: dict[str, Any]) -> str:
     """One card; ``measured`` makes a table for each of its groups."""
+    recipe = card.get("recipe")
+    if isinstance(recipe, dict):
+        card = card | {"recipe": recipe.get("name", "")}  # its fields are folded away below
     parts = [f"## {name}", "| fact | |\n|---|---|"]
     parts[1] += "".join(
         f"\n| {key.replace('_', ' ')} | {_cell(value)} |"
         for key, value in card.items()
         if key not in (*LEFT_OUT, "measured") and value not in (None, "", [], {})
     )
+    if isinstance(recipe, dict):
+        lines = "".join(f"<li>{html.escape(key)}: {html.escape(_text(value))}</li>" for key, value in recipe.items())
+        parts.append(f"<details><summary>Every field of the recipe</summary><ul>{lines}</ul></details>")
     for title, group in card.get("measured", {}).items():
         parts += _measured(title, group) if isinstance(group, dict) else [f"**{title}**: {_cell(group)}"]
     return "\n\n".join(parts)
@@ -59,7 +66,7 @@ def _measured(title: str, group: dict[str, Any]) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    return _text(value).replace("|", "\\|").replace("\n", " ")
+    return re.sub(r"([|_*])", r"\\\1", _text(value)).replace("\n", " ")
 
 
 def _text(value: object) -> str:
