@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "render a hard clip with four sensors, track it, show what each sensor adds",
     "track": "follow a target through your own files, cameras or streams",
     "app": "a local page: choose targets by mouse, watch, correct, compare two models, export labels",
+    "align": "find the homography between two cameras' pixels, for track --align",
     "export": "write a model as ONNX or OpenVINO graphs, compared with torch",
     "models": "list the models; 'models show NAME' prints a card, 'models import' reads authors' files",
     "score": "score results by a benchmark's own protocol, or one file of boxes",
@@ -38,7 +39,7 @@ COMMANDS = {
     "study": "train, measure and compare the whole grid: which claims of the papers hold here",
     "doctor": "versions, devices, optional parts and how to install each",
 }
-REPEATABLE = {"--box", "--encoding", "--offset", "--modality", "--switch"}
+REPEATABLE = {"--pairs", "--box", "--encoding", "--offset", "--modality", "--switch"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

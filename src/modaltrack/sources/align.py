@@ -2,6 +2,7 @@
 """Alignment in space: one 3x3 homography per sensor, from its pixels to the pixels of the RGB image.
 
 As JSON: ``{"thermal": [[1.02, 0.0, -3.5], [0.0, 1.02, 4.0], [0.0, 0.0, 1.0]]}``. Pixel centres have whole coordinates.
+The key ``about`` (where the file came from, its residuals) is for people and is not read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from modaltrack.files import parse_json
 from modaltrack.frame import Modality
 
 Homographies = Mapping[str, Any]
+ABOUT = "about"
 
 
 def load_alignment(
@@ -37,6 +39,8 @@ def load_alignment(
         align = _read_json(Path(align))
     matrices: dict[Modality, NDArray[np.float64]] = {}
     for key, rows in align.items():
+        if key == ABOUT:
+            continue
         if key not in set(Modality):
             raise ValueError(
                 f"{_upper(where)} has the key {key!r} and one of {', '.join(Modality)} was expected; rename it."

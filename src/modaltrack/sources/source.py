@@ -223,6 +223,7 @@ def open_source(
     event_size: tuple[int, int] | None = None,
     event_unit: str | None = None,
     notices: Notices | None = None,
+    single: bool = False,
 ) -> Source:
     """Open an image folder, a video file, a camera, a network stream or an event recording.
 
@@ -236,6 +237,7 @@ def open_source(
         event_size: (height, width) of an event sensor whose file does not say.
         notices: shared by the sources of a clip.
         event_unit: of the stamps in event tables (s, ms, us, ns), guessed where None.
+        single: whether one picture is a clip, of one frame.
 
     Raises:
         ValueError: in one sentence, for whatever cannot be opened.
@@ -249,7 +251,7 @@ def open_source(
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ValueError(f"The {name} of {kind.value} is {value} and a positive number was expected; correct it.")
     options: dict[str, Any] = {}
-    reader = _open_reader(spec, kind, heard, fps, window, event_size, event_unit, nearest=kind == Modality.DEPTH)
+    reader = _open_reader(spec, kind, heard, fps, window, event_size, event_unit, kind == Modality.DEPTH, single)
     chosen = encoding or DEFAULT_ENCODING[kind]
     if isinstance(reader, EventReader):
         if encoding == "event-image":
@@ -297,6 +299,7 @@ def _open_reader(
     event_size: tuple[int, int] | None,
     event_unit: str | None,
     nearest: bool,
+    single: bool,
 ) -> Reader:
     if spec is None or str(spec) == "":
         raise ValueError(
@@ -326,7 +329,7 @@ def _open_reader(
     if not path.exists():
         raise ValueError(f"The {modality.value} source {name} does not exist; check the path.")
     if suffix in IMAGE_SUFFIXES:
-        if frames_in(path) == 1:
+        if frames_in(path) == 1 and not single:
             raise ValueError(
                 f"{name} is a single image and a clip was expected; give the folder that holds the frames."
             )
