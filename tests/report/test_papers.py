@@ -9,7 +9,7 @@ import pytest
 from modaltrack.frame import Result
 from modaltrack.report import Entry, figures, main_metric
 from modaltrack.report.figures import wide
-from modaltrack.report.papers import chosen_attributes, escape_latex, paper_tables
+from modaltrack.report.papers import across, chosen_attributes, escape_latex, paper_tables
 from modaltrack.scoring.engine import find_protocol, score
 from modaltrack.scoring.records import Truth
 
@@ -69,3 +69,22 @@ def test_five_perfect_sequences_are_drawn() -> None:
     assert "scores" in drawings
     for drawing in drawings.values():
         assert "nan" not in drawing.svg().lower()
+
+
+def test_across_benchmarks_whoever_has_all_comes_first() -> None:
+    both = {
+        "easy": [entry("exact", 0), entry("near", 6), entry("far", 25)],
+        "hard": [entry("near", 6), entry("far", 25)],
+    }
+    table = across(both, {"easy": "SR", "hard": "SR"})
+    assert [name for name, _ in table.rows] == ["near", "far", "exact"]
+    assert table.groups == (("easy", 3), ("hard", 3))
+    assert table.columns[:3] == (("easy", "PR"), ("easy", "NPR"), ("easy", "SR"))
+    assert table.rows[2][1][3:] == (None, None, None)
+    told = both | {"easy": [replace(both["easy"][0], place=0), *both["easy"][1:]]}
+    assert across(told, {"easy": "SR", "hard": "SR"}).rows[0][0] == "exact"
+    text = table.latex()
+    assert r" & \multicolumn{3}{c}{easy} & \multicolumn{3}{c}{hard} \\" in text
+    assert r"\cmidrule(lr){2-4} \cmidrule(lr){5-7}" in text
+    assert "exact & " in text
+    assert text.count("--") == 3

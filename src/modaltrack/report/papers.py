@@ -116,7 +116,7 @@ def paper_tables(entries: Sequence[Entry], metric: str) -> dict[str, PaperTable]
 def across(benchmarks: Mapping[str, Sequence[Entry]], metrics: Mapping[str, str]) -> PaperTable:
     """The scores of every tracker on several benchmarks, curve means left out.
 
-    Rows are those with a place first, then by the mean of the ranking scores over the benchmarks that a tracker has.
+    Rows are those with a place first, then those with results of most benchmarks, by the mean of the ranking scores.
 
     Args:
         benchmarks: benchmark -> the trackers that have results of it.
@@ -131,10 +131,10 @@ def across(benchmarks: Mapping[str, Sequence[Entry]], metrics: Mapping[str, str]
     )
     trackers = {e.name: e for entries in benchmarks.values() for e in entries}
 
-    def rank(tracker: str) -> tuple[float, float]:
+    def rank(tracker: str) -> tuple[float, int, float]:
         scores = [by[tracker].report.scores[metrics[name]] for name, by in found.items() if tracker in by]
         place = trackers[tracker].place
-        return float("inf") if place is None else place, -sum(scores) / len(scores)
+        return float("inf") if place is None else place, -len(scores), -sum(scores) / len(scores)
 
     rows = tuple(
         (who, tuple(found[name][who].report.scores.get(m) if who in found[name] else None for name, m in columns))
