@@ -19,7 +19,7 @@ nano=()
 run() { # seconds, name, command ...
     local limit=$1 name=$2
     shift 2
-    local left=$((470 - (SECONDS - began)))
+    local left=$((465 - (SECONDS - began)))
     [ "$left" -lt "$limit" ] && limit=$left
     if [ "$limit" -lt 5 ]; then
         echo "$name: left out, the time is up"
@@ -29,27 +29,31 @@ run() { # seconds, name, command ...
     echo "$name: $((SECONDS - began)) s so far"
 }
 
-for threads in 1 2; do
-    export OMP_NUM_THREADS=$threads
-    # graphs are exported at the first call (and kept), outside the measured frames
+laptop() { # threads, seconds of a run
+    export OMP_NUM_THREADS=$1
+    local form runtime precision more
+    # graphs are exported at the first call (and kept), outside the measured frames; int8 is calibrated then
     for form in "torch fp32" "onnx fp32" "openvino fp32" "openvino bf16" "openvino int8"; do
         read -r runtime precision <<<"$form"
         more=()
-        [ "$threads $form" = "2 openvino fp32" ] && more=(--against opencv "${nano[@]}")
+        [ "$1 $form" = "2 openvino bf16" ] && more=(--against opencv "${nano[@]}")
         [ "$runtime" = torch ] && more=(--targets 64)
-        run 60 "laptop-$threads-$runtime-$precision" "$python" -m modaltrack bench --model modaltrack-laptop \
-            --runtime "$runtime" --precision "$precision" --threads "$threads" --size 1280x720 --frames 30 --rounds 3 \
-            --no-base --json "$out/laptop-$threads-$runtime-$precision.json" "${more[@]}"
+        run "$2" "laptop-$1-$runtime-$precision" "$python" -m modaltrack bench --model modaltrack-laptop \
+            --runtime "$runtime" --precision "$precision" --threads "$1" --size 1280x720 --frames 30 --rounds 3 \
+            --no-base --json "$out/laptop-$1-$runtime-$precision.json" "${more[@]}"
     done
-done
-for name in ostrack-laptop smstracker-tiny tpf-tiny sdstrack-tiny srtrack-tiny; do
-    for runtime in torch openvino; do
-        run 40 "$name-2-$runtime" "$python" -m modaltrack bench --model "$name" --runtime "$runtime" --threads 2 \
-            --frames 12 --rounds 2 --no-base --json "$out/$name-2-$runtime.json"
-    done
-done
-run 120 base-2 "$python" "$here/base_speed.py" --threads 2 --rounds 3 --limit 60 \
+}
+
+laptop 2 80
+OMP_NUM_THREADS=2 run 90 base-2 "$python" "$here/base_speed.py" --threads 2 --rounds 3 --limit 40 \
     --models ostrack-base sdstrack-base smstracker-base
+for name in smstracker-tiny tpf-tiny ostrack-laptop; do # the scan in a loop of the runtime; one sensor
+    for runtime in torch openvino; do
+        OMP_NUM_THREADS=2 run 60 "$name-2-$runtime" "$python" -m modaltrack bench --model "$name" --runtime "$runtime" \
+            --threads 2 --frames 12 --rounds 2 --no-base --json "$out/$name-2-$runtime.json"
+    done
+done
+laptop 1 50
 
 "$python" - "$out" <<'PY'
 import json, sys

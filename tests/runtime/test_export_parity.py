@@ -48,13 +48,15 @@ def weights(model, folder):
     return str(path)
 
 
-@pytest.mark.parametrize("form", ["onnx", "openvino"])
-def test_an_exported_folder_tracks_and_evaluates_as_torch(form, script, clip, monkeypatch):
-    model = small("sdstrack-tiny", depth=1, fusion_blocks=(0,))
+@pytest.mark.parametrize(
+    ("name", "form", "sensors"), [("ostrack-tiny", "onnx", "rgb"), ("sdstrack-tiny", "openvino", "rgb+thermal")]
+)
+def test_an_exported_folder_tracks_and_evaluates_as_torch(name, form, sensors, script, clip, monkeypatch):
+    model = small(name, depth=1, fusion_blocks=(0,))
     monkeypatch.setattr(script, "weights_of", lambda name, folder: weights(model, folder))
-    row = script.measure("sdstrack-tiny", form, clip, 5)
+    row = script.measure(name, form, clip, 5)
     assert row["good"], row
-    assert row["sensors"] == "rgb+thermal"
+    assert row["sensors"] == sensors
     assert row["frames"] == row["same_status"] == 5
     assert row["moved_px"] > 1, "boxes have to move for this to say much"
 
