@@ -261,13 +261,14 @@ def opencv_nanotrack(backbone: Path) -> Callable[[], Any]:
     """
     import cv2
 
+    library: Any = cv2  # its stubs know no NanoTrack
     head = backbone.with_name(backbone.name.replace("backbone", "head"))
     if missing := [file for file in (backbone, head) if not file.is_file() or backbone == head]:
         raise ValueError(f"{missing[0]} is not there; NanoTrack is two files, ..backbone.onnx and ..head.onnx.")
-    create, make_parameters = (getattr(cv2, f"TrackerNano_{name}", None) for name in ("create", "Params"))
-    if create is None or make_parameters is None:
+    if not hasattr(library, "TrackerNano_create") or not hasattr(library, "TrackerNano_Params"):
         raise ValueError(f"This OpenCV ({cv2.__version__}) has no NanoTrack; take a newer one, or imported weights.")
-    parameters = make_parameters()
+    create: Callable[..., Any] = library.TrackerNano_create
+    parameters = library.TrackerNano_Params()
     parameters.backbone, parameters.neckhead = str(backbone), str(head)
 
     class NanoTrack(_OpenCV):
