@@ -11,8 +11,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from tests.sources.fake_camera import HEIGHT, WIDTH, HttpCamera, UdpCamera, free_port
@@ -243,6 +245,30 @@ def test_standard_input_is_read_whole(write_video: Any, colours: Any) -> None:
             [sys.executable, "-c", code], stdin=video, capture_output=True, text=True, timeout=120, check=False
         )
     assert done.stdout.split() == [str(10 * k) for k in range(20)], done.stderr
+
+
+def test_frames_through_a_pipe_are_tracked_to_the_boxes_of_the_file(
+    write_video: Any, cameras: Path, random_weights: Path, tmp_path: Path
+) -> None:
+    images = [cv2.imread(str(file))[..., ::-1] for file in sorted((cameras / "rgb").glob("*.png"))]
+    file = write_video("a.mkv", images)
+    words = [sys.executable, "-m", "modaltrack", "track", "--box", "20,20,16,12", "--model", str(random_weights)]
+    boxes = []
+    for name in ("-", str(file)):
+        with file.open("rb") as video:
+            out = tmp_path / f"out{len(boxes)}"
+            done = subprocess.run(
+                [*words, "--rgb", name, "--out", str(out), "--no-video"],
+                stdin=video,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+        assert done.returncode == 0, done.stderr
+        boxes.append((out / "boxes.txt").read_text())
+    assert boxes[0] == boxes[1]
+    assert len(boxes[0].splitlines()) == 6
 
 
 def test_standard_input_has_one_reader() -> None:

@@ -6,6 +6,9 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -152,6 +155,48 @@ def test_an_encoder_that_is_behind_leaves_images_out_and_says_so(
     assert any("1 of 3 recorded instants" in str(w.message) for w in caught)
 
 
+def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path: Path) -> None:
+    class Full:
+        def write(self, text: str) -> None:
+            raise OSError(28, "No space left on device")
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    kept = recording(tmp_path / "kept")
+    for number in (1, 2, 3):
+        if number == 2:
+            kept._list.close()
+            kept._list = Full()  # type: ignore[assignment]
+        kept.picture(RGB, Shot(number, np.full((32, 32), 50 * number, np.uint8)))
+        kept.instant(number / 10, {RGB: number})
+    kept.close()
+    with pytest.warns(SourceWarning, match="No space left on device.; tracking goes on"):
+        kept._notices.speak()
+    assert len(list(open_recording(tmp_path / "kept"))) == 1
+    assert not json.loads((tmp_path / "kept" / "recording.json").read_text())["complete"]
+
+
+def test_ctrl_c_leaves_a_whole_recording_and_whole_files(tmp_path: Path, random_weights: Path) -> None:
+    words = [sys.executable, "-m", "modaltrack", "track", "--model", str(random_weights), "--box", "10,8,20,16"]
+    with HttpCamera(15) as rgb, HttpCamera(6) as thermal:
+        words += ["--rgb", rgb.url, "--thermal", thermal.url, "--record", str(tmp_path / "kept"), "--jsonl", "-"]
+        with subprocess.Popen(
+            [*words, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as run:
+            assert run.stdout is not None
+            live = [json.loads(run.stdout.readline()) for _ in range(4)]
+            run.send_signal(signal.SIGINT)
+            more, said = run.communicate(timeout=60)
+    assert run.returncode == 0, said
+    live += [json.loads(line) for line in more.splitlines()]
+    assert (tmp_path / "out" / "video.mp4").is_file()
+    frames = list(open_recording(tmp_path / "kept"))
+    assert [sorted(frame.images) for frame in frames] == [message["present"] for message in live]
+    assert json.loads((tmp_path / "kept" / "recording.json").read_text())["complete"]
+
+
 def test_a_clip_that_never_began_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be opened"):
         list(open_clip({"rgb": "http://127.0.0.1:9/nobody"}, record=tmp_path / "kept"))
@@ -215,6 +260,7 @@ def test_a_folder_that_holds_something_is_not_recorded_into(kept: Path) -> None:
     [
         (["--rgb", "{cameras}/rgb", "--record", "{tmp}/x"], "--record keeps cameras"),
         (["--rgb", "0", "--record", "{cameras}"], "already"),
+        (["--rgb", "0", "--record", "{tmp}/out"], "a folder of its own"),
         (["--replay", "{cameras}"], "holds no recording.json"),
         (["--replay", "{kept}", "--rgb", "0"], "--rgb and --replay exclude"),
         (["--replay", "{kept}", "--offset", "rgb=1"], "--offset and --replay exclude"),

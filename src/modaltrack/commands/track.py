@@ -242,6 +242,8 @@ def sources_of(options: Options) -> dict[Modality, str]:
     if options.record is not None:
         if files := [spec for spec in specs.values() if not is_live(spec) or Path(spec).is_dir()]:
             raise ValueError(f"--record keeps cameras and streams, and {files[0]} is a file; leave it out.")
+        if options.record.resolve() == options.out.resolve():
+            raise ValueError(f"--record and --out are both {options.out}; give the recording a folder of its own.")
         check_recording_folder(options.record)
     return specs
 

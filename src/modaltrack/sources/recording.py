@@ -31,7 +31,7 @@ from modaltrack.sources.notices import Notices
 
 FORMAT = "modaltrack-recording/1"
 ABOUT, INSTANTS = "recording.json", "instants.jsonl"
-WAITING = 32  # images of a sensor that may wait for the encoder
+WAITING = 16  # images of a sensor that may wait for the encoder
 RECENT = 256  # images whose place in the file is remembered: far more than the live ring holds
 TICK = Fraction(1, 1000)  # Matroska's
 CODEC = "ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}
@@ -82,7 +82,7 @@ class Recording:
             "homographies": {m.value: matrix.tolist() for m, matrix in homographies.items()},
             "depth_scale": depth_scale,
         }
-        self._closed = False
+        self._closed, self._failed = False, False
         self._notices = notices
         self._zero = time.monotonic()
         self._files: dict[Modality, _SensorFile] = {}
@@ -108,8 +108,14 @@ class Recording:
         """
         places = {m.value: self._files[m].place(number) for m, number in used.items()}
         self._incomplete += any(place is None for place in places.values())
-        self._list.write(json.dumps({"time": moment, "images": places}) + "\n")
-        self._list.flush()
+        if self._failed:
+            return
+        try:
+            self._list.write(json.dumps({"time": moment, "images": places}) + "\n")
+            self._list.flush()
+        except OSError as error:  # a full disk ends the recording and not the run
+            self._fail(error)
+            return
         self._instants += 1
 
     def close(self) -> None:
@@ -117,20 +123,30 @@ class Recording:
         self._closed = True
         for file in list(self._files.values()):
             file.close()
-        self._list.close()
+        with suppress(OSError):  # what could not be written was said
+            self._list.close()
         if not self._instants:
             for name in (ABOUT, INSTANTS, *(f"{m.value}.mkv" for m in self._files)):
                 (self.folder / name).unlink(missing_ok=True)
             with suppress(OSError):  # something else was put there meanwhile
                 self.folder.rmdir()
             return
-        self._describe(complete=True)
+        try:
+            self._describe(complete=not self._failed)
+        except OSError as error:
+            self._fail(error)
         if self._incomplete:
             self._notices.note(
                 "incomplete recording",
                 f"{self._incomplete} of {self._instants} recorded instants lack an image that was tracked, because the "
                 "encoder could not keep up; their replay can differ.",
             )
+
+    def _fail(self, error: OSError) -> None:
+        self._failed = True
+        self._notices.note(
+            "recording failed", f"The recording in {self.folder} ends ({error.strerror or error}); tracking goes on."
+        )
 
     def _describe(self, complete: bool) -> None:
         counts = {m.value: {"pictures": f.written, "left_out": f.left_out} for m, f in self._files.items()}

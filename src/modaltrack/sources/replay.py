@@ -22,7 +22,7 @@ from modaltrack.sources.prefetch import prefetch
 from modaltrack.sources.recording import ABOUT, FORMAT, INSTANTS
 from modaltrack.sources.source import AHEAD, Place, Source, open_source
 
-KEPT = 32  # pictures of a sensor behind the newest that an instant may still name; live, its ring is 8 long
+KEPT = 16  # pictures of a sensor behind the newest that an instant may still name; live, its ring is 8 long
 
 
 def recorded_sensors(folder: str | os.PathLike[str]) -> dict[Modality, str]:
