@@ -126,69 +126,74 @@ class PairSampler:
         order = ["small", "medium", "small", "medium", "large", "medium", "large"]
         swap = int(torch.randint(0, 6, (1,), generator=g))
         order[swap], order[swap + 1] = order[swap + 1], order[swap]
-        k_count = len(order)
-        n = self.num_actors
-        actors = torch.randint(0, n, (s, k_count), generator=g)
-        # Distractors of the same kind: neighbours in the troupe are of one kind; some are twins of another layer.
-        for k in range(1, k_count):
-            like = actors[torch.arange(s), torch.randint(0, k, (s,), generator=g)]
-            twin = chance((s,), 0.3, g) > 0
-            near = (like + torch.randint(-3, 4, (s,), generator=g)).clamp(0, n - 1)
-            kin = chance((s,), 0.45, g) > 0
-            actors[:, k] = torch.where(twin, like, torch.where(kin, near, actors[:, k]))
-        colour, heat, hidden = camouflage((s, k_count), g, self.hard)
+        actors = self._actors(s, len(order), g)
+        disguise = camouflage((s, len(order)), g, self.hard)
         still = chance((s, 1, 1), 0.25, g)
-        motion = torch.randn(s, k_count, 2, generator=g) * uniform((s, k_count, 1), 0.0, 3.5, g) * (1 - still)
+        motion = torch.randn(s, len(order), 2, generator=g) * uniform((s, len(order), 1), 0.0, 3.5, g) * (1 - still)
         shake = torch.randn(s, 1, 2, generator=g) * uniform((s, 1, 1), 0.0, 2.0, g) * chance((s, 1, 1), 0.6, g)
         at, before = [], []
         for k, window in enumerate(order):
-            low, high = SCALES[window]
-            scale = torch.exp(uniform((s,), math.log(low), math.log(high), g))
-            scale = torch.stack([scale, scale * torch.exp(0.22 * torch.randn(s, generator=g))], 1).clamp(
-                low * 0.8, high * 1.1
-            )
-            first = uniform((s, 2), 0.15 * FRAME, 0.85 * FRAME, g)
-            second = first + torch.randn(s, 2, generator=g) * 30
-            outside = (second < 0.08 * FRAME) | (second > 0.92 * FRAME)
-            second = torch.where(outside, uniform((s, 2), 0.12 * FRAME, 0.88 * FRAME, g), second)
-            centre = torch.stack([first, second], 1).view(-1, 2)
-            roll = 0.12 * torch.randn(s, generator=g) + chance((s,), 0.1, g) * uniform((s,), -1.5, 1.5, g)
-            turn = 0.15 * torch.randn(s, generator=g) + chance((s,), 0.12, g) * uniform((s,), -1.5, 1.5, g)
-            phase = torch.rand(s, 2, generator=g)
-            gain = torch.exp(0.25 * torch.randn(s, 1, 1, generator=g) + 0.12 * torch.randn(s, 1, 3, generator=g))
-            gain = (gain * torch.exp(0.06 * torch.randn(s, 2, 3, generator=g))).view(-1, 3)
-            here = self._probe(background, centre)
-            nearer = torch.exp(uniform((s,), 0.02, 0.25 + 0.12 * k, g) * (1 - hidden[:, k]) + 0.01)
-            warm = (0.15 * torch.randn(s, generator=g)).repeat_interleave(2)
-            layer = Layer(
-                actor=actors[:, k].repeat_interleave(2),
-                phase=phase.view(-1),
-                centre=centre,
-                scale=scale.view(-1),
-                angle=torch.stack([roll, roll + turn], 1).view(-1),
-                bend=(chance((s,), 0.4, g) * uniform((s,), 0.0, 0.12, g)).repeat_interleave(2),
-                ripple=uniform((s, 2), 0, 6.3, g).view(-1),
-                gain=gain,
-                mix=colour[:, k].repeat_interleave(2),
-                heat=warm,
-                thermal_mix=heat[:, k].repeat_interleave(2),
-                inverse_depth=here * nearer.repeat_interleave(2),
-                opacity=chance((s,), 0.85 if k else 1.0, g).repeat_interleave(2),
-                window=window,
-            )
+            layer = self._layer(k, window, actors[:, k], [d[:, k] for d in disguise], g, background)
             at.append(layer)
             fields = {name: getattr(layer, name) for name in layer.__slots__}
-            fields["centre"] = centre - (motion[:, k] + shake[:, 0]).repeat_interleave(2, 0)
-            fields["phase"] = (phase + 0.93).view(-1) % 1
+            fields["centre"] = layer.centre - (motion[:, k] + shake[:, 0]).repeat_interleave(2, 0)
+            fields["phase"] = (layer.phase + 0.93) % 1
             fields["scale"] = layer.scale * 0.99
             before.append(Layer(**fields))
-        device = self.device
         for layer in at + before:
             for name in layer.__slots__:
                 value = getattr(layer, name)
                 if isinstance(value, Tensor):
-                    setattr(layer, name, value.to(device))
+                    setattr(layer, name, value.to(self.device))
         return at, before, shake
+
+    def _actors(self, s: int, count: int, g: torch.Generator) -> Tensor:
+        """(s, count) who plays: neighbours in the troupe are of one kind, and some are twins of another layer."""
+        actors = torch.randint(0, self.num_actors, (s, count), generator=g)
+        for k in range(1, count):
+            like = actors[torch.arange(s), torch.randint(0, k, (s,), generator=g)]
+            twin = chance((s,), 0.3, g) > 0
+            near = (like + torch.randint(-3, 4, (s,), generator=g)).clamp(0, self.num_actors - 1)
+            kin = chance((s,), 0.45, g) > 0
+            actors[:, k] = torch.where(twin, like, torch.where(kin, near, actors[:, k]))
+        return actors
+
+    def _layer(
+        self, k: int, window: str, actors: Tensor, disguise: list[Tensor], g: torch.Generator, background: Tensor
+    ) -> Layer:
+        """Layer ``k`` of all scenes at both instants; disguise: (s,) each, as ``camouflage`` gives them."""
+        s, (low, high), (colour, heat, hidden) = len(actors), SCALES[window], disguise
+        scale = torch.exp(uniform((s,), math.log(low), math.log(high), g))
+        scale = torch.stack([scale, scale * torch.exp(0.22 * torch.randn(s, generator=g))], 1)
+        first = uniform((s, 2), 0.15 * FRAME, 0.85 * FRAME, g)
+        second = first + torch.randn(s, 2, generator=g) * 30
+        outside = (second < 0.08 * FRAME) | (second > 0.92 * FRAME)
+        second = torch.where(outside, uniform((s, 2), 0.12 * FRAME, 0.88 * FRAME, g), second)
+        centre = torch.stack([first, second], 1).view(-1, 2)
+        roll = 0.12 * torch.randn(s, generator=g) + chance((s,), 0.1, g) * uniform((s,), -1.5, 1.5, g)
+        turn = 0.15 * torch.randn(s, generator=g) + chance((s,), 0.12, g) * uniform((s,), -1.5, 1.5, g)
+        phase = torch.rand(s, 2, generator=g)
+        gain = torch.exp(0.25 * torch.randn(s, 1, 1, generator=g) + 0.12 * torch.randn(s, 1, 3, generator=g))
+        gain = (gain * torch.exp(0.06 * torch.randn(s, 2, 3, generator=g))).view(-1, 3)
+        here = self._probe(background, centre)
+        nearer = torch.exp(uniform((s,), 0.02, 0.25 + 0.12 * k, g) * (1 - hidden) + 0.01)
+        warm = (0.15 * torch.randn(s, generator=g)).repeat_interleave(2)
+        return Layer(
+            actor=actors.repeat_interleave(2),
+            phase=phase.view(-1),
+            centre=centre,
+            scale=scale.clamp(low * 0.8, high * 1.1).view(-1),
+            angle=torch.stack([roll, roll + turn], 1).view(-1),
+            bend=(chance((s,), 0.4, g) * uniform((s,), 0.0, 0.12, g)).repeat_interleave(2),
+            ripple=uniform((s, 2), 0, 6.3, g).view(-1),
+            gain=gain,
+            mix=colour.repeat_interleave(2),
+            heat=warm,
+            thermal_mix=heat.repeat_interleave(2),
+            inverse_depth=here * nearer.repeat_interleave(2),
+            opacity=chance((s,), 0.85 if k else 1.0, g).repeat_interleave(2),
+            window=window,
+        )
 
     def _probe(self, background: Tensor, centre: Tensor) -> Tensor:
         """Inverse depth of the background under (N, 2) frame positions, on the CPU."""

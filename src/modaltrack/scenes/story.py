@@ -43,6 +43,9 @@ CHALLENGES = (
 )
 
 
+Array = NDArray[np.float64]
+
+
 @dataclass(slots=True)
 class Script:
     """All that happens in a clip, frame by frame; tensors have T rows (or T, K)."""
@@ -68,7 +71,7 @@ class Script:
     exposure: Tensor  # (T,)
 
 
-def _smooth(rng: np.random.Generator, frames: int, width: int, memory: float) -> NDArray[np.float64]:
+def _smooth(rng: np.random.Generator, frames: int, width: int, memory: float) -> Array:
     """(frames, width) Ornstein-Uhlenbeck paths of unit variance.
 
     Args:
@@ -98,141 +101,178 @@ def _draw_challenges(rng: np.random.Generator, hard: bool) -> set[str]:
     return chosen - set(blinding[2:])
 
 
-def write_script(seed: int, length: int, height: int, width: int, hard: bool) -> tuple[Script, set[str]]:
-    rng = np.random.default_rng([seed, int(hard), 0x5CE])
-    generator = torch.Generator().manual_seed(seed * 2 + int(hard) + 1_000_003)
+@dataclass(slots=True)
+class _Plot:
+    """What is settled before anything moves; every part of the script is drawn from ``rng`` in a fixed order."""
+
+    rng: np.random.Generator
+    what: set[str]
+    hard: bool
+    frames: int
+    order: list[str]
+    target: int
+    actor: list[int]
+
+    def paths(self, width: int, memory: float) -> Array:
+        """See ``_smooth``."""
+        return _smooth(self.rng, self.frames, width, memory)
+
+
+def _plot(rng: np.random.Generator, frames: int, hard: bool) -> _Plot:
     what = _draw_challenges(rng, hard)
-    canvas = canvases(1, generator, CANVAS)
-    troupe = Troupe(24, seed * 31 + 7 + int(hard))
     order = ["small", "medium", "small", "medium", "medium", "large", "medium", "large"]
-    if "low resolution" in what:
-        target, window = 2, "small"
-    else:
-        target = int(rng.choice([3, 3, 4, 5]))
-        window = order[target]
-    k_count, frames = len(order), length
-    actor = rng.integers(0, 24, k_count).tolist()
+    target = 2 if "low resolution" in what else int(rng.choice([3, 3, 4, 5]))
+    actor = rng.integers(0, 24, len(order)).tolist()
     if "similar appearance" in what or (hard and rng.random() < 0.4):
-        for k in range(k_count):
+        for k in range(len(order)):
             if k != target and rng.random() < 0.5:
                 twin = rng.random() < 0.4
                 actor[k] = actor[target] if twin else int(np.clip(actor[target] + rng.integers(-2, 3), 0, 23))
-    # Positions: every actor walks; the camera follows the target loosely.
-    speed = rng.uniform(0.3, 1.6, k_count) * (1.5 if hard else 1.0)
-    if "fast motion" in what:
+    return _Plot(rng, what, hard, frames, order, target, actor)
+
+
+def _walks(plot: _Plot, height: int, width: int) -> Array:
+    """Positions (T, K, 2) on the canvas: every actor walks, most of them begin near the target."""
+    rng, target, count = plot.rng, plot.target, len(plot.order)
+    speed = rng.uniform(0.3, 1.6, count) * (1.5 if plot.hard else 1.0)
+    if "fast motion" in plot.what:
         speed[target] = rng.uniform(4.0, 7.0)
-    velocity = _smooth(rng, frames, 2 * k_count, 0.95).reshape(frames, k_count, 2) * speed[:, None]
+    velocity = plot.paths(2 * count, 0.95).reshape(plot.frames, count, 2) * speed[:, None]
     velocity[..., 1] *= 0.5
-    drift = rng.standard_normal((k_count, 2)) * speed[:, None] * 0.6
-    start = rng.uniform(0.28, 0.72, (k_count, 2)) * CANVAS
+    drift = rng.standard_normal((count, 2)) * speed[:, None] * 0.6
+    start = rng.uniform(0.28, 0.72, (count, 2)) * CANVAS
     start[target] = rng.uniform(0.42, 0.58, 2) * CANVAS
-    # Most actors begin near the target, so that they matter to it.
-    for k in range(k_count):
+    for k in range(count):
         if k != target:
             start[k] = start[target] + rng.standard_normal(2) * [width * 0.3, height * 0.25]
     world = start + np.cumsum(velocity + drift, 0)
     low, high = 0.12 * CANVAS, 0.88 * CANVAS
     world = low + np.abs((world - low) % (2 * (high - low)) - (high - low))  # reflect at the border of the canvas
-    world = high + low - world  # keeps the start where it was drawn
-    there = np.ones((frames, k_count))
-    scale = np.array([rng.uniform(0.45, 0.85) * REACH[w] for w in order])
-    if window == "small":
-        scale[target] = rng.uniform(0.5, 0.75) * REACH["small"]
-    if "occlusion" in what:
-        # A near actor crosses the target's path once in the middle third.
+    mirrored: Array = high + low - world  # keeps the start where it was drawn
+    return mirrored
+
+
+def _occlude(plot: _Plot, world: Array, scale: Array) -> Array:
+    """Who is there (T, K): with occlusion a near actor crosses the target's path, without it none passes in front.
+
+    ``world``, ``scale`` and ``plot.actor`` of the one that crosses are changed.
+    """
+    rng, target, frames, last = plot.rng, plot.target, plot.frames, len(plot.order) - 1
+    there = np.ones((frames, len(plot.order)))
+    if "occlusion" in plot.what:
         meet = int(rng.uniform(0.35, 0.65) * frames)
-        k = k_count - 1
         side = rng.choice([-1.0, 1.0])
         pace = rng.uniform(1.5, 3.0)
         time = np.arange(frames) - meet
-        world[:, k] = world[meet, target] + np.stack([side * pace * time, 0.15 * pace * time], 1) * 1.2
-        actor[k] = int(rng.integers(0, 24))
-        scale[k] = max(scale[k], 1.1 * scale[target])
+        world[:, last] = world[meet, target] + np.stack([side * pace * time, 0.15 * pace * time], 1) * 1.2
+        plot.actor[last] = int(rng.integers(0, 24))
+        scale[last] = max(scale[last], 1.1 * scale[target])
     else:
-        near = np.arange(k_count) > target
+        near = np.arange(len(plot.order)) > target
         gap = np.linalg.norm(world - world[:, target : target + 1], axis=2)  # (T, K)
         hides = near & (gap.min(0) < 0.5 * (scale + scale[target]))
-        there[:, hides] = 0.0  # no actor passes in front of the target in clips without occlusion
-    grow = _smooth(rng, frames, k_count, 0.98) * 0.05
-    if "scale variation" in what:
+        there[:, hides] = 0.0
+    return there
+
+
+def _shapes(plot: _Plot, scale: Array) -> tuple[Array, Array, Array, Array]:
+    """size, angle and phase (T, K) and bend (K,) of the actors."""
+    rng, target, frames, count = plot.rng, plot.target, plot.frames, len(plot.order)
+    grow = plot.paths(count, 0.98) * 0.05
+    if "scale variation" in plot.what:
         ramp = rng.choice([-1, 1]) * rng.uniform(0.5, 0.9) * np.linspace(-0.5, 0.5, frames)
         grow[:, target] += ramp
-    size = scale * np.exp(grow - grow[:1])
-    size = np.minimum(size, [REACH[w] for w in order])
-    turn = _smooth(rng, frames, k_count, 0.97) * 0.08
-    if "rotation" in what:
+    size = np.minimum(scale * np.exp(grow - grow[:1]), [REACH[w] for w in plot.order])
+    turn = plot.paths(count, 0.97) * 0.08
+    if "rotation" in plot.what:
         turn[:, target] += rng.choice([-1, 1]) * rng.uniform(0.6, 1.6) * np.linspace(0, 1, frames)
-    pace_of_phase = rng.uniform(0.02, 0.07, k_count)
-    phase = (np.arange(frames)[:, None] * pace_of_phase + rng.random(k_count)) % 1
-    bend = np.where(rng.random(k_count) < 0.3, rng.uniform(0, 0.06, k_count), 0.0)
-    if "deformation" in what:
+    pace = rng.uniform(0.02, 0.07, count)
+    phase = (np.arange(frames)[:, None] * pace + rng.random(count)) % 1
+    bend = np.where(rng.random(count) < 0.3, rng.uniform(0, 0.06, count), 0.0)
+    if "deformation" in plot.what:
         bend[target] = rng.uniform(0.1, 0.18)
-    # The camera follows with delay and shakes.
-    shake = (rng.uniform(1.5, 4.0) if "camera moving" in what else rng.uniform(0.0, 0.7)) * _smooth(rng, frames, 2, 0.8)
-    follow = np.empty((frames, 2))
-    follow[0] = world[0, target] + rng.standard_normal(2) * [width * 0.08, height * 0.08]
-    for t in range(1, frames):
-        follow[t] = follow[t - 1] + 0.06 * (world[t, target] - follow[t - 1])
-    if "camera moving" not in what and rng.random() < 0.4:
-        follow[:] = 0.5 * (world[:, target].max(0) + world[:, target].min(0))  # a fixed camera
-    zoom = np.exp(_smooth(rng, frames, 1, 0.98) * 0.03) * rng.uniform(0.85, 1.1)
-    roll = _smooth(rng, frames, 1, 0.97) * (0.06 if "camera moving" in what else 0.01)
-    camera = np.concatenate([follow + shake, zoom, roll], 1)
-    # What hides the target from one sensor.
-    window_of_time = np.zeros(frames)
+    return size, turn, phase, bend
+
+
+def _camera(plot: _Plot, path: Array, height: int, width: int) -> Array:
+    """(T, 4) centre x, y, zoom and roll: the camera follows the target's path (T, 2) with delay, and shakes."""
+    rng, moving = plot.rng, "camera moving" in plot.what
+    shake = (rng.uniform(1.5, 4.0) if moving else rng.uniform(0.0, 0.7)) * plot.paths(2, 0.8)
+    follow = np.empty((plot.frames, 2))
+    follow[0] = path[0] + rng.standard_normal(2) * [width * 0.08, height * 0.08]
+    for t in range(1, plot.frames):
+        follow[t] = follow[t - 1] + 0.06 * (path[t] - follow[t - 1])
+    if not moving and rng.random() < 0.4:
+        follow[:] = 0.5 * (path.max(0) + path.min(0))  # a fixed camera
+    zoom = np.exp(plot.paths(1, 0.98) * 0.03) * rng.uniform(0.85, 1.1)
+    roll = plot.paths(1, 0.97) * (0.06 if moving else 0.01)
+    return np.concatenate([follow + shake, zoom, roll], 1)
+
+
+def _disguise(plot: _Plot) -> tuple[Array, Array, Array, Array]:
+    """What hides the target from one sensor: when (T,), in colour (T, K), in heat (T, K), and nearness (K,)."""
+    rng, target, frames, count = plot.rng, plot.target, plot.frames, len(plot.order)
+    when = np.zeros(frames)
     begin = int(rng.uniform(0.1, 0.35) * frames)
-    window_of_time[begin : begin + int(rng.uniform(0.4, 0.7) * frames)] = 1.0
-    window_of_time = np.convolve(np.pad(window_of_time, 4, mode="edge"), np.ones(9) / 9, "valid")
-    mix = np.tile(rng.uniform(0.0, 0.2, k_count), (frames, 1))
-    crossover = np.tile(rng.uniform(0.0, 0.15, k_count), (frames, 1))
-    if "background clutter" in what:
+    when[begin : begin + int(rng.uniform(0.4, 0.7) * frames)] = 1.0
+    when = np.convolve(np.pad(when, 4, mode="edge"), np.ones(9) / 9, "valid")
+    mix = np.tile(rng.uniform(0.0, 0.2, count), (frames, 1))
+    crossover = np.tile(rng.uniform(0.0, 0.15, count), (frames, 1))
+    if "background clutter" in plot.what:
         mix[:, target] = rng.uniform(0.8, 1.0)
-    if "thermal crossover" in what:
-        crossover[:, target] = np.maximum(crossover[:, target], window_of_time * rng.uniform(0.85, 1.0))
-    nearer = np.sort(np.exp(rng.uniform(0.08, 0.25, k_count) + 0.1 * np.arange(k_count)))
-    if "depth ambiguity" in what:
+    if "thermal crossover" in plot.what:
+        crossover[:, target] = np.maximum(crossover[:, target], when * rng.uniform(0.85, 1.0))
+    nearer = np.sort(np.exp(rng.uniform(0.08, 0.25, count) + 0.1 * np.arange(count)))
+    if "depth ambiguity" in plot.what:
         nearer[target] = 1.02
+    return when, mix, crossover, nearer
+
+
+def _light(plot: _Plot, generator: torch.Generator, when: Array) -> tuple[Weather, Array]:
+    """The weather of the clip, and the exposure (T,)."""
+    rng, what = plot.rng, plot.what
     weather = random_weather(1, generator, hard=0.0)
     weather.light[:] = float(rng.uniform(0.7, 1.3))
     weather.fog[:] = float(rng.uniform(0.25, 0.8)) if "fog" in what else 0.0
     weather.monochrome[:] = float(rng.random() < 0.1)
-    exposure = np.exp(0.02 * _smooth(rng, frames, 1, 0.9)[:, 0])
+    exposure = np.exp(0.02 * plot.paths(1, 0.9)[:, 0])
     if "low illumination" in what:
         weather.light[:] = float(rng.uniform(0.03, 0.12))
         weather.noise[:] = float(rng.uniform(0.015, 0.05))
     if "high illumination" in what:
-        exposure = exposure * (1 + window_of_time * rng.uniform(1.5, 3.0))
+        exposure = exposure * (1 + when * rng.uniform(1.5, 3.0))
     if "abrupt illumination variation" in what:
         for _ in range(int(rng.integers(1, 3))):
-            at = int(rng.uniform(0.15, 0.85) * frames)
+            at = int(rng.uniform(0.15, 0.85) * plot.frames)
             exposure[at:] = exposure[at:] * rng.choice([0.3, 0.45, 2.0, 2.8])
-    gain = np.exp(0.2 * rng.standard_normal((k_count, 1)) + 0.15 * rng.standard_normal((k_count, 3)))
+    return weather, exposure
 
-    def tensor(array: NDArray[np.float64]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).float()
 
-    script = Script(
-        canvas=canvas,
-        troupe=troupe,
-        actor=[int(a) for a in actor],
-        order=[window if k == target else w for k, w in enumerate(order)],
-        target=target,
-        world=tensor(world),
-        size=tensor(size),
-        angle=tensor(turn),
-        phase=tensor(phase),
-        camera=tensor(camera),
-        mix=tensor(mix),
-        crossover=tensor(crossover),
-        nearer=tensor(nearer),
-        gain=tensor(gain),
-        heat=tensor(0.15 * rng.standard_normal(k_count)),
-        bend=tensor(bend),
-        there=tensor(there),
-        weather=weather,
-        exposure=tensor(exposure),
-    )
-    return script, what
+def write_script(seed: int, length: int, height: int, width: int, hard: bool) -> tuple[Script, set[str]]:
+    """What happens in the clip of a seed, and what makes it hard."""
+    rng = np.random.default_rng([seed, int(hard), 0x5CE])
+    generator = torch.Generator().manual_seed(seed * 2 + int(hard) + 1_000_003)
+    plot = _plot(rng, length, hard)
+    canvas, troupe = canvases(1, generator, CANVAS), Troupe(24, seed * 31 + 7 + int(hard))
+    world = _walks(plot, height, width)
+    scale = np.array([rng.uniform(0.45, 0.85) * REACH[w] for w in plot.order])
+    if plot.order[plot.target] == "small":
+        scale[plot.target] = rng.uniform(0.5, 0.75) * REACH["small"]
+    there = _occlude(plot, world, scale)
+    size, angle, phase, bend = _shapes(plot, scale)
+    camera = _camera(plot, world[:, plot.target], height, width)
+    when, mix, crossover, nearer = _disguise(plot)
+    weather, exposure = _light(plot, generator, when)
+    count = len(plot.order)
+    gain = np.exp(0.2 * rng.standard_normal((count, 1)) + 0.15 * rng.standard_normal((count, 3)))
+    heat = 0.15 * rng.standard_normal(count)
+    moving = (_tensor(a) for a in (world, size, angle, phase, camera, mix, crossover, nearer, gain, heat, bend, there))
+    script = Script(canvas, troupe, plot.actor, plot.order, plot.target, *moving, weather, _tensor(exposure))
+    return script, plot.what
+
+
+def _tensor(array: Array) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).float()
 
 
 def layers_at(script: Script, rows: Tensor, height: int, width: int, background: Tensor | None) -> list[Layer]:

@@ -316,6 +316,15 @@ def choose_reference(sources: Mapping[Modality, Source]) -> Modality:
     return max(sources, key=lambda m: math.inf if sources[m].length is None else float(sources[m].length or 0))
 
 
+def _check_numbers(shifts: Mapping[Modality, float], tolerance: float | None, depth_scale: float) -> None:
+    if not all(math.isfinite(seconds) for seconds in shifts.values()):
+        raise ValueError(f"The offsets are {shifts} and finite seconds were expected; correct them.")
+    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+        raise ValueError(f"The tolerance is {tolerance} and seconds of 0 or more were expected; correct it.")
+    if not (math.isfinite(depth_scale) and depth_scale > 0):
+        raise ValueError(f"The depth_scale is {depth_scale} and a positive number was expected; correct it.")
+
+
 def open_clip(
     specs: Mapping[Any, str | int | os.PathLike[str] | None],
     align: Homographies | str | os.PathLike[str] | None = None,
@@ -365,12 +374,7 @@ def open_clip(
         for modality in given:
             if modality not in wanted:
                 raise ValueError(f"The {what} name {modality}, which is no source of this clip; leave it out.")
-    if not all(math.isfinite(seconds) for seconds in shifts.values()):
-        raise ValueError(f"The offsets are {shifts} and finite seconds were expected; correct them.")
-    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-        raise ValueError(f"The tolerance is {tolerance} and seconds of 0 or more were expected; correct it.")
-    if not (math.isfinite(depth_scale) and depth_scale > 0):
-        raise ValueError(f"The depth_scale is {depth_scale} and a positive number was expected; correct it.")
+    _check_numbers(shifts, tolerance, depth_scale)
     notices = Notices()
     opened: dict[Modality, Source] = {}
     for modality in sorted(wanted, key=lambda m: m != Modality.RGB):  # RGB first: it tells the event window

@@ -51,6 +51,13 @@ class Totals:
     threads: int = 0
     validations: list[dict[str, float]] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        return (
+            f"after {self.elapsed / 3600:.2f} h; {self.bad_batches} bad batch(es) replaced, "
+            f"{self.bad_samples} bad sample(s) replaced, "
+            f"{self.skipped_steps} step(s) skipped for a loss that was not finite."
+        )
+
 
 @dataclass
 class Window:
@@ -196,22 +203,7 @@ class _Run:
         batch_cache_gb: float = 50.0,
     ) -> dict[str, Any]:
         recipe, totals, ranks = self.recipe, self.totals, self.ranks
-        config = self.model.config
-        rendered = BatchSource(
-            recipe,
-            config.template_size,
-            config.search_size,
-            ranks.rank,
-            ranks.world,
-            str(self.device) if self.device.type == "cuda" and not recipe.workers else "cpu",
-            make_sampler,
-            config.template_factor,
-            config.search_factor,
-        )
-        source: Source = rendered
-        if batch_cache is not None:
-            source = kept = CachedSource(rendered, Path(batch_cache), batch_cache_gb)
-            kept.prepare()
+        source = self._source(make_sampler, batch_cache, batch_cache_gb)
         self.data = fingerprint(recipe)
         log = Log(self.out_dir / "log.jsonl", totals.step, ranks.is_first)
         self.started = time.perf_counter()
@@ -247,14 +239,31 @@ class _Run:
             stopped = totals.step < recipe.steps and progress(recipe, totals.step, totals.elapsed) < 1
             self._tick()
             card = self._save(finished=not stopped)
-            display.say(
-                f"{'Stopped' if stopped else 'Finished'} at step {totals.step} of {recipe.steps} after "
-                f"{totals.elapsed / 3600:.2f} h; {totals.bad_batches} bad batch(es) replaced, "
-                f"{totals.bad_samples} bad sample(s) replaced, "
-                f"{totals.skipped_steps} step(s) skipped for a loss that was not finite."
-            )
+            display.say(f"{'Stopped' if stopped else 'Finished'} at step {totals.step} of {recipe.steps} {totals}")
         log.close()
         return card
+
+    def _source(
+        self, make_sampler: SamplerBuilder | None, batch_cache: str | Path | None, batch_cache_gb: float
+    ) -> Source:
+        """What makes this rank's batches, with its memory on disk if there is one."""
+        config, ranks = self.model.config, self.ranks
+        rendered = BatchSource(
+            self.recipe,
+            config.template_size,
+            config.search_size,
+            ranks.rank,
+            ranks.world,
+            str(self.device) if self.device.type == "cuda" and not self.recipe.workers else "cpu",
+            make_sampler,
+            config.template_factor,
+            config.search_factor,
+        )
+        if batch_cache is None:
+            return rendered
+        kept = CachedSource(rendered, Path(batch_cache), batch_cache_gb)
+        kept.prepare()
+        return kept
 
     def _over(self, stop: threading.Event) -> bool:
         """Whether time or a signal ends the run now; the first rank decides for all."""
