@@ -192,6 +192,29 @@ def test_a_file_fits_in_the_head(file: Path) -> None:
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 400
 
 
+def long_functions(tree: ast.AST, limit: int = 60) -> list[str]:
+    """Functions with more lines than that, their docstrings apart."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[1] if ast.get_docstring(node) is not None and len(node.body) > 1 else node.body[0]
+            described = first.lineno - node.body[0].lineno
+            lines = (node.end_lineno or 0) - node.lineno + 1 - described
+            found += [f"{node.name}: {lines}"] if lines > limit else []
+    return found
+
+
+def test_a_function_fits_on_a_page() -> None:
+    found = {str(f.relative_to(ROOT)): long for f in SOURCES if (long := long_functions(parsed(f)))}
+    assert found == {}
+
+
+def test_the_check_of_length_sees_a_long_function() -> None:
+    body = "\n".join(f"    x = {i}" for i in range(60))
+    assert long_functions(ast.parse(f'def f():\n    """One.\n\n    Two.\n    """\n{body}')) == ["f: 61"]
+    assert long_functions(ast.parse(f"def f():\n{body}"), 61) == []
+
+
 def test_no_drawer_for_everything() -> None:
     names = {f.stem for f in SOURCES} | {room_of(f) for f in SOURCES}
     assert not names & {"utils", "util", "misc", "helper", "helpers", "manager", "common"}
