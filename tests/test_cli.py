@@ -36,13 +36,15 @@ def test_no_help_imports_torch_or_numpy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_help_answers_at_once() -> None:
-    seconds = []
-    for _ in range(5):  # the best of five: other processes may be using the machine
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "modaltrack", "--help"], check=True, capture_output=True)
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 0.5
+def test_help_imports_little() -> None:
+    """What --help takes is nearly all imports; counted, since seconds are another number on every machine."""
+    code = (
+        "import sys\nfrom modaltrack import cli\nbefore = len(sys.modules)\n"
+        "assert cli.main(['--help']) == 0\nprint(len(sys.modules), before, file=sys.stderr)"
+    )
+    done = in_a_new_process(code)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stderr.split()[0]) < 200  # 112 with Python 3.11
 
 
 def test_import_is_lazy_and_the_face_is_whole() -> None:

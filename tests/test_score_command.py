@@ -225,7 +225,7 @@ def test_one_sentence(
     assert not (site.folder / "a.zip").exists()
 
 
-def test_scoring_needs_no_torch_and_its_help_is_quick() -> None:
+def test_scoring_needs_no_torch_and_its_help_imports_little() -> None:
     code = (
         "import sys; from modaltrack import cli; import modaltrack.scoring.engine, modaltrack.results.reading; "
         "import modaltrack.truth.source; code = cli.main(['score', '--help']); "
@@ -234,8 +234,7 @@ def test_scoring_needs_no_torch_and_its_help_is_quick() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
     quick = "import sys; from modaltrack import cli; cli.main(['score', '--help']); sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", quick], capture_output=True, check=False).returncode == 0
-    help_alone = "import time; a = time.process_time(); from modaltrack import cli; cli.main(['score', '--help']); "
-    help_alone += "import sys; print(time.process_time() - a, file=sys.stderr)"
-    runs = [subprocess.run([sys.executable, "-c", help_alone], capture_output=True, check=True) for _ in range(2)]
-    # processor time: 0.2 s on a quiet machine; the room is for one whose cores are shared
-    assert min(float(done.stderr) for done in runs) < 0.45
+    count = "import sys; from modaltrack import cli; cli.main(['score', '--help']); "
+    count += "print(len(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
+    assert int(done.stderr) < 500  # 294 with Python 3.11; torch and numpy would be 500 more

@@ -7,7 +7,7 @@ from tests.reference.fill import draw, reference, values
 from modaltrack import models
 from modaltrack.models import ainet
 from modaltrack.models.ainet import Difference
-from modaltrack.models.authors import VARIANTS as RECOGNISE
+from modaltrack.models.authors import ainet_variant
 from modaltrack.models.parts import mamba, order_fusion
 from modaltrack.models.parts.order_fusion import OrderFusion
 
@@ -56,11 +56,11 @@ def test_every_published_tensor_has_its_place(published):
 
 def test_variants_are_recognised(published):
     state = dict(published[1])
-    assert RECOGNISE["ainet"](state) == {"template_size": 128, "search_size": 256}
+    assert ainet_variant(state) == {"template_size": 128, "search_size": 256}
     state["backbone.pos_embed_z"] = torch.empty(1, 144, 768)
     state["backbone.pos_embed_x"] = torch.empty(1, 576, 768)
     with pytest.warns(UserWarning, match="dropped_tokens=64"):
-        assert RECOGNISE["ainet"](state) == ainet.VARIANTS["384"]
+        assert ainet_variant(state) == ainet.VARIANTS["384"]
     fewer = {k: v for k, v in published[1].items() if not k.startswith("backbone.cross_mamba.11.")}
     with pytest.raises(ValueError, match="fuses 11 layers"):
         models.from_authors("ainet", fewer)

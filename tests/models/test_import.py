@@ -3,6 +3,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,12 +48,16 @@ def checkpoint(path, method, change=lambda state: None):
     return model
 
 
+def read_as(monkeypatch, method, variant):
+    """The authors' checkpoints of a method have the settings that ``variant`` finds."""
+    key_map = replace(models.authors.KEY_MAPS[method], variant=variant)
+    monkeypatch.setitem(models.authors.KEY_MAPS._own, method, key_map)
+
+
 @pytest.fixture
 def plain_sdstrack(monkeypatch):
     """The tiny SDSTrack without what the authors' files cannot hold: the gates of its fusion."""
-    monkeypatch.setitem(
-        models.authors.VARIANTS, "sdstrack", lambda state: {"fuse_gate_init": None, "adapter_init": "normal"}
-    )
+    read_as(monkeypatch, "sdstrack", lambda state: {"fuse_gate_init": None, "adapter_init": "normal"})
 
 
 def images(model):
@@ -110,8 +115,8 @@ def test_every_method_and_variant_there_and_back(tmp_path, capsys, monkeypatch, 
     """A checkpoint with the published names, narrow: recognised, imported whole, loaded, and the same maps come out."""
     torch.manual_seed(0)
     model = models.create(f"{method}-base", **NARROW, **settings).eval()
-    recognise = models.authors.VARIANTS.get(method, lambda state: {})
-    monkeypatch.setitem(models.authors.VARIANTS, method, lambda state: recognise(state) | NARROW)
+    recognise = models.authors.KEY_MAPS[method].variant or (lambda state: {})
+    read_as(monkeypatch, method, lambda state: recognise(state) | NARROW)
     own, state = model.state_dict(), {}
     for name in published_names(method, variant, settings):
         ours = our_name(method, name)

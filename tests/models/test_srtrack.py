@@ -7,8 +7,7 @@ import torch
 from tests.reference.fill import draw, reference, values
 
 from modaltrack import models
-from modaltrack.models.authors import VARIANTS as RECOGNISE
-from modaltrack.models.authors import our_name
+from modaltrack.models.authors import our_name, srtrack_variant
 from modaltrack.models.srtrack import VARIANTS, from_rgb_tracker
 from modaltrack.training.losses import box_losses
 
@@ -77,7 +76,7 @@ def authors_shapes(variant):
 def test_every_variant_is_recognised_and_has_a_place_for_every_tensor(variant, entries):
     theirs = authors_shapes(variant)
     assert len(theirs) == entries
-    settings = RECOGNISE["srtrack"](theirs)
+    settings = srtrack_variant(theirs)
     with torch.device("meta"):
         model = models.create("srtrack-base", **settings)
     assert model.config == models.config_of("srtrack-base", **VARIANTS[variant])
@@ -101,8 +100,8 @@ def test_an_rgb_tracker_becomes_a_two_branch_checkpoint():
         assert two[f"backbone.norm_{branch}.bias"] is rgb["backbone.norm.bias"]
     large = authors_shapes("dropmae")
     positions = {name: large[name] for name in large if "pos_embed" in name}
-    assert RECOGNISE["srtrack"](from_rgb_tracker(rgb, positions)) == VARIANTS["384"]  # no temporal vectors from there
-    assert RECOGNISE["srtrack"](from_rgb_tracker(rgb | positions)) == VARIANTS["dropmae"]
+    assert srtrack_variant(from_rgb_tracker(rgb, positions)) == VARIANTS["384"]  # no temporal vectors from there
+    assert srtrack_variant(from_rgb_tracker(rgb | positions)) == VARIANTS["dropmae"]
     with pytest.raises(ValueError, match="pos_embed_z"):
         from_rgb_tracker(rgb, {})
 

@@ -101,7 +101,13 @@ def _demo(options: Options, folder: RunFolder) -> int:
         "versions": versions(),
     }
     files = folder.publish([result], facts)
+    rate = f"{session.clock.rate or 0:.1f} frames/s in the tracker with {len(everything)} sensors on {placed(model)[0]}"
+    _show(clip, scored, f"{rate}; {time.perf_counter() - began:.0f} s in all, rendering and first imports included")
+    out().print("Wrote " + ", ".join(str(f) for f in files))
+    return 0
 
+
+def _show(clip: Clip, scored: list[tuple[tuple[Modality, ...], tuple[float, float]]], speed: str) -> None:
     console = out()
     rows = table(
         f"{clip.name}: {', '.join(sorted(clip.attributes)) or 'no attributes'}", "sensors", ">success", ">precision"
@@ -109,16 +115,10 @@ def _demo(options: Options, folder: RunFolder) -> int:
     for sensors, (auc, precision) in scored:
         rows.add_row(" + ".join(sensors), f"{auc:.3f}", f"{precision:.3f}")
     console.print(rows)
-    rate = session.clock.rate or 0.0
-    console.print(
-        f"{rate:.1f} frames/s in the tracker with {len(everything)} sensors on {placed(model)[0]}; "
-        f"{time.perf_counter() - began:.0f} s in all, rendering and first imports included"
-    )
+    console.print(speed)
     console.print(
         "success: mean over overlaps 0:0.05:1; precision: within 20 px. One clip says little: see 'modaltrack models'."
     )
-    console.print("Wrote " + ", ".join(str(f) for f in files))
-    return 0
 
 
 def sensor_sets(available: Sequence[Modality]) -> list[tuple[Modality, ...]]:

@@ -200,14 +200,6 @@ def ainet_variant(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return settings
 
 
-# method -> settings (overrides of ``create``) that the names and shapes of an authors' tensors tell; none: one variant
-VARIANTS: dict[str, Callable[[Mapping[str, Tensor]], dict[str, Any]]] = {
-    "ainet": ainet_variant,
-    "smstracker": smstracker_variant,
-    "srtrack": srtrack_variant,
-}
-
-
 @dataclass(frozen=True)
 class KeyMap:
     """From the names of an authors' tensors to this package's.
@@ -230,11 +222,11 @@ def _key_map(name: str, found: object) -> KeyMap:
 KEY_MAPS = Table(
     "modaltrack.key_maps",
     {
-        "ainet": KeyMap((*_PROGRESSIVE, *_TRUNK)),
+        "ainet": KeyMap((*_PROGRESSIVE, *_TRUNK), ainet_variant),
         "ostrack": KeyMap(_TRUNK),
         "sdstrack": KeyMap((*_ADAPTERS, *_TRUNK)),
-        "smstracker": KeyMap((*_SIGMA, *_TRUNK)),
-        "srtrack": KeyMap(_TWO_BRANCHES),
+        "smstracker": KeyMap((*_SIGMA, *_TRUNK), smstracker_variant),
+        "srtrack": KeyMap(_TWO_BRANCHES, srtrack_variant),
     },
     _key_map,
 )
@@ -298,7 +290,7 @@ def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_ty
         raise ValueError(f"The authors of {method} have published no weights; there is nothing to read for it.")
     if method not in KEY_MAPS:
         raise unknown_name(method, sorted(KEY_MAPS))
-    variant = VARIANTS.get(method, KEY_MAPS[method].variant)
+    variant = KEY_MAPS[method].variant
     settings = {} if variant is None else variant(tensors)
     own = shapes_of(f"{method}-{size}", **settings)
     places, unexpected, wrong, unused, found = dict[str, str](), [], [], dict[str, str](), set[str]()

@@ -266,8 +266,12 @@ def write_script(seed: int, length: int, height: int, width: int, hard: bool) ->
     count = len(plot.order)
     gain = np.exp(0.2 * rng.standard_normal((count, 1)) + 0.15 * rng.standard_normal((count, 3)))
     heat = 0.15 * rng.standard_normal(count)
-    moving = (_tensor(a) for a in (world, size, angle, phase, camera, mix, crossover, nearer, gain, heat, bend, there))
-    script = Script(canvas, troupe, plot.actor, plot.order, plot.target, *moving, weather, _tensor(exposure))
+    script = Script(
+        canvas, troupe, plot.actor, plot.order, plot.target, weather=weather, exposure=_tensor(exposure),
+        world=_tensor(world), size=_tensor(size), angle=_tensor(angle), phase=_tensor(phase), camera=_tensor(camera),
+        mix=_tensor(mix), crossover=_tensor(crossover), nearer=_tensor(nearer), gain=_tensor(gain), heat=_tensor(heat),
+        bend=_tensor(bend), there=_tensor(there),
+    )  # fmt: skip
     return script, plot.what
 
 

@@ -371,9 +371,8 @@ def open_clip(
     names = {check_modality(key): name for key, name in (encodings or {}).items()}
     shifts = {check_modality(key): float(seconds) for key, seconds in (offsets or {}).items()}
     for what, given in (("encodings", names), ("offsets", shifts)):
-        for modality in given:
-            if modality not in wanted:
-                raise ValueError(f"The {what} name {modality}, which is no source of this clip; leave it out.")
+        if strange := [modality for modality in given if modality not in wanted]:
+            raise ValueError(f"The {what} name {strange[0]}, which is no source of this clip; leave it out.")
     _check_numbers(shifts, tolerance, depth_scale)
     notices = Notices()
     opened: dict[Modality, Source] = {}
@@ -396,7 +395,6 @@ def open_clip(
     if record is not None and not all(source.live for source in sources.values()):
         file = next(source.name for source in sources.values() if not source.live)
         raise ValueError(f"Recording is for cameras and streams, and {file} is a file; leave --record out.")
-    path = str(align) if isinstance(align, os.PathLike) else align
     place = None if record is None else Path(record)
-    homographies = load_alignment(path, tuple(sources), reference)
+    homographies = load_alignment(str(align) if isinstance(align, os.PathLike) else align, tuple(sources), reference)
     return ClipReader(sources, homographies, notices, shifts, tolerance, policy, place)
