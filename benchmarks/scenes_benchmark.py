@@ -28,7 +28,7 @@ from modaltrack import models, scenes
 from modaltrack.boxes import iou
 from modaltrack.files import write_file
 from modaltrack.frame import Clip, Modality
-from modaltrack.scenes.clips import Benchmark
+from modaltrack.scenes.clips import SceneBenchmark
 from modaltrack.scoring import precision_at, success_auc
 from modaltrack.tracking import Policy, track_many
 from modaltrack.training.validate import View, thresholds
@@ -76,7 +76,7 @@ def track_all(model: models.Model, clips: list[Clip], sets: list[Sensors], polic
     return rows
 
 
-def measure(names: list[str], bench: Benchmark, given: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(names: list[str], bench: SceneBenchmark, given: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of all models, a few clips at a time, each rendered once; what the JSON file holds is not run again."""
     loaded = {}
     for name in names:
@@ -120,7 +120,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return table
 
 
-def write(path: Path, bench: Benchmark, rows: list[dict[str, Any]]) -> None:
+def write(path: Path, bench: SceneBenchmark, rows: list[dict[str, Any]]) -> None:
     """All rows and their means, so that a run that is stopped is gone on with."""
     names = dict.fromkeys(row["model"] for row in rows)
     facts = {

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boxes: three ways to write one, how much two overlap, and keeping one inside an image.
 
-Every function takes numpy arrays or torch tensors (..., 4) and answers in kind; torch is only imported when a tensor
-comes in. Coordinates are continuous pixels with the origin at the top-left corner of the top-left pixel; ``nan`` rows
-(absent targets) stay ``nan``.
+Every function takes numpy arrays or torch tensors (..., 4) and returns the same kind; torch is only imported when a
+tensor comes in. Coordinates are continuous pixels with the origin at the top-left corner of the top-left pixel; ``nan``
+rows (absent targets) stay ``nan``.
 """
 
 from __future__ import annotations

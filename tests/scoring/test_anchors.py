@@ -11,7 +11,7 @@ from tests.scoring import vot_toolkit
 
 from modaltrack.frame import Result
 from modaltrack.results.vot import read_vot_results
-from modaltrack.scoring.anchors import HIGH, Run, eao, expected_overlap, run_of
+from modaltrack.scoring.anchors import HIGH, AnchorRun, eao, expected_overlap, run_of
 from modaltrack.scoring.engine import score
 from modaltrack.scoring.records import Truth
 
@@ -49,10 +49,10 @@ def test_a_hit_and_an_absent_target_begin_the_count_anew(change: str) -> None:
 
 def test_the_curve_of_a_failed_run_goes_on_and_of_a_good_one_ends() -> None:
     overlap = np.array([0, 0.5, 0.6, 0.7])
-    good, count = expected_overlap([Run(overlap, 4, False)], 8)
+    good, count = expected_overlap([AnchorRun(overlap, 4, False)], 8)
     np.testing.assert_allclose(good, [0, 0.5, 0.55, 0.6, 0, 0, 0, 0])
     np.testing.assert_array_equal(count, [0, 1, 1, 1, 0, 0, 0, 0])
-    failed, count = expected_overlap([Run(overlap, 4, True)], 8)
+    failed, count = expected_overlap([AnchorRun(overlap, 4, True)], 8)
     np.testing.assert_allclose(failed, [0, 0.5, 0.55, 0.6, 1.8 / 3, 1.8 / 4, 1.8 / 5, 1.8 / 6])
     np.testing.assert_array_equal(count, [0, 1, 1, 1, 1, 1, 1, 1])
 

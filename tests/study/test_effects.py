@@ -13,7 +13,7 @@ import pytest
 from toy_study import SETTINGS, put
 
 from modaltrack.study.effects import NOT, OPPOSITE, SHOWS, TOO_FEW, effect, interval, load
-from modaltrack.study.folder import Place, write_json
+from modaltrack.study.folder import StudyFolder, write_json
 from modaltrack.study.pages import write_study
 from modaltrack.study.plan import CLAIMS
 from modaltrack.study.tables import cell, claims_table, main_table
@@ -22,7 +22,7 @@ CLAIM = {claim.id: claim for claim in CLAIMS}
 
 
 def measured(path: Path):
-    return load(Place(path), SETTINGS)[0]
+    return load(StudyFolder(path), SETTINGS)[0]
 
 
 def test_verdicts(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_gap_is_the_last_depth_minus_the_embedding(tmp_path: Path) -> None:
     e = effect(CLAIM["gap-by-depth"], measured(tmp_path))
     assert (e.mean, e.first, e.second) == pytest.approx((0.25, 0.5, 0.25))
     assert e.verdict == SHOWS
-    assert {path.name for path in write_study(Place(tmp_path), SETTINGS)} >= {"gap.svg", "study.md"}
+    assert {path.name for path in write_study(StudyFolder(tmp_path), SETTINGS)} >= {"gap.svg", "study.md"}
 
 
 def test_one_seed_is_judged_by_its_clips_and_three_by_both() -> None:
@@ -115,12 +115,12 @@ def test_measurements_on_other_clips_are_left_out_and_named(tmp_path: Path) -> N
     put(tmp_path, "sdstrack", 0, {})
     put(tmp_path, "tpf", 0, {}, clips=40)
     assert list(measured(tmp_path)) == [("sdstrack", 0)]
-    write_study(Place(tmp_path), SETTINGS)
+    write_study(StudyFolder(tmp_path), SETTINGS)
     assert "measured on other clips: tpf-seed0" in (tmp_path / "study.md").read_text()
 
 
 def test_the_study_of_nothing_says_so(tmp_path: Path) -> None:
-    written = write_study(Place(tmp_path), SETTINGS)
+    written = write_study(StudyFolder(tmp_path), SETTINGS)
     assert [path.name for path in written] == ["study.md", "study.html"]
     assert "not run" in (tmp_path / "study.md").read_text()
 
@@ -130,7 +130,7 @@ def test_files_are_whole_and_reasons_can_be_given(tmp_path: Path) -> None:
     for seed in (0, 1):
         put(tmp_path, "tpf", seed, {"both": 0.5})
     write_json(tmp_path / "reasons.json", {"tpf-over-base": "too <short> a run"})
-    written = write_study(Place(tmp_path), SETTINGS)
+    written = write_study(StudyFolder(tmp_path), SETTINGS)
     for path in written:
         if path.suffix == ".svg":
             ElementTree.parse(path)
@@ -142,7 +142,7 @@ def test_files_are_whole_and_reasons_can_be_given(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
     write_json(tmp_path / "reasons.json", {"no-such-claim": ""})
     with pytest.raises(ValueError, match="no-such-claim"):
-        write_study(Place(tmp_path), SETTINGS)
+        write_study(StudyFolder(tmp_path), SETTINGS)
 
 
 def test_the_table_is_made_without_torch(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modaltrack.study.folder import Place, Settings
+from modaltrack.study.folder import Settings, StudyFolder
 from modaltrack.study.measuring import conditions
 from modaltrack.study.plan import CLAIMS, GAP, MAIN, MEASURES, RUNS, run_of
 from modaltrack.study.running import NotAvailableError, recipe_of
@@ -48,10 +48,10 @@ def test_every_run_has_a_model_and_parameters_that_learn(run, tmp_path: Path) ->
     from modaltrack.models import create
     from modaltrack.training.optim import build_optimizer
 
-    recipe = recipe_of(run, Place(tmp_path), Settings(steps=200, batch=8), seed=3)
+    recipe = recipe_of(run, StudyFolder(tmp_path), Settings(steps=200, batch=8), seed=3)
     assert (recipe.steps, recipe.batch, recipe.seed) == (round(200 * run.share), 8, 3)
     assert recipe.time_budget_s is None
-    third = recipe_of(run, Place(tmp_path), Settings(steps=200, batch=8, rate=1 / 3), seed=3)
+    third = recipe_of(run, StudyFolder(tmp_path), Settings(steps=200, batch=8, rate=1 / 3), seed=3)
     assert third == replace(recipe, lr=third.lr)
     assert third.lr == pytest.approx(recipe.lr / 3)
     model = create(recipe.model, **recipe.model_options)
@@ -66,7 +66,7 @@ def _learning(name: str, tmp_path: Path) -> set[str]:
     from modaltrack.models import create
     from modaltrack.training.optim import build_optimizer
 
-    recipe = recipe_of(run_of(name), Place(tmp_path), Settings(), seed=0)
+    recipe = recipe_of(run_of(name), StudyFolder(tmp_path), Settings(), seed=0)
     model = create(recipe.model, **recipe.model_options)
     return {n for group in build_optimizer(model, recipe).param_groups for n in group["names"]}
 
@@ -93,7 +93,7 @@ def test_what_does_not_exist_is_not_available(tmp_path: Path) -> None:
         replace(run, options={"nothing": 1}),
     ):
         with pytest.raises(NotAvailableError, match=r"nobody-scenes|nothing"):
-            recipe_of(broken, Place(tmp_path), Settings(), seed=0)
+            recipe_of(broken, StudyFolder(tmp_path), Settings(), seed=0)
 
 
 def test_the_fixed_order_asks_no_predictor() -> None:

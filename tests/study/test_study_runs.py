@@ -17,7 +17,7 @@ from modaltrack.files import locked
 from modaltrack.frame import Clip, Frame, Modality
 from modaltrack.study import clip_store
 from modaltrack.study.clip_store import chosen, study_clips
-from modaltrack.study.folder import Place, Settings, open_folder, read_json, write_json
+from modaltrack.study.folder import Settings, StudyFolder, open_folder, read_json, write_json
 from modaltrack.study.measuring import evaluate_missing
 from modaltrack.study.plan import run_of
 from modaltrack.study.running import Machine, recipe_of, state_of, train_missing
@@ -43,7 +43,7 @@ class FakeTraining:
 
 def train(path: Path, names: str, training: FakeTraining, seeds: tuple[int, ...] = (0,)) -> dict[str, str]:
     runs = [run_of(name) for name in names.split()]
-    return train_missing(Place(path), SMALL, runs, seeds, Machine("cpu"), lambda text: None, training)
+    return train_missing(StudyFolder(path), SMALL, runs, seeds, Machine("cpu"), lambda text: None, training)
 
 
 def test_finished_runs_are_skipped_and_seeds_come_one_after_the_other(tmp_path: Path) -> None:
@@ -59,16 +59,16 @@ def test_finished_runs_are_skipped_and_seeds_come_one_after_the_other(tmp_path: 
 def test_a_run_that_fails_is_noted_the_others_go_on_and_it_is_tried_again(tmp_path: Path) -> None:
     training = FakeTraining(fails=("sdstrack-seed0",))
     assert train(tmp_path, "sdstrack tpf", training) == {"sdstrack-seed0": "failed", "tpf-seed0": "finished now"}
-    assert "not finite" in state_of(Place(tmp_path), run_of("sdstrack"), 0)
+    assert "not finite" in state_of(StudyFolder(tmp_path), run_of("sdstrack"), 0)
     assert train(tmp_path, "sdstrack", FakeTraining()) == {"sdstrack-seed0": "finished now"}
-    assert state_of(Place(tmp_path), run_of("sdstrack"), 0) == "finished"
+    assert state_of(StudyFolder(tmp_path), run_of("sdstrack"), 0) == "finished"
 
 
 def test_an_interrupted_run_ends_the_command_and_is_gone_on_with(tmp_path: Path) -> None:
     training = FakeTraining(stops=("sdstrack-seed0",))
     assert train(tmp_path, "sdstrack tpf", training)["sdstrack-seed0"] == "stopped"
     assert training.seen == ["sdstrack-seed0"]
-    assert state_of(Place(tmp_path), run_of("sdstrack"), 0) == "at step 8"
+    assert state_of(StudyFolder(tmp_path), run_of("sdstrack"), 0) == "at step 8"
     train(tmp_path, "sdstrack tpf", training)
     assert training.seen == ["sdstrack-seed0", "sdstrack-seed0", "tpf-seed0"]
 
@@ -78,9 +78,9 @@ def test_a_second_stage_waits_for_the_first_and_starts_from_it(tmp_path: Path) -
     training = FakeTraining()
     train(tmp_path, "tpf-distilled tpf-stage-1", training)
     assert training.seen == ["tpf-stage-1-seed0", "tpf-distilled-seed0"]
-    second = recipe_of(run_of("tpf-distilled"), Place(tmp_path), SMALL, 0)
+    second = recipe_of(run_of("tpf-distilled"), StudyFolder(tmp_path), SMALL, 0)
     assert second.start_from == str(tmp_path / "runs" / "tpf-stage-1-seed0")
-    assert second.steps + recipe_of(run_of("tpf-stage-1"), Place(tmp_path), SMALL, 0).steps == SMALL.steps
+    assert second.steps + recipe_of(run_of("tpf-stage-1"), StudyFolder(tmp_path), SMALL, 0).steps == SMALL.steps
 
 
 def test_what_another_process_trains_is_left_to_it(tmp_path: Path) -> None:

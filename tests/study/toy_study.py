@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modaltrack.study.folder import Place, Settings, write_json
+from modaltrack.study.folder import Settings, StudyFolder, write_json
 from modaltrack.study.plan import CORRUPTIONS, SENSORS, run_of
 
 SETTINGS = Settings(steps=10, batch=4, clips=4, frames=5)
@@ -32,7 +32,7 @@ def put(
     path: Path, run: str, seed: int, success: Mapping[str, float], clips: int = CLIPS, gap: Mapping | None = None
 ) -> None:
     """Write the card and the measurement of a run."""
-    folder = Place(path).run(run_of(run), seed)
+    folder = StudyFolder(path).run(run_of(run), seed)
     card = {"finished": True, "steps": 10, "hours": 0.5, "parameters": 2_000_000, "trained_parameters": 1_000_000}
     write_json(folder / "card.json", card)
     data = {"run": run, "seed": seed, "of": {"clips": clips, "frames": SETTINGS.frames, "weights": "x"}}

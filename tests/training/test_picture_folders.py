@@ -14,7 +14,7 @@ from modaltrack.frame import Modality
 from modaltrack.training.pictures.check import check
 from modaltrack.training.pictures.image_files import image_size, read_encoded
 from modaltrack.training.pictures.masks import label_boxes, masks_of, read_labels
-from modaltrack.training.pictures.readers import Reading, read_folder
+from modaltrack.training.pictures.readers import FolderReading, read_folder
 
 HEIGHT, WIDTH = 48, 64
 BOX = [10.0, 12.0, 20.0, 16.0]
@@ -136,7 +136,7 @@ def test_aligned_pairs_name_their_second_sensor_by_folder_note_or_option(tmp_pat
     (picture,) = read_folder(noted).pictures
     assert list(picture.files) == [Modality.RGB, Modality.DEPTH]
     assert picture.identities == ("4",)
-    (picture,) = read_folder(noted, Reading(aux=Modality.THERMAL)).pictures
+    (picture,) = read_folder(noted, FolderReading(aux=Modality.THERMAL)).pictures
     assert list(picture.files) == [Modality.RGB, Modality.THERMAL]
     (picture,) = read_folder(pairs(tmp_path / "my_rgbt_set")).pictures
     assert list(picture.files) == [Modality.RGB, Modality.THERMAL]
@@ -146,7 +146,7 @@ def test_images_alone_are_what_the_note_says(tmp_path: Path) -> None:
     boxes_text(tmp_path)
     write(tmp_path / "SOURCE.md", "long-wave infrared stills\n")
     assert list(read_folder(tmp_path).pictures[0].files) == [Modality.THERMAL]
-    assert list(read_folder(tmp_path, Reading(images=Modality.EVENT)).pictures[0].files) == [Modality.EVENT]
+    assert list(read_folder(tmp_path, FolderReading(images=Modality.EVENT)).pictures[0].files) == [Modality.EVENT]
 
 
 def test_clips_one_record_a_target_with_nan_where_absent(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 """From the words of a command line to a command's ``Options``: at once where they are plain, else through tyro.
 
 Importing tyro and building its parser takes a quarter of a whole ``score PRED TRUTH``: 0.39 s of processor time with it
-and 0.30 s without (best of three each, alternating, on a busy machine). A command that is called in loops names tyro's markers for type checkers only; its words are read here when every one of them is understood, and anything
+and 0.30 s without (best of three each, alternating, on a busy machine). A command that is called in loops
+names tyro's markers for type checkers only; its words are read here when every one of them is understood, and anything
 else (help, a mistake, an unusual spelling) goes to tyro, whose answers are the same and whose messages are better.
 """
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from modaltrack.training.pictures.readers import Reading
+    from modaltrack.training.pictures.readers import FolderReading
     from modaltrack.training.pictures.records import Contents, Problem
 
 SHOWN = 40
@@ -58,19 +58,19 @@ def run(options: Options) -> int:
     return 1 if problems else 0
 
 
-def reading(options: Options) -> Reading:
+def reading(options: Options) -> FolderReading:
     """What the options say about the folder.
 
     Raises:
         ValueError: for an impossible depth scale.
     """
     from modaltrack.sources.source import check_modality
-    from modaltrack.training.pictures.readers import Reading
+    from modaltrack.training.pictures.readers import FolderReading
 
     if not 0 < options.depth_scale < float("inf"):
         raise ValueError(f"--depth-scale is {options.depth_scale} and a positive number was expected.")
     aux = check_modality(options.aux) if options.aux else None
-    return Reading(aux, check_modality(options.images) if options.images else None, options.depth_scale)
+    return FolderReading(aux, check_modality(options.images) if options.images else None, options.depth_scale)
 
 
 def _facts(usable: Contents, problems: list[Problem]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class ResultFolder:
         write_file(self.path / f"{result.name}.txt", format_rows(result.boxes))
 
     def write_manifest(self, names: Sequence[str]) -> None:
-        """Write manifest.json with the checksums of these sequences' files, for whoever gets them."""
+        """Write manifest.json with the checksums of these sequences' files, for those who receive them."""
         from modaltrack.results import write_manifest
 
         ends = ("", "_time", "_confidence")

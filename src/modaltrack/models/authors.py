@@ -267,7 +267,7 @@ def from_authors(
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class TensorMatch:
     """How a checkpoint fits a method, known from names, shapes and types alone.
 
     Attributes:
@@ -284,7 +284,7 @@ class Match:
     complaint: str
 
 
-def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_type: object = None) -> Match:
+def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_type: object = None) -> TensorMatch:
     """Compare a checkpoint's tensors (their values are not read) with a method's; ValueError for an unknown method."""
     if method not in KEY_MAPS and method in METHODS:
         raise ValueError(f"The authors of {method} have published no weights; there is nothing to read for it.")
@@ -313,7 +313,7 @@ def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_ty
     missing = tuple(name for name in own if name not in found)
     coverage = Coverage(tuple(places), missing, tuple(unexpected), tuple(wrong), unused)
     hint = advice(tensors, method, net_type) if len(places) < len(own) else ""
-    return Match(
+    return TensorMatch(
         f"{method}-{size}",
         settings,
         places,
@@ -322,7 +322,7 @@ def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_ty
     )
 
 
-def build(found: Match, tensors: Mapping[str, Tensor]) -> nn.Module:
+def build(found: TensorMatch, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The model of a match with the checkpoint's values where there are some, in evaluation mode."""
     model: nn.Module = create(found.name, **found.settings)
     taken = {ours: tensors[theirs] for theirs, ours in found.places.items()}

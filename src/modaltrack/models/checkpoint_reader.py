@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from modaltrack.models.file_kinds import START, not_weights
-from modaltrack.models.restricted_pickle import PICKLE_BYTES, Placeholder, Reading, Storage, TensorPlan, read_pickle
+from modaltrack.models.restricted_pickle import PICKLE_BYTES, Placeholder, Storage, TensorPlan, Unpickled, read_pickle
 
 T = TypeVar("T")
 
@@ -197,7 +197,7 @@ def plans(tree: object) -> list[TensorPlan]:
     raise ValueError(f"its containers stand more than {_DEPTH} deep in one another, which no checkpoint needs")
 
 
-def _open(file: BinaryIO, size: int) -> tuple[Reading, Load]:
+def _open(file: BinaryIO, size: int) -> tuple[Unpickled, Load]:
     """The interpreted pickle of a file and a function that reads a storage of it."""
     start = file.read(START)
     file.seek(0)
@@ -210,7 +210,7 @@ def _open(file: BinaryIO, size: int) -> tuple[Reading, Load]:
     return _open_legacy(file, size)
 
 
-def _open_zip(file: BinaryIO, size: int) -> tuple[Reading, Load]:
+def _open_zip(file: BinaryIO, size: int) -> tuple[Unpickled, Load]:
     if _directory_bytes(file, size) > _DIRECTORY:
         raise ValueError("its table of contents is larger than that of any checkpoint")
     archive = zipfile.ZipFile(file)
@@ -272,7 +272,7 @@ def _stored(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     return archive.read(info)
 
 
-def _open_legacy(file: BinaryIO, size: int) -> tuple[Reading, Load]:
+def _open_legacy(file: BinaryIO, size: int) -> tuple[Unpickled, Load]:
     pickles = io.BytesIO(file.read(PICKLE_BYTES))
     if any(read_pickle(pickles).value != number for number in (_LEGACY_MAGIC, _LEGACY_PROTOCOL)):
         raise ValueError("it is a pickle, but not one of torch.save")

@@ -36,14 +36,14 @@ class DataclassConfig(ModelConfig, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RegisteredModel:
     """A registered size: the class to build and the function that returns its configuration."""
 
     model: Callable[[Any], TorchModel]
     config: Callable[[], DataclassConfig]
 
 
-_ENTRIES: dict[str, Entry] = {}
+_ENTRIES: dict[str, RegisteredModel] = {}
 C = TypeVar("C", bound=Callable[[], DataclassConfig])
 
 
@@ -53,7 +53,7 @@ def register(model: Callable[[Any], TorchModel]) -> Callable[[C], C]:
     def decorate(config: C) -> C:
         name = config.__name__.replace("_", "-")
         assert name not in _ENTRIES, f"{name} is registered twice"
-        _ENTRIES[name] = Entry(model, config)
+        _ENTRIES[name] = RegisteredModel(model, config)
         return config
 
     return decorate

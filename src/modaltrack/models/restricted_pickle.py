@@ -100,7 +100,7 @@ class _Mark:
 
 
 @dataclass
-class Reading:
+class Unpickled:
     """What a pickle held: its value, and the unknown names in it; ``called`` are those it wanted to have called.
 
     Attributes:
@@ -206,7 +206,7 @@ _COLLECT: dict[str, Callable[[list[Any]], Any]] = {
 }
 
 
-def read_pickle(file: io.BytesIO) -> Reading:
+def read_pickle(file: io.BytesIO) -> Unpickled:
     """Interpret one pickle from ``file``, at most ``PICKLE_BYTES`` long, and leave the position behind it.
 
     Raises:
@@ -228,7 +228,7 @@ class _Machine:
     def __init__(self, copies: int) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        self.reading = Reading()
+        self.reading = Unpickled()
         self.opcodes = _OPCODES  # left to do
         self.copies = copies  # bytes that builders may still copy: in an honest file, each part has its own opcode
 

@@ -185,7 +185,7 @@ def _attributes(what: set[str], boxes: NDArray[np.float64], visible: NDArray[np.
     return names
 
 
-class Benchmark(Sequence[Clip]):
+class SceneBenchmark(Sequence[Clip]):
     """A fixed list of clips, made when asked for. ``version`` changes whenever one of its pixels would."""
 
     version = VERSION
@@ -207,7 +207,7 @@ class Benchmark(Sequence[Clip]):
         return clip(seed, self._length, hard=hard)
 
 
-def benchmark(seed: int = 0, split: str = "test", clips: int = 40, length: int = 60) -> Benchmark:
+def benchmark(seed: int = 0, split: str = "test", clips: int = 40, length: int = 60) -> SceneBenchmark:
     """The synthetic benchmark: ``clips`` clips of 240x320, the first half easy, the second half hard.
 
     Args:
@@ -220,4 +220,4 @@ def benchmark(seed: int = 0, split: str = "test", clips: int = 40, length: int =
         raise ValueError(f"The benchmark has the splits 'test' and 'validation' and {split!r} was asked for.")
     base = 10_000_000 + seed * 100_000 + (50_000 if split == "validation" else 0)
     half = clips // 2
-    return Benchmark([(base + i, i >= half) for i in range(clips)], length, split)
+    return SceneBenchmark([(base + i, i >= half) for i in range(clips)], length, split)

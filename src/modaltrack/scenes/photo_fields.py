@@ -27,14 +27,14 @@ FAR = 1 / 60  # inverse depth of the sky
 
 
 @dataclass(slots=True)
-class Fields:
+class PhotoFields:
     """heat, inverse_depth: (H, W) float32 of one picture."""
 
     heat: Array
     inverse_depth: Array
 
 
-def fields_of(rgb: NDArray[np.uint8], cuts: Sequence[Cutout], world: World) -> Fields:
+def fields_of(rgb: NDArray[np.uint8], cuts: Sequence[Cutout], world: World) -> PhotoFields:
     """Temperature and inverse depth of a picture (H, W, 3) with these objects, far to near."""
     fields = _ground(rgb, world)
     under = fields.heat.copy(), fields.inverse_depth.copy()
@@ -60,7 +60,7 @@ def _smooth(rng: np.random.Generator, size: tuple[int, int], cells: int = 4) -> 
     return smooth
 
 
-def _ground(rgb: NDArray[np.uint8], world: World) -> Fields:
+def _ground(rgb: NDArray[np.uint8], world: World) -> PhotoFields:
     """Both fields without objects."""
     height, width = rgb.shape[:2]
     half = max(2, height // 2), max(2, width // 2)
@@ -82,7 +82,7 @@ def _ground(rgb: NDArray[np.uint8], world: World) -> Fields:
     detail = cv2.subtract(grey, cv2.blur(grey, (9, 9)), dtype=cv2.CV_32F)  # paint and dirt shine a little, or less
     heat += np.float32(rng.uniform(-1, 1) * DETAIL_HEAT / 255) * detail
     inverse = cv2.resize(inverse.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
-    return Fields(heat, inverse)
+    return PhotoFields(heat, inverse)
 
 
 def _sky(small: NDArray[np.uint8], along: Array) -> Array:
@@ -95,7 +95,7 @@ def _sky(small: NDArray[np.uint8], along: Array) -> Array:
 
 
 def _put(
-    rgb: NDArray[np.uint8], cut: Cutout, world: World, fields: Fields, heat_under: Array, inverse_under: Array
+    rgb: NDArray[np.uint8], cut: Cutout, world: World, fields: PhotoFields, heat_under: Array, inverse_under: Array
 ) -> None:
     """One object into both fields. *_under: the fields without objects."""
     window, alpha = cut.window, cut.alpha

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.frame import Modality
-from modaltrack.scenes.photo_fields import Fields, fields_of
+from modaltrack.scenes.photo_fields import PhotoFields, fields_of
 from modaltrack.scenes.photo_objects import Array, Cutout, PhotoObject, cutouts
 from modaltrack.scenes.photo_world import World
 from modaltrack.sources.encodings import (
@@ -89,13 +89,18 @@ def simulate(
     return seen
 
 
-def _fields(rgb: Image, cuts: Sequence[Cutout], world: World, modalities: Sequence[Modality]) -> Fields | None:
+def _fields(rgb: Image, cuts: Sequence[Cutout], world: World, modalities: Sequence[Modality]) -> PhotoFields | None:
     needed = {Modality.THERMAL, Modality.DEPTH} & set(modalities) or (world.fog > 0 and Modality.RGB in modalities)
     return fields_of(rgb, cuts, world) if needed else None
 
 
 def _see(
-    modality: Modality, rgb: Image, fields: Fields | None, past: Image | None, world: World, rng: np.random.Generator
+    modality: Modality,
+    rgb: Image,
+    fields: PhotoFields | None,
+    past: Image | None,
+    world: World,
+    rng: np.random.Generator,
 ) -> Image:
     if modality is Modality.RGB:
         return visible(rgb, None if fields is None else fields.inverse_depth, world, rng)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy, robustness and EAO from anchor runs: VOT-RGBD2022, VOT-RGBT2020 and kin (docs/evaluation.md 9.3).
+"""Accuracy, robustness and EAO from anchor runs: VOT-RGBD2022, VOT-RGBT2020 and the like (docs/evaluation.md 9.3).
 
 A tracker is started at every anchor of a sequence and runs to the end of the sequence, or backwards to its beginning;
 it is never restarted. A run has failed at the first of 10 rows in a row with overlap <= 0.1 in which the target is
@@ -35,7 +35,7 @@ LOW, HIGH = 115, 755
 
 
 @dataclass(frozen=True)
-class Run:
+class AnchorRun:
     """One run: overlap (M,), the rows before the failure, and whether there was one."""
 
     overlap: Array
@@ -43,7 +43,7 @@ class Run:
     failed: bool
 
 
-def run_of(overlap: Array, target: NDArray[np.bool_]) -> Run:
+def run_of(overlap: Array, target: NDArray[np.bool_]) -> AnchorRun:
     """Find the failure in the overlaps (M,) of one run.
 
     Args:
@@ -52,10 +52,10 @@ def run_of(overlap: Array, target: NDArray[np.bool_]) -> Run:
     missed = np.logical_and(overlap <= FAILED_BELOW, target)
     in_a_row = np.convolve(missed.astype(np.int64), np.ones(GRACE, np.int64))[GRACE - 1 : len(missed)]
     starts = np.flatnonzero(in_a_row == GRACE)
-    return Run(overlap, int(starts[0]), True) if len(starts) else Run(overlap, len(overlap), False)
+    return AnchorRun(overlap, int(starts[0]), True) if len(starts) else AnchorRun(overlap, len(overlap), False)
 
 
-def expected_overlap(runs: Sequence[Run], high: int = HIGH) -> tuple[Array, Array]:
+def expected_overlap(runs: Sequence[AnchorRun], high: int = HIGH) -> tuple[Array, Array]:
     """Sum over runs of what each says about the mean overlap of a run of length 0 .. high - 1, and how many say it."""
     total, count = np.zeros(high), np.zeros(high)
     lengths = np.arange(high)
@@ -140,7 +140,7 @@ def score_anchors(
     )
 
 
-def _runs_of(truth: Truth, results: Mapping[str, Result], protocol: Protocol, repairs: Counter[str]) -> list[Run]:
+def _runs_of(truth: Truth, results: Mapping[str, Result], protocol: Protocol, repairs: Counter[str]) -> list[AnchorRun]:
     result = results.get(truth.name)
     if result is None or not result.runs:
         raise ValueError(

@@ -25,7 +25,7 @@ class Recorder:
         self._name = name
         self._skipped = skipped
         self._targets = 0
-        self._told = 0
+        self._judged = 0
         self._boxes, self._scores, self._status = array("d"), array("d"), array("b")
         self._seconds, self._times = array("d"), array("d")
         self._sets: dict[frozenset[Modality], int] = {}
@@ -34,7 +34,7 @@ class Recorder:
 
     def add(self, row: Row) -> None:
         """Append one row."""
-        self._targets, self._told = len(row.boxes), len(row.status)
+        self._targets, self._judged = len(row.boxes), len(row.status)
         self._boxes.extend(row.boxes.ravel())
         self._scores.extend(row.scores)
         self._status.extend(row.status.tolist())
@@ -56,7 +56,7 @@ class Recorder:
 
         boxes = padded(self._boxes, np.float64, np.nan, (targets, 4))
         scores = padded(self._scores, np.float64, np.nan, (targets,))
-        status = padded(self._status, np.int64, 0, (targets,)) if self._told else np.empty((0, targets), np.int64)
+        status = padded(self._status, np.int64, 0, (targets,)) if self._judged else np.empty((0, targets), np.int64)
         sets = list(self._sets)
         present = {
             m: np.array([False] * before + [m in sets[i] for i in self._sensors], np.bool_)

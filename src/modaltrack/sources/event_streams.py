@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.sources.encodings import Events
-from modaltrack.sources.event_tables import Recording
+from modaltrack.sources.event_tables import EventRecording
 from modaltrack.sources.notices import shown
 
 _GENERATIONS = {
@@ -46,7 +46,7 @@ class Decoded(NamedTuple):
     overflow: int
 
 
-def load_prophesee_raw(file: Path) -> Recording:
+def load_prophesee_raw(file: Path) -> EventRecording:
     """A RAW recording; the text header says its encoding and, in newer files, its geometry."""
     header, body = _header_and_body(file, b"%")
     text = header.decode("latin-1")
@@ -60,7 +60,7 @@ def load_prophesee_raw(file: Path) -> Recording:
         )
     form, decode = {"2": ("<u4", _decode_evt2), "2.1": ("<u8", _decode_evt21), "3": ("<u2", _decode_evt3)}[kind]
     words = np.frombuffer(body, form, len(body) // np.dtype(form).itemsize)
-    return Recording(Events(*_in_chunks(words, decode)), size)
+    return EventRecording(Events(*_in_chunks(words, decode)), size)
 
 
 def _in_chunks(words: NDArray[Any], decode: Callable[[NDArray[Any]], Decoded]) -> Columns:
@@ -185,7 +185,7 @@ def _decode_evt3(raw: NDArray[Any]) -> Decoded:
     return Decoded(columns, np.array([code << 12 | int(v) for code, v, known in state if known], "<u2"), overflow << 12)
 
 
-def load_prophesee_dat(file: Path) -> Recording:
+def load_prophesee_dat(file: Path) -> EventRecording:
     """A DAT file: header lines, kind and size of an event, then 32 bits of time and 14 + 14 + 4 bits of x, y, p."""
     header, body = _header_and_body(file, b"%")
     if len(body) < 2 or body[1] != 8:
@@ -198,10 +198,10 @@ def load_prophesee_dat(file: Path) -> Recording:
     times, _ = _unwrapped(words[:, 0], np.ones(len(words), bool), 32)
     xyp = words[:, 1]
     columns = times, xyp & 0x3FFF, (xyp >> 14) & 0x3FFF, (xyp >> 28) > 0
-    return Recording(Events(*columns), _geometry(header.decode("latin-1")))
+    return EventRecording(Events(*columns), _geometry(header.decode("latin-1")))
 
 
-def load_event_stream(file: Path) -> Recording:
+def load_event_stream(file: Path) -> EventRecording:
     """An Event Stream (``.es``) of a DVS: a byte of time and polarity, then x and y; y counts from the bottom.
 
     A byte 0xFF adds 127 us to the clock, 0xFE resets the decoder; everything else begins an event of five bytes.
@@ -219,7 +219,7 @@ def load_event_stream(file: Path) -> Recording:
     rest = body[starts[:, None] + np.arange(1, 5)].astype(np.int64)
     times = np.cumsum(head >> 1) + overflow
     x, y = rest[:, 0] | (rest[:, 1] << 8), height - 1 - (rest[:, 2] | (rest[:, 3] << 8))
-    return Recording(Events(times, x, y, (head & 1) == 1), (height, width))
+    return EventRecording(Events(times, x, y, (head & 1) == 1), (height, width))
 
 
 def _event_starts(body: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -251,7 +251,7 @@ def _event_starts(body: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[n
     return np.concatenate(runs), np.repeat(np.array([o for _, o in added], np.int64), lengths)
 
 
-def load_aedat2(file: Path) -> Recording:
+def load_aedat2(file: Path) -> EventRecording:
     """AEDAT 2.0: big-endian pairs of address and microseconds; the header names the camera (DVS128 where it does not).
 
     x and y of these cameras count from the lower right corner; here they are turned to the upper left.
@@ -266,10 +266,10 @@ def load_aedat2(file: Path) -> Recording:
     times, _ = _unwrapped(pairs[:, 1], np.ones(len(pairs), bool), 32)
     if "davis" not in text:
         x, y, on = (address >> 1) & 0x7F, (address >> 8) & 0x7F, (address & 1) == 0
-        return Recording(Events(times, 127 - x, 127 - y, on), (128, 128))
+        return EventRecording(Events(times, 127 - x, 127 - y, on), (128, 128))
     size = (180, 240) if "240" in text else (260, 346)
     polarity = (address >> 31) == 0  # the rest are samples of the frames and of the inertial unit
     polarity &= (address & 0x400) == 0  # external inputs
     x, y = (address >> 12) & 0x3FF, (address >> 22) & 0x1FF
     columns = times, size[1] - 1 - x, size[0] - 1 - y, ((address >> 11) & 1) == 1
-    return Recording(Events(*(c[polarity] for c in columns)), size)
+    return EventRecording(Events(*(c[polarity] for c in columns)), size)

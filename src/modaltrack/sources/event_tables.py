@@ -37,7 +37,7 @@ _NAMES = {
 _MAX_NPZ_RATIO, _MAX_NPZ_BYTES = 200, 1 << 30  # a larger archive that shrank more than this is a bomb
 
 
-class Recording(NamedTuple):
+class EventRecording(NamedTuple):
     """What a file of events holds.
 
     t of ``events`` is in microseconds.
@@ -54,7 +54,7 @@ class Recording(NamedTuple):
 
 def from_columns(
     columns: Mapping[str, NDArray[Any]], name: str, unit: str | None, size: tuple[int, int] | None = None
-) -> Recording | None:
+) -> EventRecording | None:
     """Events from arrays under any of the usual names, or None where one of t, x, y, p is not among them."""
     lower = {key.lower(): value for key, value in columns.items()}
     found: dict[str, NDArray[Any]] = {}
@@ -69,10 +69,10 @@ def from_columns(
             f"The arrays t, x, y, p of {name} have {', '.join(str(n) for n in lengths.values())} rows, not equal."
         )
     stamps, remark = in_microseconds(found["t"], name, unit)
-    return Recording(Events(stamps, found["x"], found["y"], found["p"]), size, (remark,) if remark else ())
+    return EventRecording(Events(stamps, found["x"], found["y"], found["p"]), size, (remark,) if remark else ())
 
 
-def from_array(array: NDArray[Any], name: str, unit: str | None) -> Recording:
+def from_array(array: NDArray[Any], name: str, unit: str | None) -> EventRecording:
     """Events from a structured array, or from a plain one of four columns (or four rows) in any order."""
     if array.dtype.names:
         recording = from_columns({key: array[key] for key in array.dtype.names}, name, unit)
@@ -168,7 +168,7 @@ def _taken(name: str, unit: str, why: str) -> str:
     return f"The times in {name} {why} and are taken as {word} (--event-unit says otherwise)."
 
 
-def load_text(file: Path, unit: str | None) -> Recording:
+def load_text(file: Path, unit: str | None) -> EventRecording:
     """Rows of t,x,y,p (commas, semicolons, tabs or blanks), ``#`` lines, names or ``width height`` in the first line.
 
     Seconds with fractions are the RPG, v2e and ESIM texts; whole numbers are microseconds.
@@ -234,7 +234,7 @@ def _header(line: str) -> list[str] | None:
     return kinds if sorted(kinds) == ["p", "t", "x", "y"] else None
 
 
-def load_npy(file: Path, unit: str | None) -> Recording:
+def load_npy(file: Path, unit: str | None) -> EventRecording:
     """Events saved with ``numpy.save``."""
     array = read_array(file)
     if array is None:
@@ -242,7 +242,7 @@ def load_npy(file: Path, unit: str | None) -> Recording:
     return from_array(array, shown(file), unit)
 
 
-def load_npz(file: Path, unit: str | None) -> Recording:
+def load_npz(file: Path, unit: str | None) -> EventRecording:
     """Arrays t, x, y, p (or the names of TimeLens: x, y, timestamp, polarity), optionally width and height."""
     name = shown(file)
     held: dict[str, NDArray[Any]] = {}
@@ -282,14 +282,14 @@ def load_npz(file: Path, unit: str | None) -> Recording:
     )
 
 
-def load_npz_folder(files: list[Path], unit: str | None) -> Recording:
+def load_npz_folder(files: list[Path], unit: str | None) -> EventRecording:
     """One recording from the files of a folder, one piece after the other (TimeLens writes one per frame)."""
     pieces = [load_npz(f, unit) for f in files]
     whole = Events(*(np.concatenate([np.asarray(p.events[k]) for p in pieces]) for k in range(4)))
-    return Recording(whole, pieces[0].size, pieces[0].remarks)
+    return EventRecording(whole, pieces[0].size, pieces[0].remarks)
 
 
-def load_hdf5(file: Path, unit: str | None) -> Recording:
+def load_hdf5(file: Path, unit: str | None) -> EventRecording:
     """DSEC (``events/t,x,y,p`` and ``t_offset``), Metavision (``CD/events``), RPG (``events/ts,xs,ys,ps``), MVSEC."""
     name = shown(file)
     try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from modaltrack.sources.encodings import Events
 from modaltrack.sources.event_streams import load_aedat2, load_event_stream, load_prophesee_dat, load_prophesee_raw
-from modaltrack.sources.event_tables import Recording, load_hdf5, load_npy, load_npz, load_npz_folder, load_text
+from modaltrack.sources.event_tables import EventRecording, load_hdf5, load_npy, load_npz, load_npz_folder, load_text
 from modaltrack.sources.notices import Notices, shown
 from modaltrack.sources.order import order_names
 
@@ -25,7 +25,7 @@ MAX_FRAMES = 5_000_000  # two days at 30 per second
 STRAY_SHARE = 1e-3  # of the events may be wild and are then left out
 _DECODER_SECONDS = 600.0
 
-_TABLES: dict[str, Callable[[Path, str | None], Recording]] = {
+_TABLES: dict[str, Callable[[Path, str | None], EventRecording]] = {
     ".npz": load_npz,
     ".npy": load_npy,
     ".csv": load_text,
@@ -33,7 +33,7 @@ _TABLES: dict[str, Callable[[Path, str | None], Recording]] = {
     ".h5": load_hdf5,
     ".hdf5": load_hdf5,
 }
-_STREAMS: dict[str, Callable[[Path], Recording]] = {
+_STREAMS: dict[str, Callable[[Path], EventRecording]] = {
     ".raw": load_prophesee_raw,
     ".dat": load_prophesee_dat,
     ".es": load_event_stream,
@@ -44,7 +44,7 @@ EVENT_SUFFIXES = (".aedat4", *_TABLES, *_STREAMS)
 UNREAD_SUFFIXES = (".bag", ".zst")
 
 
-def load_events(file: Path, unit: str | None = None) -> Recording:
+def load_events(file: Path, unit: str | None = None) -> EventRecording:
     """Read a whole recording; its events have t in whole microseconds, rising, and strays left out.
 
     AEDAT4 (first event stream; needs the ``aedat`` package), AEDAT 2, NPZ, NPY, HDF5 (needs ``h5py``), text, Prophesee
@@ -83,7 +83,7 @@ def npz_files(folder: Path) -> list[Path]:
     return [files[i] for i in order_names([f.stem for f in files]).places]
 
 
-def _load_aedat4(file: Path) -> Recording:
+def _load_aedat4(file: Path) -> EventRecording:
     from importlib.util import find_spec
 
     name = shown(file)
@@ -111,10 +111,10 @@ def _load_aedat4(file: Path) -> Recording:
     height, width = (int(v) for v in np.frombuffer(done.stdout, "<u4", 2))
     record = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
     whole = np.frombuffer(done.stdout, record, offset=8)
-    return Recording(Events(whole["t"], whole["x"], whole["y"], whole["p"]), (height, width))
+    return EventRecording(Events(whole["t"], whole["x"], whole["y"], whole["p"]), (height, width))
 
 
-def _checked(recording: Recording, name: str) -> Recording:
+def _checked(recording: EventRecording, name: str) -> EventRecording:
     t, x, y, p = (np.asarray(column) for column in recording.events)
     if len(t) == 0:
         raise ValueError(f"The event file {name} holds no polarity events; there is nothing to see in it.")

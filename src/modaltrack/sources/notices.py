@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the sources have to say: each thing once per clip, and always in the thread of whoever iterates.
+"""What the sources have to say: each thing once per clip, and always in the thread that iterates.
 
 Frames are decoded ahead in threads of their own. A warning raised there would escape ``warnings.catch_warnings`` and a
 user's ``-W error``; so a thread notes, and the consumer speaks.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The clips that every run is measured on: rendered once, kept as bytes, mapped into memory by whoever reads them."""
+"""The clips that every run is measured on: rendered once, kept as bytes, mapped into memory by every reader."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from modaltrack.study.folder import Place, Settings, read_json
+from modaltrack.study.folder import Settings, StudyFolder, read_json
 from modaltrack.study.plan import BASE, GAP, MEASURES, Claim
 
 Measured = Mapping[tuple[str, int], Mapping[str, object]]
@@ -40,7 +40,7 @@ class Effect:
     reason: str = ""
 
 
-def load(place: Place, settings: Settings) -> tuple[dict[tuple[str, int], dict[str, object]], list[str]]:
+def load(place: StudyFolder, settings: Settings) -> tuple[dict[tuple[str, int], dict[str, object]], list[str]]:
     """All measurements with the study's clips, and the names of those that were made with others."""
     found, other = {}, []
     for path in sorted((place.path / "runs").glob("*/evaluation.json")):

@@ -38,7 +38,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Place:
+class StudyFolder:
     """Where the files of a study are.
 
     Attributes:
@@ -94,7 +94,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     write_file(path, json.dumps(data, indent=1) + "\n")
 
 
-def open_folder(path: Path, **wanted: float | None) -> tuple[Place, Settings]:
+def open_folder(path: Path, **wanted: float | None) -> tuple[StudyFolder, Settings]:
     """The study in that folder; begun there if there is none yet.
 
     Args:
@@ -109,7 +109,7 @@ def open_folder(path: Path, **wanted: float | None) -> tuple[Place, Settings]:
     if stored is None:
         settings = Settings(**given)  # type: ignore[arg-type]  # tyro has checked them
         write_json(path / "study.json", dataclasses.asdict(settings))
-        return Place(path), settings
+        return StudyFolder(path), settings
     settings = Settings(**stored)
     held = dataclasses.asdict(settings)
     other = {name: value for name, value in given.items() if value != held[name]}
@@ -117,7 +117,7 @@ def open_folder(path: Path, **wanted: float | None) -> tuple[Place, Settings]:
         was = ", ".join(f"{name} {held[name]}" for name in other)
         now = ", ".join(f"{name} {value}" for name, value in other.items())
         raise ValueError(f"{path} holds a study with {was}, and {now} was given; leave it out or take another --out.")
-    return Place(path), settings
+    return StudyFolder(path), settings
 
 
 def fingerprint(path: Path) -> str:

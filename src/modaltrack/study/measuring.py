@@ -18,7 +18,7 @@ import numpy as np
 from modaltrack.files import locked
 from modaltrack.frame import Clip
 from modaltrack.study.corruptions import Failing
-from modaltrack.study.folder import Place, Settings, fingerprint, seeds_of, write_json
+from modaltrack.study.folder import Settings, StudyFolder, fingerprint, seeds_of, write_json
 from modaltrack.study.plan import CORRUPTIONS, MAIN, SENSORS, Run
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def measure(model: Model, clips: Sequence[Clip]) -> dict[str, dict[str, Any]]:
 
 
 def evaluate_missing(
-    place: Place,
+    place: StudyFolder,
     settings: Settings,
     runs: Sequence[Run],
     seeds: tuple[int, ...],
@@ -201,7 +201,7 @@ def headline(found: dict[str, dict[str, Any]]) -> str:
     return ", ".join(parts)
 
 
-def _weights(place: Place, run: Run, seed: int) -> Path:
+def _weights(place: StudyFolder, run: Run, seed: int) -> Path:
     """The weight file to measure; a finished run's is written where it is missing."""
     if run.weights is not None:
         from modaltrack.models.weights_store import ensure, shipped

@@ -11,7 +11,7 @@ from modaltrack.printable import markup as escape
 from modaltrack.report.page import STYLE
 from modaltrack.study.effects import effect, load
 from modaltrack.study.figures import figures
-from modaltrack.study.folder import Place, Settings, read_json
+from modaltrack.study.folder import Settings, StudyFolder, read_json
 from modaltrack.study.plan import CLAIMS
 from modaltrack.study.tables import (
     claims_table,
@@ -29,7 +29,7 @@ WRAP = (
 )
 
 
-def write_study(place: Place, settings: Settings) -> list[Path]:
+def write_study(place: StudyFolder, settings: Settings) -> list[Path]:
     """Write the tables and figures of what is in the folder; -> the files.
 
     ``reasons.json`` in the folder, claim id -> text, overrules the plan's.

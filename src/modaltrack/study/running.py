@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modaltrack.files import locked
-from modaltrack.study.folder import Place, Settings, read_json, seeds_of, write_json
+from modaltrack.study.folder import Settings, StudyFolder, read_json, seeds_of, write_json
 from modaltrack.study.plan import Run, run_of
 from modaltrack.training.recipe import Group, Recipe
 
@@ -37,7 +37,7 @@ class Machine:
     cache: Path | None = None
 
 
-def recipe_of(run: Run, place: Place, settings: Settings, seed: int, workers: int = 0) -> Recipe:
+def recipe_of(run: Run, place: StudyFolder, settings: Settings, seed: int, workers: int = 0) -> Recipe:
     """The recipe of a run with the study's budget.
 
     Raises:
@@ -66,7 +66,7 @@ def recipe_of(run: Run, place: Place, settings: Settings, seed: int, workers: in
 
 
 def train_missing(
-    place: Place,
+    place: StudyFolder,
     settings: Settings,
     runs: Sequence[Run],
     seeds: tuple[int, ...],
@@ -102,7 +102,7 @@ def train_missing(
 
 
 def _one(
-    place: Place,
+    place: StudyFolder,
     settings: Settings,
     run: Run,
     seed: int,
@@ -150,7 +150,7 @@ def _train(
     return train(recipe, folder, machine.device, "auto", machine.threads, **more)
 
 
-def state_of(place: Place, run: Run, seed: int) -> str:
+def state_of(place: StudyFolder, run: Run, seed: int) -> str:
     """A word or two on a run for the tables: finished, at step N, not run, or what went wrong."""
     if place.finished(run, seed):
         return "finished"

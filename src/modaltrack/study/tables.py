@@ -10,7 +10,7 @@ import numpy as np
 
 from modaltrack.printable import markup as escape
 from modaltrack.study.effects import TOO_FEW, Effect, Measured, seeds_of
-from modaltrack.study.folder import Place
+from modaltrack.study.folder import StudyFolder
 from modaltrack.study.plan import CORRUPTIONS, MAIN, MEASURES, RUNS, SENSORS, Run
 from modaltrack.study.running import state_of
 
@@ -18,7 +18,7 @@ NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
-class Table:
+class StudyTable:
     """A title, what has to be known to read it, names of columns, rows of cells.
 
     Attributes:
@@ -76,7 +76,7 @@ def spread(found: Sequence[float], sign: bool = False) -> str:
     return mean if len(found) < 2 else f"{mean} ± {np.std(found, ddof=1):.3f}"
 
 
-def main_table(measured: Measured) -> Table:
+def main_table(measured: Measured) -> StudyTable:
     """Every method with RGB only, X only and both."""
     columns = ["run", "seeds", "RGB only"]
     for x in SENSORS:
@@ -89,10 +89,10 @@ def main_table(measured: Measured) -> Table:
         "Success AUC, 0 to 1, mean over clips; ± is the standard deviation over seeds. The base sees one sensor at a "
         "time, others as if they were RGB; ostrack-longer is the base after as many further steps as the others had."
     )
-    return Table("Sensors", note, (*columns, "both, mean"), tuple(rows))
+    return StudyTable("Sensors", note, (*columns, "both, mean"), tuple(rows))
 
 
-def robustness_table(measured: Measured) -> Table:
+def robustness_table(measured: Measured) -> StudyTable:
     """Both sensors, one of them failing, mean over the second sensors."""
     runs = [run for run in MAIN if not run.startswith("ostrack")]
     columns = ("run", "clean", *CORRUPTIONS)
@@ -101,10 +101,10 @@ def robustness_table(measured: Measured) -> Table:
         "Success with both sensors, mean over thermal, depth and event. Dropped: half of a sensor's frames, at random "
         "or in bursts of 10; blocks black: 30 % of 32-pixel blocks, in each sensor by itself; moved: X is out of place."
     )
-    return Table("A sensor failing", note, columns, tuple(rows))
+    return StudyTable("A sensor failing", note, columns, tuple(rows))
 
 
-def failure_by_sensor_table(measured: Measured) -> Table:
+def failure_by_sensor_table(measured: Measured) -> StudyTable:
     """The same, each second sensor by itself, means over what fails."""
     runs = [run for run in MAIN if not run.startswith("ostrack")]
     groups = {
@@ -118,12 +118,12 @@ def failure_by_sensor_table(measured: Measured) -> Table:
         (run, *(cell(measured, run, [f"rgb+{x} | {w}" for w in what]) for x in SENSORS for what in groups.values()))
         for run in runs
     ]
-    return Table(
+    return StudyTable(
         "A sensor failing, by second sensor", "As above; missing is the mean of both ways.", columns, tuple(rows)
     )
 
 
-def claims_table(effects: Sequence[Effect]) -> Table:
+def claims_table(effects: Sequence[Effect]) -> StudyTable:
     """One row per claim: what was measured."""
     rows = []
     for e in effects:
@@ -140,10 +140,10 @@ def claims_table(effects: Sequence[Effect]) -> Table:
         "(last block minus embedding, MMD²; its spread is over sensors and draws)."
     )
     columns = ("paper", "claim", "verdict", "effect", "95 % interval", "seeds", "first", "second")
-    return Table("Claims", note, columns, tuple(rows), words=(0, 1, 2))
+    return StudyTable("Claims", note, columns, tuple(rows), words=(0, 1, 2))
 
 
-def reasons_table(effects: Sequence[Effect]) -> Table:
+def reasons_table(effects: Sequence[Effect]) -> StudyTable:
     """One row per claim: what was compared, what the paper found, and why it may not show here."""
     rows = []
     for e in effects:
@@ -152,10 +152,12 @@ def reasons_table(effects: Sequence[Effect]) -> Table:
         rows.append((e.claim.paper, e.claim.text, what, e.claim.published, e.reason))
     columns = ("paper", "claim", "first − second, measure", "published effect", "likely reason")
     note = "For the claims that do not show, the most likely reason: a conjecture."
-    return Table("What was compared, and why a claim may not show", note, columns, tuple(rows), words=(0, 1, 2, 3, 4))
+    return StudyTable(
+        "What was compared, and why a claim may not show", note, columns, tuple(rows), words=(0, 1, 2, 3, 4)
+    )
 
 
-def runs_table(place: Place, measured: Measured, seeds: Sequence[int]) -> Table:
+def runs_table(place: StudyFolder, measured: Measured, seeds: Sequence[int]) -> StudyTable:
     """What was trained, how long, and what is missing."""
     rows = []
     for run in RUNS:
@@ -175,10 +177,10 @@ def runs_table(place: Place, measured: Measured, seeds: Sequence[int]) -> Table:
             )
         )
     columns = ("run", "what it is", "state", "steps", "hours", "trained, M", "parameters, M")
-    return Table("Runs", "Hours are of the machine in the run's card.", columns, tuple(rows), words=(0, 1, 2))
+    return StudyTable("Runs", "Hours are of the machine in the run's card.", columns, tuple(rows), words=(0, 1, 2))
 
 
-def _state(place: Place, measured: Measured, run: Run, seed: int) -> str:
+def _state(place: StudyFolder, measured: Measured, run: Run, seed: int) -> str:
     state = state_of(place, run, seed)
     if state == "finished" and run.measured:
         return "measured" if (run.id, seed) in measured else "trained, not measured"
@@ -192,7 +194,7 @@ def _range(numbers: Sequence[float], form: str = "{:,.0f}") -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def seeds_in(place: Place) -> list[int]:
+def seeds_in(place: StudyFolder) -> list[int]:
     """Seeds that any run in the folder has."""
     found = {path.name.rpartition("-seed")[2] for path in (place.path / "runs").glob("*-seed*")}
     return sorted(int(word) for word in found if word.isdigit()) or [0]

@@ -203,7 +203,7 @@ def look_again(
 
     With all sensors first; then, for targets that were being tracked until now and were not found so, with each alone:
     a sensor that shows nothing of the target pulls the others away. The best of what is found counts. Targets with an
-    event camera, which alone shows nothing of what stands still, are not asked for so.
+    event camera, which alone shows nothing of what stands still, are left out of that.
     """
     predicted, peak = (part.copy() for part in first)
     needed = np.maximum(policy.tracking_threshold, peak + policy.second_look_margin)  # (B,)
@@ -213,7 +213,7 @@ def look_again(
         if not asked:
             return
         box, top, _ = look(model, state, frames, asked, policy, growth, share)
-        found = top >= np.maximum(needed, peak)  # who was not asked has a top of 0
+        found = top >= np.maximum(needed, peak)  # targets that were not looked at again have 0 here
         predicted[found], peak[found] = box[found], top[found]
 
     ask({pair: rows for pair, members in pairs.items() if (rows := [row for row in members if doubtful[row]])})

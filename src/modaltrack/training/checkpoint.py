@@ -21,7 +21,7 @@ _HEADER = 2**26  # bytes: names of weights, averages and moments, and every vali
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class SavedRun:
     """What was read: tensors by prefixed name (``model.``, ``average.``, ``optimizer.`` ...) and the plain rest."""
 
     tensors: dict[str, torch.Tensor]
@@ -59,7 +59,7 @@ def save_checkpoint(
     write_file(path, save(plain, metadata={"format": FORMAT, "rest": json.dumps(rest)}), durable=True)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path) -> SavedRun:
     """Read a checkpoint onto the CPU.
 
     Raises:
@@ -74,7 +74,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise ValueError(f"{path} is damaged ({error}).") from None
     if not isinstance(rest, dict) or not all(isinstance(rest.get(part), dict) for part in ("recipe", "totals")):
         raise ValueError(f"{path} is damaged: it does not say of which recipe and how far it is.")
-    return Checkpoint(file.load(), rest)
+    return SavedRun(file.load(), rest)
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:

@@ -17,12 +17,12 @@ from torch import nn
 from modaltrack.models.model import TorchModel, declared
 from modaltrack.training.adaptation import adapt
 from modaltrack.training.batch_cache import CachedSource
-from modaltrack.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from modaltrack.training.checkpoint import SavedRun, load_checkpoint, save_checkpoint
 from modaltrack.training.data import Batch, BatchSource
 from modaltrack.training.distributed import Ranks, join_ranks, same_everywhere
 from modaltrack.training.fingerprint import fingerprint
 from modaltrack.training.optim import progress, rate
-from modaltrack.training.prefetch import Prefetcher, Source
+from modaltrack.training.prefetch import BatchMaker, Prefetcher
 from modaltrack.training.recipe import Recipe
 from modaltrack.training.record import Display, Log, curves, environment, write_card
 from modaltrack.training.run_folder import alone_in, stop_on_signal
@@ -172,7 +172,7 @@ class _Run:
             what = " ".join(str(error).split())[:200]
             raise ValueError(f"{self.path} does not fit this recipe ({what}); {advice}.") from None
 
-    def _take_over(self, saved: Checkpoint) -> None:
+    def _take_over(self, saved: SavedRun) -> None:
         now = json.loads(json.dumps(self.recipe.to_dict()))
         before = {**Recipe(self.recipe.name, self.recipe.model).to_dict(), **saved.rest["recipe"]}  # newer fields
         changed = sorted(k for k in now if k not in HARMLESS and before[k] != now[k])
@@ -245,7 +245,7 @@ class _Run:
 
     def _source(
         self, make_sampler: SamplerBuilder | None, batch_cache: str | Path | None, batch_cache_gb: float
-    ) -> Source:
+    ) -> BatchMaker:
         """What makes this rank's batches, with its memory on disk if there is one."""
         config, ranks = self.model.config, self.ranks
         rendered = BatchSource(

@@ -14,13 +14,13 @@ import torch
 from modaltrack.training.data import Batch, from_plain, to_plain
 
 
-class Source(Protocol):
+class BatchMaker(Protocol):
     """Makes the parts of a step's batch; has to survive being sent to another process."""
 
     def __call__(self, step: int) -> list[Batch]: ...
 
 
-def _render(source: Source, first: int, stride: int, last: int, out: Queue[Any]) -> None:
+def _render(source: BatchMaker, first: int, stride: int, last: int, out: Queue[Any]) -> None:
     """Body of a rendering process: steps first, first + stride, ... in order, blocked while the queue is full."""
     torch.set_num_threads(1)
     try:
@@ -40,7 +40,7 @@ class Prefetcher:
     Batches travel as uint8 through pipes, so no shared memory is needed. Use as a context manager.
     """
 
-    def __init__(self, source: Source, first: int, last: int, workers: int = 0, ahead: int = 32) -> None:
+    def __init__(self, source: BatchMaker, first: int, last: int, workers: int = 0, ahead: int = 32) -> None:
         self.source, self.first, self.last, self.workers = source, first, last, workers
         self.processes: list[Any] = []
         self.queues: list[Any] = []

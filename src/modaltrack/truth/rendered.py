@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The truth of rendered clips, kept in the user's cache folder: drawing a clip's story takes seconds, reading it none.
 
-A file per clip below ``modaltrack/<version of the scenes>-<clips>x<length>/``, written by whoever renders the clip.
+A file per clip below ``modaltrack/<version of the scenes>-<clips>x<length>/``, written when the clip is rendered.
 The version changes with every pixel, and what cannot be read is made again.
 """
 

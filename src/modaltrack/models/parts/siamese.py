@@ -155,7 +155,7 @@ class Match(NamedTuple):
     box_features: Tensor
 
 
-class Branch(nn.Module):
+class SiameseBranch(nn.Module):
     """One question to the pair: both correlations, joined, and a tower behind them."""
 
     def __init__(self, depth: int, out: int, cells: int) -> None:
@@ -178,7 +178,7 @@ class Head(nn.Module):
 
     def __init__(self, template_grid: int = 8) -> None:
         super().__init__()
-        self.classes, self.box = (Branch(6, out, template_grid**2) for out in (2, 4))
+        self.classes, self.box = (SiameseBranch(6, out, template_grid**2) for out in (2, 4))
 
     def forward(self, template: Tensor, search: Tensor) -> Match:
         classes, class_features = self.classes(template, search)

@@ -39,7 +39,7 @@ DEPTH = 4  # levels of folders of folders that are looked into
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FolderReading:
     """What a folder cannot say of itself.
 
     Attributes:
@@ -53,7 +53,7 @@ class Reading:
     depth_scale: float = 1.0
 
 
-def read_folder(folder: str | os.PathLike[str], reading: Reading | None = None) -> Contents:
+def read_folder(folder: str | os.PathLike[str], reading: FolderReading | None = None) -> Contents:
     """All labelled pictures and clips of a folder.
 
     Args:
@@ -71,7 +71,7 @@ def read_folder(folder: str | os.PathLike[str], reading: Reading | None = None) 
         raise ValueError(f"There is no folder {root}; give the folder of your pictures or clips.")
     contents = Contents(root)
     for place in _places(root, DEPTH):
-        contents.add(_read_one(place, root, reading or Reading()))
+        contents.add(_read_one(place, root, reading or FolderReading()))
     if not contents.pictures and not contents.clips:
         why = f" The first of {len(contents.problems)} problems: {contents.problems[0]}" if contents.problems else ""
         raise ValueError(
@@ -109,7 +109,7 @@ def _kind(folder: Path) -> str | None:
     return None
 
 
-def _read_one(folder: Path, root: Path, reading: Reading) -> Contents:
+def _read_one(folder: Path, root: Path, reading: FolderReading) -> Contents:
     name = folder.relative_to(root).as_posix() if folder != root else root.name
     kind = _kind(folder)
     contents = Contents(folder, formats={name: kind or ""})
@@ -136,7 +136,7 @@ def _picture_folder(folder: Path) -> Path | None:
     return next((folder / name for name in PICTURE_FOLDERS if (folder / name).is_dir()), None)
 
 
-def _sensors(folder: Path, reading: Reading) -> dict[Modality, Path]:
+def _sensors(folder: Path, reading: FolderReading) -> dict[Modality, Path]:
     """Modality -> folder of its images; ``images/`` alone, or the sensors' own folders."""
     sensors = {m: folder / m.value for m in Modality if (folder / m.value).is_dir()}
     if (folder / "aux").is_dir():
@@ -159,7 +159,7 @@ def _clip_annotation(folder: Path) -> dict[str, Path]:
     return several or ({"": alone} if alone else {})
 
 
-def _read_clip(folder: Path, name: str, reading: Reading) -> Contents:
+def _read_clip(folder: Path, name: str, reading: FolderReading) -> Contents:
     contents = Contents(folder)
     frames = {m: tuple(list_images(place)) for m, place in _sensors(folder, reading).items()}
     length = min(len(files) for files in frames.values())
@@ -194,21 +194,21 @@ def _voc_files(folder: Path) -> list[Path]:
     return sorted((inside if inside.is_dir() else folder).glob("*.xml"))
 
 
-def _read_coco(folder: Path, name: str, reading: Reading) -> Contents:
+def _read_coco(folder: Path, name: str, reading: FolderReading) -> Contents:
     contents = Contents(folder)
     for file in _coco_files(folder):
         contents.add(_pictures(folder, name, reading, annotation.read_coco(file)))
     return contents
 
 
-def _read_yolo(folder: Path, name: str, reading: Reading) -> Contents:
+def _read_yolo(folder: Path, name: str, reading: FolderReading) -> Contents:
     place = _picture_folder(folder)
     assert place is not None, "_kind has seen it"
     kinds = annotation.yolo_classes(folder, folder / "labels", folder.parent)
     return _pictures(folder, name, reading, annotation.read_yolo(folder / "labels", images_by_stem(place), kinds))
 
 
-def _pictures(folder: Path, name: str, reading: Reading, objects: Objects | None) -> Contents:
+def _pictures(folder: Path, name: str, reading: FolderReading, objects: Objects | None) -> Contents:
     """Join annotation, images of all sensors and masks by their names; objects None = boxes from the masks."""
     contents = Contents(folder)
     images = {m: images_by_stem(place) for m, place in _sensors(folder, reading).items()}
