@@ -38,6 +38,13 @@ def test_a_camera_is_watched_followed_and_lost(drive: Driver, monkeypatch: pytes
         assert rows[0] > paused
         assert rows[0] < paused + 20  # it began to catch up in the past
         assert player.lanes["A"].latency
+        player.clip.footage._budget = 10 * 48 * 64 * 3  # the first box's picture goes
+        drive.wait(lambda: player.clip.footage.oldest > paused)
+        drive("lane", lane="B", model="other")
+        drive.wait(lambda: len(drive.rows(lane="B")) > 2)
+        drive("again")
+        drive.wait(lambda: len(drive.rows()) > 2)
+        assert player.playing
         with pytest.raises(ValueError, match="live clip cannot be followed backwards"):
             drive("back", target=1)
         camera.unplug()

@@ -169,6 +169,12 @@ class LiveFeed:
                 raise ValueError(f"Frame {index} of the live clip is no longer kept; the oldest one is {oldest}.")
             return self._kept[index]
 
+    @property
+    def oldest(self) -> int:
+        """The oldest frame that is kept."""
+        with self._news:
+            return next(iter(self._kept), 0)
+
     def wait(self, after: int, seconds: float) -> int:
         """The newest frame's number, as soon as it is larger than ``after``, the clip has ended or time is up."""
         with self._news:

@@ -110,13 +110,20 @@ class Lane:
         """The run that follows a target from a key frame forwards."""
         return next((r for r in self.runs if r.direction == 1 and r.start == start and target in r.targets), None)
 
-    def begin(self, start: int, targets: Sequence[Target], frame: Frame, direction: int = 1) -> Run:
-        """A new run at a key frame of these targets, its templates cut."""
-        boxes = [box for t in targets if (box := t.keys[start]) is not None]
+    def begin(
+        self, start: int, targets: Sequence[Target], frame: Frame, direction: int = 1, at: int | None = None
+    ) -> Run:
+        """A new run at a key frame of these targets, its templates cut.
+
+        Args:
+            at: a later frame to begin at with lane A's boxes, where the key frame of a live clip is gone.
+        """
+        number = start if at is None else at
+        boxes = [m.box for t in targets if (m := t.mark("A", number)) is not None and m.box is not None]
         assert self.engine is not None, "the model is loaded first"
-        assert len(boxes) == len(targets), "an absent target cannot be followed"
+        assert len(boxes) == len(targets), "a target without a box cannot be followed"
         run = Run(self.engine, start, boxes, targets, direction)
-        run.step(start, self.seen(frame))
+        run.step(number, self.seen(frame))
         self.runs.append(run)
         return run
 

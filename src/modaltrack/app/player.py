@@ -118,6 +118,16 @@ class Player:
         for lane in self.lanes.values():
             lane.runs = [r for r in lane.runs if r is not run]
 
+    def settle(self) -> None:
+        """Of a live clip, let what is believed of the targets now be their keys, before rows are dropped: it cannot be
+        begun anew from frames that are gone.
+        """
+        if self.clip.footage.live:
+            for target in self.targets.values():
+                mark = target.mark("A", self.index)
+                if mark is not None and mark.box is not None:
+                    target.keys[self.index] = mark.box
+
     def add_target(self, name: str = "") -> Target:
         """A new target without a box."""
         self._numbers += 1
@@ -188,12 +198,19 @@ class Player:
                 starts.setdefault(start, []).append(target)
         for start, targets in starts.items():
             fresh = [t for t in targets if lane.run_from(t, start) is None]
-            if fresh:
+            if fresh and not self._gone(start):
                 lane.begin(start, fresh, self._frame(start))
+            elif known := [t for t in fresh if (m := t.mark("A", self.index)) is not None and m.box is not None]:
+                lane.begin(start, known, self._frame(self.index), at=self.index)
         for run in [r for r in lane.runs if r.direction == 1]:
             if any(t in starts.get(run.start, []) for t in run.targets) and not self._step_to(lane, run, index):
                 return False
         return True
+
+    def _gone(self, index: int) -> bool:
+        """Whether a frame of a live clip is no longer kept."""
+        feed = self.clip.footage
+        return isinstance(feed, LiveFeed) and index < feed.oldest
 
     def _step_to(self, lane: Lane, run: Run, index: int) -> bool:
         """Step a run up to a frame. In a live clip what lies between is gone; in a recording nothing is left out."""

@@ -295,6 +295,8 @@ class Workspace:
             self._load(lane)
         if self.player is not None:
             self.player.stop_back()
+            if name == "A":
+                self.player.settle()
         if old is not None:
             old.forget()
         self._lanes[name] = lane
@@ -323,6 +325,7 @@ class Workspace:
         if not firsts:
             raise ValueError("There is no target; drag a box around one first.")
         player.stop_back()
+        player.settle()
         for lane in self._lanes.values():
             lane.forget()
             self._drop_rows(lane.name)

@@ -13,6 +13,7 @@ NEEDED = ("torch", "numpy", "opencv-python-headless", "av", "safetensors", "hugg
 OPTIONAL = {  # distribution -> what it is for, how to get it
     "websockets": ("boxes to WebSocket clients: track --ws", "pip install 'modaltrack[live]'"),
     "aedat": ("raw AEDAT4 event recordings", "pip install 'modaltrack[events]'"),
+    "fastapi": ("the page, modaltrack app", "pip install 'modaltrack[app]'"),
 }
 
 
