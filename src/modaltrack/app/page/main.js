@@ -120,6 +120,7 @@ const KEYS = [
   [["Shift →", "Shift ←"], "ten frames", null],
   [["Home", "End"], "first and last frame", null],
   [["B"], "draw a box by keyboard: arrows move, Alt + arrows size, Enter takes it", () => stage.beginEdit()],
+  [["Shift + drag"], "a new target; a drag alone gives the chosen one a better box", null],
   [["N"], "the next box is a new target", () => side.chooseNew()],
   [["1", "…", "9"], "choose a target", null],
   [["G"], "follow again from the first boxes", () => store.targets.length && command("again")],

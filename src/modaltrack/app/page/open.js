@@ -107,7 +107,29 @@ export async function open(wish) {
   }
 }
 
+const HINTS = { thermal: /therm|infra|\bir\b|_ir|tir/i, depth: /depth/i, event: /event|dvs|\.(aedat4|raw|dat|es)$/i };
+
+/** Files that are dropped on the page, by what their names say of the sensor. */
+function dropped(list) {
+  show("upload");
+  for (const sensor of store.choices.modalities) files[sensor] = [];
+  for (const file of list) {
+    const sensor = Object.keys(HINTS).find((s) => HINTS[s].test(file.name)) ?? "rgb";
+    files[sensor].push(file);
+  }
+  for (const sensor of store.choices.modalities) {
+    const transfer = new DataTransfer();
+    for (const file of files[sensor]) transfer.items.add(file);
+    $(`upload-${sensor}`).files = transfer.files;
+  }
+}
+
 export function start() {
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (event.dataTransfer.files.length) dropped(event.dataTransfer.files);
+  });
   for (const button of $("tabs").children) button.onclick = () => choose(button.dataset.tab);
   for (const id of ["open", "open-first"]) $(id).onclick = () => show();
   $("scene-first").onclick = () => open(scene());

@@ -178,7 +178,8 @@ function paintTarget(context, target, lane, index, scale) {
   if (chosen && lane === "A" && !store.player?.playing) handles(context, found.box, scale, style.colour);
   const several = Object.keys(store.lanes).length > 1 && !found.own;
   const state = words.status(found, rows(lane, target), index);
-  const text = [several ? `${lane} ${target.name}` : target.name, found.own ? "" : state === "following" ? (found.score ?? 0).toFixed(2) : state];
+  const name = !several ? target.name : lane === "A" ? `A ${target.name}` : lane;
+  const text = [name, found.own ? "" : state === "following" ? (found.score ?? 0).toFixed(2) : state];
   label(context, text.filter(Boolean).join(" · "), found.box, scale, style.colour, lane === "B");
 }
 
