@@ -112,7 +112,7 @@ class Station:
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
         self.camera: Any = None
 
@@ -214,7 +214,7 @@ def test_track_lets_a_station_choose(
     take = room.Steering.take
 
     def patient(self: room.Steering, frame: Frame) -> Any:
-        assert chosen.wait(30)
+        assert chosen.wait(60)
         return take(self, frame)
 
     monkeypatch.setattr(room.Steering, "take", patient)
@@ -260,20 +260,20 @@ def test_pymavlink_understands_and_is_understood(station: Station, monkeypatch: 
     link = mavutil.mavlink_connection(f"udpin:127.0.0.1:{port}", source_system=255, dialect="common")
     steering = Steering()
     with MavlinkCamera(f"127.0.0.1:{port}", steering) as camera:
-        beat = link.recv_match(type="HEARTBEAT", blocking=True, timeout=20)
+        beat = link.recv_match(type="HEARTBEAT", blocking=True, timeout=60)
         assert (beat.get_srcSystem(), beat.get_srcComponent(), beat.type) == (1, 100, 30)
         link.mav.command_long_send(1, 100, 2005, 0, 0.25, 0.5, 0.75, 1.0, 0, 0, 0)
-        ack = link.recv_match(type="COMMAND_ACK", blocking=True, timeout=20)
+        ack = link.recv_match(type="COMMAND_ACK", blocking=True, timeout=60)
         assert (ack.command, ack.result, ack.target_system) == (2005, 0, 255)
         chosen = steering.take(row(0, [0, 0, 1, 1]).frame)
         assert chosen is not None
         np.testing.assert_allclose(chosen, [50, 50, 100, 50])
         camera.row(row(1, [50, 50, 100, 50]))
-        told = link.recv_match(type="CAMERA_TRACKING_IMAGE_STATUS", blocking=True, timeout=20)
+        told = link.recv_match(type="CAMERA_TRACKING_IMAGE_STATUS", blocking=True, timeout=60)
         assert (told.tracking_status, told.tracking_mode, told.target_data) == (1, 2, 4)
         assert (told.rec_top_x, told.rec_top_y, told.rec_bottom_x, told.rec_bottom_y) == (0.25, 0.5, 0.75, 1.0)
         link.mav.command_long_send(1, 100, 512, 0, 259, 0, 0, 0, 0, 0, 0)
-        about = link.recv_match(type="CAMERA_INFORMATION", blocking=True, timeout=20)
+        about = link.recv_match(type="CAMERA_INFORMATION", blocking=True, timeout=60)
         assert bytes(about.vendor_name).rstrip(b"\0") == b"modaltrack"
         assert about.flags & 3072 == 3072
     link.close()

@@ -13,7 +13,7 @@ from types import TracebackType
 import cv2
 
 from modaltrack.frame import Frame, Modality, Row
-from modaltrack.sinks.address import cannot_listen, listening_address
+from modaltrack.sinks.address import cannot_listen, is_loopback, listening_address
 from modaltrack.sinks.annotated import marks_of
 from modaltrack.sinks.phases import Phases
 from modaltrack.sinks.picture import Layout, Mark, draw
@@ -50,6 +50,7 @@ class MjpegStream:
         host, port = listening_address(address, "--mjpeg")
         self._modalities = tuple(modalities)
         self._phases = Phases()
+        self._own = is_loopback(host)
         self._layout: Layout | None = None
         self._news = threading.Condition()
         self._newest: tuple[int, Frame, list[Mark]] | None = None
@@ -94,6 +95,14 @@ class MjpegStream:
 
     def _is_new(self, number: int) -> bool:
         return self._newest is not None and self._newest[0] > number
+
+    def serves(self, host: str) -> bool:
+        """Whether a request may be answered: on this machine alone, only if it was asked for by its own name.
+
+        A page on the web can let its name point to 127.0.0.1 and would read what comes back.
+        """
+        name = host.rpartition("]")[0].strip("[]") or host.partition(":")[0]
+        return not self._own or not host or is_loopback(name)
 
     def enter(self) -> bool:
         """Whether one more client may look."""
@@ -156,6 +165,9 @@ def _handler_of(stream: MjpegStream) -> type[http.server.BaseHTTPRequestHandler]
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
+            if not stream.serves(self.headers.get("Host", "")):
+                self.send_error(403, "Ask for 127.0.0.1 or localhost")
+                return
             if path == "/":
                 self._answer("text/html; charset=utf-8", _PAGE.encode())
             elif path in (STREAM, STILL):
