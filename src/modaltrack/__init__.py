@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from modaltrack.lazy import on_demand
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from modaltrack import (
