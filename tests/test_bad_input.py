@@ -5,6 +5,8 @@ import json
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,7 +100,7 @@ ERRORS: list[Case] = [
     ("only a 0-byte png", lambda s: s.words(rgb=folder_of(s, ("1.png", b""))), "damaged"),
     ("pngs that are text", lambda s: s.words(rgb=folder_of(s, ("1.png", b"hi"), ("2.png", b"ho"))), "damaged"),
     ("a single image", lambda s: s.words(rgb=s.rgb / "000.png"), "single image"),
-    ("video cut to its first bytes", lambda s: s.words(rgb=cut(s.video("v.mp4"), 0.01)), "truncated"),
+    ("video cut to its first bytes", lambda s: s.words(rgb=cut(s.video("v.mp4"), 0.01)), "truncated or damaged"),
     ("text called .mp4", lambda s: s.words(rgb=s.file("v.mp4", "hello")), "cannot be opened"),
     ("0-byte video", lambda s: s.words(rgb=s.file("v.mp4", b"")), "cannot be opened"),
     ("no modality given", lambda s: ["track", "--box", BOX, "--out", str(s.out)], "No source was given"),
@@ -254,3 +256,18 @@ def test_it_goes_on_and_says_what_it_did(
     assert sum(words in line for line in lines) == 1, lines
     rows = len((site.out / "boxes.txt").read_text().splitlines())
     assert rows == frames if frames else 3 < rows < 40
+
+
+def test_libraries_print_no_lines_of_their_own_and_a_header_asks_for_no_gigabytes(site: Site) -> None:
+    """In a process of its own: OpenCV writes to the terminal itself, and reads its limits when it is loaded."""
+    (site.rgb / "001.png").unlink()
+    (site.rgb / "001.pgm").write_bytes(b"P5 -5 5 255\n" + bytes(99))
+    (site.rgb / "002.png").unlink()
+    (site.rgb / "002.ppm").write_bytes(b"P6 30000 30000 255\n" + bytes(99))
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2); "
+    code = limit + f"import sys; from modaltrack import cli; sys.exit(cli.main({site.words('--no-video')!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("warning: ") for line in lines), lines
+    assert sum("cannot be decoded" in line for line in lines) == 2

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "modaltrack"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-PLAIN = {"modality", "frame", "boxes", "box_text", "computed", "files", "lazy", "plugins", "printable"}
+PLAIN = {"file_kinds", "modality", "frame", "boxes", "box_text", "computed", "files", "lazy", "plugins", "printable"}
 TENSORS = PLAIN | {"vision"}
 LIBRARY = TENSORS | {"sources", "models", "session", "tracking", "scenes", "scoring"}
 # room -> the rooms it may import, beside itself; a dotted name allows one file of a room only
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "frame": {"modality"},
     "boxes": {"frame"},
     "box_text": set(),
+    "file_kinds": set(),
     "files": set(),
     "computed": set(),
     "lazy": set(),

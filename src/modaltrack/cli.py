@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 an error of the input (one sentence on stderr), 2 a comman
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _complain(str(error), 2)
     threads.settle(count)
+    _bound_libraries()
     if verb == "train":  # any field of a recipe is an option there, and lists are given by repeating
         return _run(verb, rest, debug)
     if verb == "track":
@@ -76,6 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if twice:
         return _complain(f"{twice[0]} is given more than once; give it one value", 2)
     return _run(verb, rest, debug)
+
+
+def _bound_libraries() -> None:
+    """OpenCV reads these when it is loaded: no lines of its own on the terminal, no picture of more than 134 MP.
+
+    A header of 30 bytes may claim 2^30 pixels, 3 GB of them; the largest cameras have 134 million.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
 
 
 def _run(verb: str, rest: list[str], debug: bool) -> int:

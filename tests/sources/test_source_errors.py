@@ -71,8 +71,13 @@ COLOUR = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
         (lambda p: image(p / "rgb" / "1.png", GREY).parents[1], "rgb", {}, "folders rgb"),
         (lambda p: folder_with(p, a1__png=b"x", a2__png=b""), "rgb", {}, "None of the 2 images"),
         (lambda p: image(p / "1.png", GREY), "rgb", {}, "single image"),
-        (lambda p: written(p / "a.mp4", b"not a video at all"), "rgb", {}, "truncated or not a video"),
-        (lambda p: written(p / "a.mp4", b""), "rgb", {}, "truncated or not a video"),
+        (lambda p: written(p / "a.mp4", b"not a video at all"), "rgb", {}, "it is plain text"),
+        (lambda p: written(p / "a.mp4", b""), "rgb", {}, "it is empty"),
+        (lambda p: written(p / "a.mp4", b"<!DOCTYPE html><p>Not found"), "rgb", {}, "web page"),
+        (lambda p: written(p / "a.mkv", b"version https://git-lfs.github.com/spec/v1\n"), "rgb", {}, "git lfs pull"),
+        (lambda p: written(p / "a.avi", b"PK\x03\x04" + bytes(99)), "rgb", {}, "zip archive; unpack"),
+        (lambda p: written(p / "a.mp4", b"#ROSBAG V2.0\n" + bytes(99)), "rgb", {}, "ROS bag; export its images"),
+        (lambda p: written(p / "a.xyz", bytes(range(7, 200))), "rgb", {}, "no video of a kind that FFmpeg knows"),
         (sound_only, "rgb", {}, "no video stream"),
         (lambda p: None, "rgb", {}, "No source was given"),
         (lambda p: "", "rgb", {}, "No source was given"),
@@ -114,7 +119,7 @@ def test_stamps_that_go_back(tmp_path: Path) -> None:
 
 
 def test_cut_video(tmp_path: Path, write_video: Callable[..., Path], colours: Callable[..., list[Any]]) -> None:
-    with pytest.raises(ValueError, match="truncated or not a video") as error:
+    with pytest.raises(ValueError, match="begins as a video and is cut or damaged") as error:
         open_source(a_cut_video(tmp_path, write_video, colours), "rgb")
     sentence(error)
 

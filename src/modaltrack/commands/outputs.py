@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -63,6 +64,10 @@ class RunFolder:
     ) -> None:
         if self._making is not None:
             self._making.drop()
+            hidden = f"{self._making.path}{os.sep}"
+            if isinstance(error, OSError) and str(error.filename).startswith(hidden):  # a full disk
+                shown = self.folder / str(error.filename).removeprefix(hidden)
+                raise OSError(error.errno, error.strerror, str(shown)) from error
 
     def place(self, name: str) -> Path:
         """Where to write the file that will be called ``name``."""

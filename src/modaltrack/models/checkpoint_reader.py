@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 import torch
 from torch import Tensor
 
-from modaltrack.models.file_kinds import START, not_weights
+from modaltrack.file_kinds import START, not_weights
 from modaltrack.models.restricted_pickle import PICKLE_BYTES, Placeholder, Storage, TensorPlan, Unpickled, read_pickle
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from modaltrack.models.file_kinds import START, not_weights
+from modaltrack.file_kinds import START, not_weights
 
 HEADER_BYTES = 2**22  # of JSON: 40,000 tensors
 TYPES = {

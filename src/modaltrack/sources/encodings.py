@@ -104,6 +104,9 @@ def thermal(image: NDArray[Any]) -> Image:
     return thermal_8bit(image) if image.dtype == np.uint8 else thermal_16bit_minmax(image)
 
 
+_STORED = "use --encoding depth=as-stored (encoding='as-stored' in Python) if it is already colour-mapped"
+
+
 def depth_jet_bgr(image: NDArray[Any], depth_scale: float = 1.0) -> Image:
     """Depth as the published RGB-D trackers see it (docs/data.md, "Depth encoding"): a JET map in **BGR** order.
 
@@ -122,14 +125,18 @@ def depth_jet_bgr(image: NDArray[Any], depth_scale: float = 1.0) -> Image:
     if image.ndim == 3 and image.shape[2] > 1 and not is_grey(image):
         raise ValueError(
             f"The depth image has {image.shape[2]} channels of {image.dtype} and a single channel (16-bit) was "
-            "expected; use encoding='as-stored' if it is already colour-mapped."
+            f"expected; {_STORED}."
         )
     if not (np.isfinite(depth_scale) and depth_scale > 0):
         raise ValueError(
             f"The depth scale is {depth_scale} and a positive number was expected; value * depth_scale must be "
             "millimetres (1 for millimetres, 1000 for metres, 0.2 for TUM's 1/5000 m)."
         )
-    raw = _single_channel(image, "depth-jet-bgr", "use encoding='as-stored' if it is already colour-mapped")
+    raw = _single_channel(
+        image,
+        "depth-jet-bgr",
+        _STORED,
+    )
     depth = raw
     if depth_scale != 1.0 or raw.dtype != np.uint16:
         metric = raw.astype(np.float32) * np.float32(depth_scale)

@@ -15,6 +15,7 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from modaltrack.file_kinds import START, not_a_video
 from modaltrack.sources.notices import Notices, shown
 
 TIMEOUT_SECONDS = 10.0  # to open a camera or a stream
@@ -124,7 +125,8 @@ def open_container(location: str, what: str, **options: object) -> InputContaine
         container = av.open(location, **options)
     except (av.error.FFmpegError, OSError) as error:
         raise ValueError(
-            f"The {what} {shown(location)} cannot be opened ({reason(error)}); {_ADVICE[what]}."
+            f"The {what} {shown(location)} cannot be opened ({reason(error)}); "
+            f"{_what_it_is(Path(location)) if what == 'video file' else _ADVICE[what]}."
         ) from error
     if not container.streams.video:
         container.close()
@@ -139,6 +141,14 @@ def open_container(location: str, what: str, **options: object) -> InputContaine
             "grey for example to gray16le in FFV1 (.mkv)."
         )
     return container
+
+
+def _what_it_is(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return not_a_video(stream.read(START))
+    except OSError:
+        return "it cannot be read"
 
 
 def raw_grey_size(container: InputContainer) -> tuple[int, int] | None:
@@ -181,7 +191,6 @@ def _seconds(packet: av.Packet) -> float | None:
 
 
 _ADVICE = {
-    "video file": "it is truncated or not a video",
     "stream": "check the address, the network and whether the sender is running",
     "camera": "check that it is plugged in, that no other program uses it and that you may read it",
 }

@@ -140,7 +140,7 @@ class _Run:
         self.totals = Totals(threads=torch.get_num_threads())
         self.path = out_dir / CHECKPOINT
         if resume == "must" and not self.path.exists():
-            raise ValueError(f"There is no {CHECKPOINT} in {out_dir}: check the folder, or resume='auto' to begin.")
+            raise ValueError(f"There is no {CHECKPOINT} in {out_dir}: check the folder, or --resume auto to begin.")
         going_on = resume != "never" and self.path.exists()
         torch.manual_seed(recipe.seed)
         self.model = make_model(recipe)
@@ -180,7 +180,7 @@ class _Run:
             changes = ", ".join(f"{k} {before[k]} -> {now[k]}" for k in changed)
             raise ValueError(
                 f"{self.out_dir} holds a run with other settings ({changes}): give it the same ones, another folder, "
-                "or resume='never' to overwrite it."
+                "or --resume never to overwrite it."
             )
         if changed:
             self.messages.append(f"Warning: {', '.join(changed)} changed since the run began; so does its schedule.")
