@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -127,8 +128,9 @@ def test_every_kind_of_image_is_kept_without_loss(tmp_path: Path, kind: str) -> 
     made = [rng.integers(0, top, shape).astype(form) for _ in range(4)]
     kept = recording(tmp_path / "kept")
     for number, raw in enumerate(made, start=1):
-        kept.picture(RGB, Shot(number, raw))
-        kept.instant(number / 10, {RGB: number})
+        shot = Shot(number, raw)
+        kept.picture(RGB, shot)
+        kept.instant(number / 10, {RGB: shot})
     kept.close()
     found = [raw for _, raw in open_recording(tmp_path / "kept").sources[RGB].reader.frames()]
     assert len(found) == 4
@@ -140,19 +142,32 @@ def test_every_kind_of_image_is_kept_without_loss(tmp_path: Path, kind: str) -> 
 def test_an_encoder_that_is_behind_leaves_images_out_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """First those that no instant uses; 2 may wait, and 4 that are used."""
     monkeypatch.setattr(recording_module, "WAITING", 2)
-    monkeypatch.setattr(recording_module._SensorFile, "_work", lambda self: None)  # an encoder that never begins
+    monkeypatch.setattr(recording_module, "USED_WAITING", 4)
+    work = recording_module._SensorFile._work
+    monkeypatch.setattr(recording_module._SensorFile, "_work", lambda self: None)  # an encoder that does not begin yet
     kept = recording(tmp_path / "kept")
-    monkeypatch.setattr(recording_module._SensorFile, "close", lambda self: None)
-    for number in (1, 2, 3):
-        kept.picture(RGB, Shot(number, np.zeros((32, 32), np.uint8)))
-        kept.instant(number / 10, {RGB: number})
+    shots = [Shot(number, np.full((32, 32), 20 * number, np.uint8)) for number in range(1, 9)]
+    for shot in shots:
+        kept.picture(RGB, shot)
+        if shot.number > 3:
+            kept.instant(shot.number / 10, {RGB: shot})
+    file = kept._files[RGB]
+    file._thread = threading.Thread(target=work, args=(file,))
+    file._thread.start()
     kept.close()
     lines = [json.loads(line)["images"] for line in (tmp_path / "kept" / "instants.jsonl").read_text().splitlines()]
-    assert lines == [{"rgb": 0}, {"rgb": 1}, {"rgb": None}]
+    assert lines == [{"rgb": 2}, {"rgb": 3}, {"rgb": None}, {"rgb": None}, {"rgb": None}]
     with pytest.warns(SourceWarning, match="leaves out images") as caught:
         kept._notices.speak()
-    assert any("1 of 3 recorded instants" in str(w.message) for w in caught)
+    assert any("3 of 5 recorded instants" in str(w.message) for w in caught)
+    assert json.loads((tmp_path / "kept" / "recording.json").read_text())["videos"] == {
+        "rgb": {"pictures": 4, "left_out": 4}
+    }
+    with pytest.warns(SourceWarning, match="was left out of the recording"):
+        frames = list(open_recording(tmp_path / "kept"))
+    assert [frame.images[RGB][0, 0, 0] for frame in frames[:2]] == [80, 100]
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path: Path) -> None:
@@ -169,8 +184,9 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path: Path) -> None:
         if number == 2:
             kept._list.close()
             kept._list = Full()  # type: ignore[assignment]
-        kept.picture(RGB, Shot(number, np.full((32, 32), 50 * number, np.uint8)))
-        kept.instant(number / 10, {RGB: number})
+        shot = Shot(number, np.full((32, 32), 50 * number, np.uint8))
+        kept.picture(RGB, shot)
+        kept.instant(number / 10, {RGB: shot})
     kept.close()
     with pytest.warns(SourceWarning, match="No space left on device.; tracking goes on"):
         kept._notices.speak()
@@ -207,8 +223,9 @@ def test_a_clip_that_never_began_leaves_nothing(tmp_path: Path) -> None:
 def kept(tmp_path: Path) -> Path:
     made = recording(tmp_path / "kept")
     for number in (1, 2, 3):
-        made.picture(RGB, Shot(number, np.full((32, 32), 50 * number, np.uint8)))
-        made.instant(number / 10, {RGB: number})
+        shot = Shot(number, np.full((32, 32), 50 * number, np.uint8))
+        made.picture(RGB, shot)
+        made.instant(number / 10, {RGB: shot})
     made.close()
     return tmp_path / "kept"
 

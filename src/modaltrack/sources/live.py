@@ -114,7 +114,7 @@ class LiveFrames:
                 begun = moment if math.isnan(begun) else begun
                 self._instants += 1
                 if self._recording is not None:
-                    self._recording.instant(moment - begun, {m: shots[m].number for m in frame.images})
+                    self._recording.instant(moment - begun, {m: shots[m] for m in frame.images})
                 self._notices.speak()
                 yield Frame(frame.images, moment - begun, self._instants - 1, frame.missing, frame.captured)
             self._notices.speak()

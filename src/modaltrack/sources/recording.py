@@ -6,7 +6,8 @@
     FOLDER/instants.jsonl     one line per instant: its time, and for each sensor the number of its image in the video
 
 The videos are ordinary files and can be opened as such; ``replay.open_recording`` reads them by the instants. Nothing
-here holds the tracker up: images are encoded by a thread per sensor; what it cannot keep up with is left out.
+here holds the tracker up: images are encoded by a thread per sensor; what it cannot keep up with is left out, and that
+first of all where no instant uses it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from queue import Full, Queue
+from queue import Queue
 from typing import Any, Protocol
 
 import av
@@ -32,6 +33,7 @@ from modaltrack.sources.notices import Notices
 FORMAT = "modaltrack-recording/1"
 ABOUT, INSTANTS = "recording.json", "instants.jsonl"
 WAITING = 16  # images of a sensor that may wait for the encoder
+USED_WAITING = 48  # the same for images that an instant uses
 RECENT = 256  # images whose place in the file is remembered: far more than the live ring holds
 TICK = Fraction(1, 1000)  # Matroska's
 CODEC = "ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}
@@ -97,16 +99,20 @@ class Recording:
             return
         if modality not in self._files:
             self._files[modality] = _SensorFile(self.folder / f"{modality.value}.mkv", modality, self._notices)
+        self._files[modality].seen += 1
         self._files[modality].put(shot.number, shot.arrived - self._zero, shot.raw)
 
-    def instant(self, moment: float, used: Mapping[Modality, int]) -> None:
-        """Keep which image (by the number of its shot) each sensor has in an instant; sensors without one are missing.
+    def instant(self, moment: float, used: Mapping[Modality, Picture]) -> None:
+        """Keep which image each sensor has in an instant; sensors without one are missing.
 
         Args:
             moment: seconds since the first instant.
-            used: modality -> number of the shot.
+            used: modality -> its image.
         """
-        places = {m.value: self._files[m].place(number) for m, number in used.items()}
+        for modality, shot in used.items():
+            if self._files[modality].place(shot.number) is None:
+                self._files[modality].put(shot.number, shot.arrived - self._zero, shot.raw, USED_WAITING)
+        places = {m.value: self._files[m].place(shot.number) for m, shot in used.items()}
         self._incomplete += any(place is None for place in places.values())
         if self._failed:
             return
@@ -149,7 +155,7 @@ class Recording:
         )
 
     def _describe(self, complete: bool) -> None:
-        counts = {m.value: {"pictures": f.written, "left_out": f.left_out} for m, f in self._files.items()}
+        counts = {m.value: {"pictures": f.written, "left_out": f.seen - f.written} for m, f in self._files.items()}
         document = {**self._facts, "complete": complete, "instants": self._instants, "videos": counts}
         write_file(self.folder / ABOUT, json.dumps(document, indent=1) + "\n")
 
@@ -172,9 +178,10 @@ class _SensorFile:
     """One sensor's video, written by a thread of its own."""
 
     def __init__(self, path: Path, modality: Modality, notices: Notices) -> None:
-        self.written, self.left_out = 0, 0
+        self.seen, self.written = 0, 0
         self._path, self._modality, self._notices = path, modality, notices
-        self._queue: Queue[tuple[float, NDArray[Any]] | None] = Queue(maxsize=WAITING)
+        self._queue: Queue[tuple[float, NDArray[Any]] | None] = Queue()
+        self._lock = threading.Lock()
         self._places: dict[int, int] = {}  # number of a shot -> of its picture in the file
         self._queued = 0
         self._form: tuple[Any, ...] | None = None
@@ -182,25 +189,26 @@ class _SensorFile:
         self._thread = threading.Thread(target=self._work, name=f"modaltrack-record-{modality}", daemon=True)
         self._thread.start()
 
-    def put(self, number: int, seconds: float, raw: NDArray[Any]) -> None:
-        """Queue an image, or leave it out where the encoder is behind, has failed or expects another kind."""
+    def put(self, number: int, seconds: float, raw: NDArray[Any], most: int | None = None) -> None:
+        """Queue an image, or leave it out where the encoder is behind, has failed or expects another kind.
+
+        Args:
+            most: images that may wait before it, ``WAITING`` by default.
+        """
         form = (raw.shape, raw.dtype)
-        self._form = self._form or form
-        try:
-            if self._failed or form != self._form:
-                raise Full
-            self._queue.put_nowait((seconds, raw))
-        except Full:
-            self.left_out += 1
-            self._notices.note(
-                f"left out {self._modality}",
-                f"The recording leaves out images of {self._modality} ("
-                f"{self._failed or ('the encoder is behind' if form == self._form else 'they change their kind')}).",
-            )
-            return
-        self._places[number] = self._queued
-        self._queued += 1
-        self._places.pop(number - RECENT, None)
+        with self._lock:  # the sensor's thread, and that of the session for images left out before
+            self._form = self._form or form
+            why = self._failed or ("they change their kind" if form != self._form else "")
+            if not why and self._queue.qsize() < (WAITING if most is None else most):
+                self._queue.put_nowait((seconds, raw))
+                self._places[number] = self._queued
+                self._queued += 1
+                self._places.pop(number - RECENT, None)
+                return
+        self._notices.note(
+            f"left out {self._modality}",
+            f"The recording leaves out images of {self._modality} ({why or 'the encoder is behind'}).",
+        )
 
     def place(self, number: int) -> int | None:
         """The number of a shot's picture in the file, None where it was left out."""
@@ -217,7 +225,7 @@ class _SensorFile:
         except (av.error.FFmpegError, OSError) as error:
             self._failed = f"{self._path} cannot be written: {getattr(error, 'strerror', None) or error}"
             while self._queue.get() is not None:
-                self.left_out += 1
+                pass
 
     def _write(self) -> None:
         first = self._queue.get()
