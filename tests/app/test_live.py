@@ -32,11 +32,12 @@ def test_a_camera_is_watched_followed_and_lost(drive: Driver, monkeypatch: pytes
         paused = player.index
         drive.wait(lambda: (player.clip.footage.length or 0) > paused + 20)
         drive("box", index=paused, box=[0, 0, 20, 20])
+        newest = player.clip.footage.length or 0
         drive("play")
-        drive.wait(lambda: player.index > paused + 24)
+        drive.wait(lambda: player.index > newest)
         rows = drive.rows()
         assert rows[0] > paused
-        assert rows[0] < paused + 20  # it began to catch up in the past
+        assert rows[0] < newest  # it began to catch up in the past
         assert player.lanes["A"].latency
         player.clip.footage._budget = 10 * 48 * 64 * 3  # the first box's picture goes
         drive.wait(lambda: player.clip.footage.oldest > paused)

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from tests.app.toy import Brightest, Driver, video
 
+from modaltrack.app.targets import Mark, between
+from modaltrack.frame import Status
+
 BOX = [6.0, 20.0, 12.0, 12.0]
 
 
@@ -164,8 +167,7 @@ def test_a_large_picture_is_refused(drive: Driver, tmp_path: Path) -> None:
     import cv2
 
     (tmp_path / "rgb").mkdir()
-    for name in "01":
-        cv2.imwrite(str(tmp_path / "rgb" / f"{name}.png"), np.zeros((5000, 8000), np.uint8))
+    cv2.imwrite(str(tmp_path / "rgb" / "0.png"), np.zeros((5000, 8000), np.uint8))
     drive("open", sources={"rgb": str(tmp_path / "rgb")})
     drive.wait(lambda: any(m["type"] == "not opened" for m in drive.messages))
     assert "40 megapixels" in next(m["text"] for m in drive.messages if m["type"] == "not opened")
@@ -187,3 +189,15 @@ def test_a_clip_that_does_not_fit_in_memory_is_read_again(tmp_path: Path) -> Non
         assert len(footage._kept) <= 4
     assert footage.frame(20) is None
     footage.close()
+
+
+def test_two_ways_through_a_stretch_are_joined() -> None:
+    forward = Mark((0.0, 0.0, 10.0, 10.0), 0.9, Status.TRACKING)
+    close = Mark((2.0, 0.0, 10.0, 10.0), 0.5, Status.UNCERTAIN)
+    far = Mark((50.0, 0.0, 10.0, 10.0), 0.5, Status.TRACKING)
+    assert between(forward, close, 0.25).box == (0.5, 0.0, 10.0, 10.0)
+    assert between(forward, close, 0.25).status == Status.TRACKING
+    assert between(forward, close, 0.75).score == 0.5
+    assert between(forward, far, 0.4) == forward
+    assert between(forward, far, 0.6) == far
+    assert between(Mark(None, 0, Status.LOST), far, 0.6) == far

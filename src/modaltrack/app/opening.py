@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def open_request(request: Mapping[str, Any], card: Card, uploads: Path) -> Clip:
     if kinds == ["scene"]:
         return _scene(_mapping(request["scene"], "scene"))
     if kinds == ["folder"]:
-        folder = Path(_text(request["folder"], "folder")).expanduser()
+        folder = Path(os.path.expanduser(_text(request["folder"], "folder").strip()))
         aux = _text(request.get("aux") or "", "aux") or None
         there = [m for m in Modality if (folder / m.value).is_dir()] + ([check_modality(aux)] if aux else [])
         reader, truth = open_folder(folder, aux, **_options(request, card, there))
@@ -70,7 +71,11 @@ def open_request(request: Mapping[str, Any], card: Card, uploads: Path) -> Clip:
         uploaded = {m: _text(p, "upload") for m, p in _mapping(request["upload"], "upload").items()}
         specs = {m: str(_uploaded(uploads, path)) for m, path in uploaded.items()}
     else:
-        specs = {m: _text(s, "source").strip() for m, s in _mapping(request["sources"], "sources").items() if s}
+        specs = {
+            m: os.path.expanduser(_text(s, "source").strip())
+            for m, s in _mapping(request["sources"], "sources").items()
+            if s
+        }
     sensors = [m for m in Modality if m in specs]
     if len(sensors) < len(specs) or not sensors:
         raise ValueError(f"The sensors are {', '.join(map(str, specs)) or 'none'}; give some of {', '.join(Modality)}.")

@@ -10,7 +10,7 @@ from typing import Any
 from modaltrack.app.footage import LiveFeed
 from modaltrack.app.lanes import Lane, Run
 from modaltrack.app.opening import Clip
-from modaltrack.app.targets import Mark, Target
+from modaltrack.app.targets import Mark, Target, between
 from modaltrack.frame import Frame
 
 LIVE_WAIT = 0.05  # seconds between two looks at a live clip that sends nothing
@@ -250,7 +250,11 @@ class Player:
             self.pause()
             return
         frame = self._frame(index)
-        self._put(self.lanes["A"], index, self.lanes["A"].step(run, index, frame))
+        ((_, mark),) = self.lanes["A"].step(run, index, frame)
+        earlier, forward = target.key_before(index), target.rows.get("A", {}).get(index)
+        if earlier is not None and forward is not None:
+            mark = between(forward, mark, (index - earlier) / (run.start - earlier))
+        self._put(self.lanes["A"], index, [(target, mark)])
         self.index = index
         self.say_where(frame)
 

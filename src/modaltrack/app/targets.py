@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from modaltrack.boxes import iou
 from modaltrack.frame import Status
+
+AGREEMENT = 0.5  # overlap from which on two boxes are of the same thing
 
 Box = tuple[float, float, float, float]
 
@@ -31,6 +34,21 @@ class Mark:
         box = None if self.box is None else [round(v, 2) for v in self.box]
         score = round(self.score, 4) if math.isfinite(self.score) else None
         return [box, score, None if self.status is None else self.status.name.lower(), self.event]
+
+
+def between(forward: Mark, backward: Mark, share: float) -> Mark:
+    """One answer from two, for a frame between two boxes of a person: one was followed from each of them.
+
+    Where they agree, their mean, weighted by nearness; elsewhere that of the nearer box.
+
+    Args:
+        share: 0 at the earlier box, 1 at the later one.
+    """
+    nearer = backward if share >= 0.5 else forward
+    if forward.box is None or backward.box is None or iou(forward.box, backward.box) < AGREEMENT:
+        return nearer
+    x, y, w, h = ((1 - share) * a + share * b for a, b in zip(forward.box, backward.box))
+    return replace(nearer, box=(x, y, w, h))
 
 
 @dataclass
