@@ -5,7 +5,7 @@
 #     bash benchmarks/quiet_window.sh OUT [PYTHON]
 #
 # Writes OUT/*.json and OUT/*.log and prints what docs/speed.md shows. Each command has a limit of its own; one that
-# runs into it is said and the rest goes on. NANOTRACK=..backbone.onnx (with ..head.onnx beside it) adds NanoTrack.
+# runs into it is said and the rest goes on. NANOTRACK=nanotrack.safetensors (imported weights) adds it.
 # A second script, accuracy rather than time, is benchmarks/precision_loss.py; a third benchmarks/export_parity.py.
 set -u
 out=${1:?give a folder for the numbers}

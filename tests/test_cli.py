@@ -262,6 +262,17 @@ def test_bench_says_what_cannot_be_measured(tmp_path: Path, capsys: pytest.Captu
         assert said in capsys.readouterr().err
 
 
+def test_networks_that_opencvs_nanotrack_cannot_run(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    backbone = shared.parent / "pretrained" / "nanotrack_v3_backbone.onnx"
+    if not backbone.is_file():
+        pytest.skip("NanoTrack's published networks are not here")
+    assert cli.main(["bench", "--nanotrack", str(backbone)]) == 1
+    error = capsys.readouterr().err
+    assert "cannot run nanotrack_v3_backbone.onnx" in error
+    assert "models import" in error
+    assert error.strip().count("\n") == 0
+
+
 def test_trackers_that_this_opencv_lacks_are_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

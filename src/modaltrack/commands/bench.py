@@ -51,7 +51,7 @@ class Options:
     against: Literal["", "opencv"] = ""
     """opencv: CSRT and KCF on the RGB images of the same clip, where this OpenCV has them."""
     nanotrack: Annotated[Path | None, arg(metavar="FILE")] = None
-    """NanoTrack on the RGB images: imported weights, or the published ..backbone.onnx with ..head.onnx beside it."""
+    """NanoTrack on the RGB images: imported weights, or OpenCV's own with version 2's ..backbone.onnx and ..head.onnx."""
     base: bool = True
     """Also measure SDSTrack base (random weights; a minute on two cores)."""
     json: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -195,6 +195,7 @@ def contenders(options: Options) -> list[tuple[str, Callable[[], Any]]]:
         found.append((f"OpenCV {kind.kind}", lambda kind=kind: ForeignEngine(kind)))  # type: ignore[misc]
     if options.nanotrack and options.nanotrack.suffix == ".onnx":
         factory = opencv_nanotrack(options.nanotrack)
+        ForeignEngine(factory)  # checks it on a blank image: what OpenCV cannot run is said before anything is measured
         found.append(("OpenCV NanoTrack", lambda: ForeignEngine(factory)))
     elif options.nanotrack:
         nano = load_model(options.nanotrack, options.device, options.runtime, options.precision)

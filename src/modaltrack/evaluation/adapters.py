@@ -275,13 +275,19 @@ def opencv_nanotrack(backbone: Path) -> Callable[[], Any]:
         """Light Siamese tracker (project SiamTrackers)."""
 
         def __init__(self) -> None:
-            try:
-                self._tracker = create(parameters)
-            except cv2.error as error:
-                raise ValueError(f"OpenCV cannot read NanoTrack from {backbone} and {head.name} ({error}).") from error
+            self._tracker = create(parameters)
 
         @classmethod
         def check(cls) -> None:
-            cls()
+            image = np.zeros((128, 128, 3), np.uint8)
+            try:
+                tracker = cls()
+                tracker.init(image, (48, 48, 32, 32))
+                tracker.update(image)
+            except cv2.error as error:
+                raise ValueError(
+                    f"OpenCV {cv2.__version__} cannot run {backbone.name} and {head.name} as a NanoTrack "
+                    f"({error.err}); version 3 is run by this package: modaltrack models import."
+                ) from error
 
     return NanoTrack
