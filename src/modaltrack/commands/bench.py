@@ -51,7 +51,7 @@ class Options:
     against: Literal["", "opencv"] = ""
     """opencv: CSRT and KCF on the RGB images of the same clip, where this OpenCV has them."""
     nanotrack: Annotated[Path | None, arg(metavar="FILE")] = None
-    """NanoTrack on the RGB images: imported weights, or OpenCV's own with version 2's ..backbone.onnx and ..head.onnx."""
+    """NanoTrack on the RGB images: imported weights, or for OpenCV version 2's backbone.onnx beside its head.onnx."""
     base: bool = True
     """Also measure SDSTrack base (random weights; a minute on two cores)."""
     json: Annotated[Path | None, arg(metavar="FILE")] = None
