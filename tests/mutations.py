@@ -58,7 +58,7 @@ MUTATIONS = [
         "tests/models/test_sdstrack.py",
     ),
     Mutation("session/loop.py", "clock.first_frame += seconds", "clock.tracker += seconds", "tests/session"),
-    Mutation("boxes.py", "min(margin, height)", "min(margin, width)", "tests/test_boxes.py"),
+    Mutation("boxes.py", "smaller(margin, height)", "smaller(margin, width)", "tests/test_boxes.py"),
     # boxes
     Mutation("boxes.py", "aw * ah + bw * bh - inner", "aw * ah + bw * bh", "tests/test_boxes.py"),
     Mutation("boxes.py", "(outer - union) / outer", "(outer - inner) / outer", "tests/test_boxes.py"),
@@ -141,8 +141,8 @@ MUTATIONS = [
     ),
     Mutation(
         "tracking/policy.py",
-        "if self.hold_box and score < self.lost_threshold",
-        "if self.hold_box and score < 0",
+        "np.where(score < self.lost_threshold, previous, box)",
+        "np.where(score < 0, previous, box)",
         "tests/tracking/test_policy.py",
     ),
     Mutation(
