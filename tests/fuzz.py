@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damaged inputs of seventeen kinds for the command line, made from honest ones by seeds.
+"""Damaged inputs of two dozen kinds for the command line, made from honest ones by seeds.
 
 ``python -m tests.fuzz [--kinds checkpoint-zip,card] [--inputs 220] [--first 0]`` runs them all, each in a process of
 its own with a limit of 20 s of computing and 2 GB, and exits with 1 if one ends in a traceback, hangs or takes
@@ -122,6 +122,78 @@ def _npz() -> bytes:
 BOXES = b"".join(b"%d,%d,30,20\n" % (10 + i, 12 + i) for i in range(20))
 
 
+COCO = {
+    "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 2, "bbox": [5, 6, 20, 20], "track_id": 3}],
+    "categories": [{"id": 2, "name": "car"}],
+}
+VOC = (
+    b"<annotation><object><name>car</name><bndbox><xmin>6</xmin><ymin>7</ymin><xmax>25</xmax><ymax>26</ymax></bndbox>"
+    b"</object></annotation>"
+)
+
+
+def _mask() -> bytes:
+    import cv2
+    import numpy as np
+
+    mask = np.zeros((48, 64), np.uint8)
+    mask[6:26, 5:25], mask[30:40, 30:50] = 1, 2
+    return bytes(cv2.imencode(".png", mask)[1].tobytes())
+
+
+def _recorded(folder: Path) -> None:
+    """A recording of two instants as ``track --record`` keeps it."""
+    import numpy as np
+
+    from modaltrack.frame import Modality
+    from modaltrack.sources.notices import Notices
+    from modaltrack.sources.recording import Recording
+
+    class Shot:
+        def __init__(self, number: int) -> None:
+            self.number, self.arrived = number, 0.0
+            self.raw = np.random.default_rng(number).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+
+    kept = Recording(folder, Modality.RGB, {Modality.RGB: "camera 0"}, {}, {}, 1.0, Notices())
+    for number in (1, 2):
+        kept.picture(Modality.RGB, Shot(number))
+        kept.instant(number / 10, {Modality.RGB: number})
+    kept.close()
+
+
+def _parts_of_recording() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        _recorded(Path(folder) / "r")
+        return {path.name: path.read_bytes() for path in (Path(folder) / "r").iterdir()}
+
+
+def of_pictures(place: str, beside: dict[str, bytes]) -> Callable[[Path, Path], list[str]]:
+    """Move the damaged file to its place in a folder of labelled pictures; -> the check of that folder."""
+
+    def words(path: Path, out: Path) -> list[str]:
+        folder = out.parent / "pictures"
+        for name, content in {"images/a.png": _png(), **beside, place: path.read_bytes()}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        return ["pictures", "check", str(folder), "--deep"]
+
+    return words
+
+
+def of_recording(name: str, parts: dict[str, bytes]) -> Callable[[Path, Path], list[str]]:
+    """Put the damaged file among the parts of a recording; -> its replay."""
+
+    def words(path: Path, out: Path) -> list[str]:
+        folder = out.parent / "recording"
+        folder.mkdir(exist_ok=True)
+        for other, content in {**parts, name: path.read_bytes()}.items():
+            (folder / other).write_bytes(content)
+        return ["track", "--replay", str(folder), "--box", "5,5,20,20", "--out", str(out / "o"), "--max-frames", "2"]
+
+    return words
+
+
 def cases() -> dict[str, Case]:
     """Kind -> the file's name, its honest content and what is done with it."""
 
@@ -179,6 +251,7 @@ def cases() -> dict[str, Case]:
     align = json.dumps({"thermal": [[1, 0, 2], [0, 1, 3], [0, 0, 1]]}).encode()
     events = b"".join(b"%d,%d,%d,%d\n" % (i * 1000, i % 64, i % 48, i % 2) for i in range(200))
     manifest = json.dumps({"tracker": "t", "benchmark": "GTOT", "sequences": {"a": {"frames": 20}}}).encode()
+    parts = _parts_of_recording()
     return {
         "checkpoint-zip": ("a.pth", _checkpoint(True), imports),
         "checkpoint-legacy": ("a.pth", _checkpoint(False), imports),
@@ -196,6 +269,18 @@ def cases() -> dict[str, Case]:
         "event-text": ("a.txt", events, tracks("event")),
         "event-npz": ("a.npz", _npz(), tracks("event")),
         "align": ("align.json", align, reads_align),
+        "pictures-coco": ("a.json", json.dumps(COCO).encode(), of_pictures("annotations.json", {})),
+        "pictures-voc": ("a.xml", VOC, of_pictures("Annotations/a.xml", {})),
+        "pictures-yolo": ("a.txt", b"1 0.3 0.4 0.3 0.4\n0 0.1 0.1 0.5 0.1 0.5 0.5\n", of_pictures("labels/a.txt", {})),
+        "pictures-boxes": (
+            "boxes.txt",
+            b"# file x y w h class id\na.png 5 6 20 20 car 1\n",
+            of_pictures("boxes.txt", {}),
+        ),
+        "pictures-mask": ("a.png", _mask(), of_pictures("masks/a.png", {})),
+        "recording": ("a.json", parts["recording.json"], of_recording("recording.json", parts)),
+        "recording-instants": ("a.jsonl", parts["instants.jsonl"], of_recording("instants.jsonl", parts)),
+        "recording-video": ("a.mkv", parts["rgb.mkv"], of_recording("rgb.mkv", parts)),
         "config": ("config.json", b'{"gtot": "somewhere"}', lambda path, out: ["data", "check", str(path)]),
     }
 

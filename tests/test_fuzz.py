@@ -5,7 +5,17 @@ import pytest
 from tests import fuzz
 
 CASES = fuzz.cases()
-INPUTS = {"picture": 1, "thermal-picture": 1, "depth-npy": 1, "event-text": 1, "event-npz": 1, "align": 1}  # they track
+INPUTS = {
+    "picture": 1,
+    "thermal-picture": 1,
+    "depth-npy": 1,
+    "event-text": 1,
+    "event-npz": 1,
+    "align": 1,
+    "recording": 2,
+    "recording-instants": 2,
+    "recording-video": 1,
+}  # they track
 
 
 @pytest.mark.parametrize("kind", CASES)

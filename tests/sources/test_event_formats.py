@@ -81,6 +81,30 @@ def test_the_unit_can_be_given(tmp_path: Path) -> None:
         load_events(tmp_path / "e.txt", "fortnights")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_text_of_windows_shells(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "e.txt").write_bytes(("\ufeff" + rows()).encode(encoding))
+    assert np.array_equal(load_events(tmp_path / "e.txt").events.t, T)
+
+
+@pytest.mark.parametrize("kind", ["timedelta64[us]", "timedelta64[ns]", "datetime64[us]", "datetime64[ns]"])
+@pytest.mark.parametrize("unit", [None, "s"])
+def test_times_that_carry_their_unit(tmp_path: Path, kind: str, unit: str | None) -> None:
+    times = T.astype(kind.replace("[ns]", "[us]")).astype(kind)
+    np.savez(tmp_path / "e.npz", t=times, x=X, y=Y, p=P)
+    assert np.array_equal(load_events(tmp_path / "e.npz", unit).events.t, T)
+
+
+def test_a_clock_that_goes_back_is_said_and_packets_out_of_order_are_not(tmp_path: Path) -> None:
+    half = len(T) // 2
+    for shift, said in ((5_000_000, True), (0, False)):
+        times = np.concatenate([T[half:] + shift, T[:half]])
+        np.savez(tmp_path / "e.npz", t=times, x=X, y=Y, p=P)
+        found = load_events(tmp_path / "e.npz")
+        assert any("go back" in remark for remark in found.remarks) is said
+        assert (np.diff(found.events.t) >= 0).all()
+
+
 def test_columns_without_a_time_or_a_polarity_are_refused(tmp_path: Path) -> None:
     (tmp_path / "e.txt").write_text("\n".join(f"{x} {y} {p} {x}" for x, y, p in zip(X, Y, P, strict=True)))
     with pytest.raises(ValueError, match="goes up"):

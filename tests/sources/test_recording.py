@@ -290,3 +290,32 @@ def test_options_that_exclude_one_another(
     filled = [word.format(cameras=cameras, kept=kept, tmp=tmp_path) for word in words]
     assert main(["track", "--box", "1,1,9,9", "--out", str(tmp_path / "out"), *filled]) == 1
     assert said in capsys.readouterr().err
+
+
+ABOUT = {"format": recording_module.FORMAT, "sensors": {"rgb": {}}, "reference": "rgb"}
+DAMAGE = {
+    "deep": ("recording.json", "[" * 10**5),
+    "reference": ("recording.json", json.dumps({**ABOUT, "reference": ["rgb"]})),
+    "scale of text": ("recording.json", json.dumps({**ABOUT, "depth_scale": "x"})),
+    "scale of nothing": ("recording.json", json.dumps({**ABOUT, "depth_scale": float("nan")})),
+    "homographies": ("recording.json", json.dumps({**ABOUT, "homographies": 5})),
+    "sensor": ("recording.json", json.dumps({**ABOUT, "sensors": {"rgb": {}, "sonar": {}}})),
+    "no time": ("instants.jsonl", '{"time": NaN, "images": {"rgb": 0}}\n{}'),
+    "endless": ("instants.jsonl", '{"time": 0, "images": {"rgb": 1e999}}\n{}'),
+    "a list": ("instants.jsonl", '{"time": [0], "images": {"rgb": 0}}\n{}'),
+    "deep instants": ("instants.jsonl", "[" * 10**5 + "\n{}"),
+    "no text": ("instants.jsonl", "\udcff\n{}"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_recording_is_one_sentence_that_names_the_file(tmp_path: Path, kind: str) -> None:
+    kept = recording(tmp_path / "kept")
+    kept.picture(RGB, Shot(1, np.zeros((32, 48, 3), np.uint8)))
+    kept.instant(0.1, {RGB: 1})
+    kept.close()
+    name, content = DAMAGE[kind]
+    (tmp_path / "kept" / name).write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=name) as caught:
+        open_recording(tmp_path / "kept")
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))

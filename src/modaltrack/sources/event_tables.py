@@ -133,6 +133,8 @@ def in_microseconds(stamps: NDArray[Any], name: str, unit: str | None) -> tuple[
     Args:
         unit: ``s``, ``ms``, ``us``, ``ns``, None.
     """
+    if stamps.dtype.kind in "mM":  # NumPy's own durations and dates say their unit
+        return stamps.astype(f"{stamps.dtype.kind}8[us]").astype(np.int64), ""
     if unit is not None:
         return _scaled(stamps, unit), ""
     if stamps.dtype.kind == "f":
@@ -174,7 +176,9 @@ def load_text(file: Path, unit: str | None) -> EventRecording:
     Seconds with fractions are the RPG, v2e and ESIM texts; whole numbers are microseconds.
     """
     name = shown(file)
-    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+    with file.open("rb") as stream:
+        wide = stream.read(2) in (b"\xff\xfe", b"\xfe\xff")  # as PowerShell redirects
+    with file.open(encoding="utf-16" if wide else "utf-8-sig", errors="replace") as lines:
         first, order, size = _preamble(lines, name)
         delimiter = "," if "," in first else ";" if ";" in first else None
         rows = (line for line in chain([first], lines) if line.strip())

@@ -22,6 +22,7 @@ from modaltrack.sources.order import order_names
 DEFAULT_WINDOW = 1.0 / 30.0
 MAX_SIDE = 8192  # pixels: several times the largest event sensor
 MAX_FRAMES = 5_000_000  # two days at 30 per second
+RESET = 1_000_000  # us backwards that no order of packets explains
 STRAY_SHARE = 1e-3  # of the events may be wild and are then left out
 _DECODER_SECONDS = 600.0
 
@@ -128,8 +129,15 @@ def _checked(recording: EventRecording, name: str) -> EventRecording:
         raise ValueError(f"{name} has time stamps beyond 64 bits of microseconds; repair or convert it.")
     t = t.astype(np.int64)
     if (t[1:] < t[:-1]).any():  # packets of several cores may interleave; the order within equal times is kept
+        back = int((t[:-1] - t[1:]).max())
         order = np.argsort(t, kind="stable")
         t, x, y, p = t[order], x[order], y[order], p[order]
+        if back > RESET:
+            remark = (
+                f"The times in {name} go back by {back * 1e-6:.3g} s: a clock that was reset, or joined parts. All "
+                "events are sorted by their times, so that parts may lie over one another; cut the recording there."
+            )
+            recording = recording._replace(remarks=(*recording.remarks, remark))
     events = Events(t, _pixels(x, name), _pixels(y, name), p > 0)
     return recording._replace(events=events)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
@@ -185,7 +186,9 @@ def _about(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder} holds no {ABOUT}; {wanted}.") from None
     sensors = about.get("sensors")
     known = isinstance(sensors, dict) and set(sensors) <= {m.value for m in Modality}
-    if about.get("format") != FORMAT or not known or about.get("reference") not in (sensors or {}):
+    scale, moved = about.get("depth_scale", 1.0), about.get("homographies")
+    known = known and type(scale) in (int, float) and 0 < scale < math.inf and isinstance(moved, dict | None)
+    if about.get("format") != FORMAT or not known or about.get("reference") not in list(sensors or ()):
         raise ValueError(f"{folder / ABOUT} does not describe a recording ({FORMAT}); {wanted}.")
     return about
 
@@ -195,12 +198,15 @@ def _instants(folder: Path, notices: Notices) -> list[tuple[float, dict[Modality
     file, found = folder / INSTANTS, []
     if not file.is_file():
         raise ValueError(f"{folder} lacks {INSTANTS}, which says what was tracked together; copy it there.")
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             row = parse_json(line)
             images = {Modality(m): None if k is None else int(k) for m, k in row["images"].items()}
-            found.append((float(row["time"]), images))
+            moment = float(row["time"])
+            if not math.isfinite(moment):
+                raise ValueError("no time")
+            found.append((moment, images))
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError):
             if number < len(lines):
                 raise ValueError(
