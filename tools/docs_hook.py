@@ -76,6 +76,8 @@ def _text(value: object) -> str:
         return ", ".join(map(_text, value)) if len(value) <= 8 else f"{len(value)} values"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{40,64}", value):
+        return value[:12] + "…"  # hashes would make a table wider than a phone
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
