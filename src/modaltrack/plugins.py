@@ -20,6 +20,7 @@ GROUPS = {  # group of entry points -> what each of them names
     "modaltrack.key_maps": "a models.authors.KeyMap; its name is the method's",
     "modaltrack.objectives": "a class or function (recipe, model) -> training.objective.Objective",
     "modaltrack.recipes": "a function that returns a training.recipe.Recipe; its docstring describes it",
+    "modaltrack.study": "a study.plan.Run; its name is the run's id",
     "modaltrack.benchmarks": "a benchmarks.Row",
     "modaltrack.readers": "a function (spec, modality) -> sources.source.Reader, or None for what it does not read",
     "modaltrack.encodings": "a sources.encodings.Encoding",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.training.toy import BuildSampler
 
 from modaltrack import benchmarks, models, plugins, sources
 from modaltrack.frame import Modality
@@ -74,11 +75,15 @@ from modaltrack.benchmarks.layout import Layout
 from modaltrack.frame import Modality
 from modaltrack.models.authors import KeyMap
 from modaltrack.sources.encodings import Encoding
+from modaltrack.study.plan import Run
 from modaltrack.training.recipe import Recipe
 
-KEYS = KeyMap(((r"net\\.(size)", r"\\1"),))
+KEYS = KeyMap(((r"towers\\.(size)", r"\\1"),))
 BENCHMARK = Row("toyset", "ToySet", Layout({Modality.RGB: ("pictures",)}, ("truth.txt",)), {"all": 1})
 INVERTED = Encoding(Modality.THERMAL, lambda image: np.stack([255 - image] * 3, 2))
+
+
+STUDIED = Run("toy", "toy-recipe", "the toy beside the others")
 
 
 def still():
@@ -127,6 +132,8 @@ toy = toy_parts:KEYS
 toy-objective = toy_parts:Nothing
 [modaltrack.recipes]
 toy-recipe = toy_parts:still
+[modaltrack.study]
+toy = toy_parts:STUDIED
 [modaltrack.benchmarks]
 toyset = toy_parts:BENCHMARK
 [modaltrack.readers]
@@ -200,7 +207,7 @@ def test_the_command_line_knows_it_too(tmp_path, cameras, capsys):
 @pytest.mark.usefixtures("installed")
 def test_a_key_map_from_outside():
     size = torch.tensor([0.5, 0.5])
-    model, report = from_authors("toy", {"net.size": size}, size="small")
+    model, report = from_authors("toy", {"towers.size": size}, size="small")
     assert report.complete
     assert torch.equal(model.size, size)
 
@@ -211,6 +218,25 @@ def test_a_recipe_and_an_objective_from_outside():
     recipe, model = get_recipe("toy-recipe"), models.create("toy-small")
     objective = build_objective(recipe, model)
     assert objective(model, None, {}, {}, None)["total"] == 0
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_method_is_added_by_two_files(tmp_path, capsys):
+    """Trained, imported from its authors' checkpoint, and studied; nothing of this package knows its name."""
+    from modaltrack import cli
+    from modaltrack.study.folder import Settings, StudyFolder
+    from modaltrack.study.plan import run_of
+    from modaltrack.study.running import recipe_of
+    from modaltrack.training import train
+
+    assert sorted(file.name for file in tmp_path.glob("*.py")) == ["toy_parts.py", "toy_tracker.py"]
+    recipe = recipe_of(run_of("toy"), StudyFolder(tmp_path), Settings(steps=2, batch=2), seed=0)
+    card = train(recipe, tmp_path / "run", "cpu", threads=1, make_sampler=BuildSampler())
+    assert card["finished"]
+    torch.save({"towers.size": torch.tensor([0.5, 0.5])}, tmp_path / "theirs.pth")
+    words = ["models", "import", str(tmp_path / "theirs.pth"), "--method", "toy", "--size", "small"]
+    assert cli.main([*words, "--out", str(tmp_path / "toy.safetensors")]) == 0
+    assert models.load_model(tmp_path / "toy.safetensors", device="cpu").size.tolist() == [0.5, 0.5]
 
 
 @pytest.mark.usefixtures("installed")

@@ -58,7 +58,7 @@ def run(options: Options) -> int:
     from modaltrack.study.plan import RUNS
 
     if options.only == "list":
-        for row in RUNS:
+        for row in RUNS.values():
             out().print(f"{row.id:<22}{row.shows}")
         return 0
     runs = _runs(options.only)
@@ -100,7 +100,7 @@ def _runs(only: str) -> list[Run]:
     from modaltrack.study.plan import RUNS, run_of
 
     if not only:
-        return list(RUNS)
+        return list(RUNS.values())
     wanted = [run_of(word.strip()) for word in only.split(",")]
     names = {row.id for row in wanted} | {row.start for row in wanted}
-    return [row for row in RUNS if row.id in names]
+    return [row for row in RUNS.values() if row.id in names]

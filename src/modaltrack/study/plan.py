@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modaltrack.plugins import Table, expected
 from modaltrack.training.recipe import Group
 
 SENSORS = ("thermal", "depth", "event")
@@ -54,7 +55,7 @@ class Run:
 ALONE = {"modality_dropout": 0.0}  # runs whose training never takes a sensor away
 STAGE = 0.25  # share of the steps that TPF's first stage gets
 
-RUNS: tuple[Run, ...] = (
+_OWN: tuple[Run, ...] = (
     Run("ostrack", weights="ostrack-tiny", shows="the base that all start from: one sensor at a time"),
     Run("sdstrack", "sdstrack-tiny-scenes", "SDSTrack: adapters at the full rate, base at 0.4"),
     Run("srtrack", "srtrack-tiny-scenes", "SRTrack: a branch for each sensor"),
@@ -147,6 +148,16 @@ RUNS: tuple[Run, ...] = (
         fields={**ALONE, "significance": "ranked"},
     ),
 )
+
+
+def _run(name: str, found: object) -> Run:
+    if not isinstance(found, Run) or found.id != name:
+        raise expected(f"a modaltrack.study.plan.Run with the id {name}", found)
+    return found
+
+
+RUNS: Table[Run] = Table("modaltrack.study", {run.id: run for run in _OWN}, _run)
+"""Id -> row, with those that plug-ins add."""
 
 
 def _conditions() -> dict[str, tuple[str, ...]]:
@@ -352,7 +363,6 @@ def run_of(name: str) -> Run:
     Raises:
         ValueError: with the list of ids when there is none.
     """
-    for run in RUNS:
-        if run.id == name:
-            return run
-    raise ValueError(f"The study has no run {name!r}; choose among {', '.join(r.id for r in RUNS)}.")
+    if name not in RUNS:
+        raise ValueError(f"The study has no run {name!r}; choose among {', '.join(RUNS)}.")
+    return RUNS[name]

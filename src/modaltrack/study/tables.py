@@ -160,7 +160,7 @@ def reasons_table(effects: Sequence[Effect]) -> StudyTable:
 def runs_table(place: StudyFolder, measured: Measured, seeds: Sequence[int]) -> StudyTable:
     """What was trained, how long, and what is missing."""
     rows = []
-    for run in RUNS:
+    for run in RUNS.values():
         shown = seeds[:1] if run.weights else seeds
         cards = [card for seed in shown if (card := place.card(run, seed)) is not None]
         states = [_state(place, measured, run, seed) for seed in shown]
