@@ -55,6 +55,13 @@ class Options:
     """auto: the fastest that is installed and exact; by default torch, and for an exported file that of its kind."""
     precision: Literal["", "fp32", "fp16", "bf16", "int8"] = ""
     """Of the arithmetic; by default fp32, and for an exported file its own."""
+    missing: Annotated[str, arg(metavar="FILE|PATTERN:RATE")] = ""
+    """Take one sensor of two away by plan: a published file of masks, or random, switched, prolonged, rgb or thermal
+    with a rate, e.g. random:0.3."""
+    streaming: Literal["", "e-lae", "vot-realtime"] = ""
+    """Latency counts: frames arrive by the clock, and those that the tracker is too slow for it never sees."""
+    step_times: Annotated[str, arg(metavar="SECONDS|FOLDER")] = ""
+    """With --streaming: step times instead of measured ones: a number, or an earlier run's folder with its times."""
     executor: Literal["local", "ray"] = "local"
     """ray spreads groups of sequences over a cluster (pip install 'modaltrack[ray]')."""
     ray_address: str = ""
@@ -67,9 +74,12 @@ def run(options: Options) -> int:
     """Evaluate; -> 0, or 1 when a sequence broke."""
     from modaltrack.commands.outputs import versions
     from modaltrack.commands.terminal import out, progress
-    from modaltrack.evaluation import BenchmarkSpec, evaluate, load_engine, load_tasks
+    from modaltrack.evaluation import BenchmarkSpec, Streaming, evaluate, load_engine, load_tasks
 
     tracker = _tracker(options)
+    if options.step_times and not options.streaming:
+        raise ValueError("--step-times belongs to --streaming; pass --streaming e-lae or vot-realtime.")
+    streaming = Streaming(options.streaming, options.step_times) if options.streaming else None
     sensors = tuple(s.strip() for s in options.sensors.split(",") if s.strip())
     if options.clips < 2 or options.length < 2:
         raise ValueError(f"--clips is {options.clips} and --length {options.length}; give at least 2 of each.")
@@ -82,6 +92,7 @@ def run(options: Options) -> int:
         tuple(sorted((str(m), str(name)) for m, name in (card.get("encodings") or {}).items())),
         options.clips,
         options.length,
+        options.missing,
     )
     tasks = load_tasks(spec)
     if options.only:
@@ -106,6 +117,7 @@ def run(options: Options) -> int:
             versions=versions(),
             engine=engine if options.executor == "local" else None,
             progress=lambda frames: bar.advance(line, frames),
+            streaming=streaming,
         )
     out().print(summary(outcome), markup=False)
     return 1 if outcome.failures else 0
@@ -140,5 +152,11 @@ def summary(outcome: Outcome) -> str:
     tracker, whole = (outcome.speed.get(f"frames_per_second_{what}") for what in ("tracker", "end_to_end"))
     if tracker and whole:
         lines.append(f"{tracker:.1f} frames/s in the tracker alone, {whole:.1f} from files to files")
+    if outcome.streaming:
+        means = outcome.streaming
+        lines.append(
+            f"with latency: success {means['success']:.3f}, precision at 20 px {means['precision']:.3f}; "
+            f"{means['seen']:.0%} of the frames were seen"
+        )
     lines.append(f"Wrote {outcome.folder}")
     return "\n".join(lines)

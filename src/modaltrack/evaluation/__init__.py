@@ -7,6 +7,7 @@ Nothing here imports torch by itself: any other tracker can be run without it.
 from modaltrack.evaluation.adapters import TrackerSpec, load_engine
 from modaltrack.evaluation.run import Outcome, evaluate
 from modaltrack.evaluation.store import ResultFolder
+from modaltrack.evaluation.streaming import Streaming
 from modaltrack.evaluation.tasks import BenchmarkSpec, load_tasks
 from modaltrack.session import Failure, Job
 
@@ -16,6 +17,7 @@ __all__ = [
     "Job",
     "Outcome",
     "ResultFolder",
+    "Streaming",
     "TrackerSpec",
     "evaluate",
     "load_engine",

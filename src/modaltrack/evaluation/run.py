@@ -14,6 +14,14 @@ from typing import Any, Literal
 from modaltrack.evaluation.adapters import TrackerSpec, load_engine
 from modaltrack.evaluation.executors import Sink, run_local, run_ray
 from modaltrack.evaluation.store import ResultFolder
+from modaltrack.evaluation.streaming import (
+    RULES,
+    Stream,
+    Streaming,
+    StreamingScores,
+    parse_times,
+    run_streaming,
+)
 from modaltrack.evaluation.tasks import BenchmarkSpec, Task
 from modaltrack.frame import Result
 from modaltrack.session import Clock, Engine, Failure
@@ -26,6 +34,7 @@ class Outcome:
     Attributes:
         skipped: sequences that an earlier run had finished.
         speed: as in run.json.
+        streaming: the means of streaming.json, empty without ``streaming``.
     """
 
     folder: Path
@@ -33,6 +42,7 @@ class Outcome:
     skipped: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     speed: dict[str, Any] = field(default_factory=dict)
+    streaming: dict[str, float] = field(default_factory=dict)
 
 
 def evaluate(
@@ -48,6 +58,7 @@ def evaluate(
     versions: dict[str, str] | None = None,
     engine: Engine | None = None,
     progress: Callable[[int], None] | None = None,
+    streaming: Streaming | None = None,
 ) -> Outcome:
     """Run a tracker on the tasks that have no result in ``out`` yet and write each as soon as it is finished.
 
@@ -55,13 +66,17 @@ def evaluate(
 
     Args:
         engine: the loaded tracker where the caller has it.
+        streaming: frames that the tracker is too slow for are not shown to it; one sequence at a time, in this process.
 
     Raises:
         ValueError: for a folder with other results in it, and for what cannot be loaded at all.
     """
     if batch < 1 or workers < 1:
         raise ValueError(f"--batch is {batch} and --workers {workers}; give numbers of at least 1.")
-    with ResultFolder(out, tracker.name, benchmark.name, facts_of(tracker, benchmark)) as folder:
+    if streaming is not None and executor != "local":
+        raise ValueError("--streaming counts the time of single steps; run it with --executor local.")
+    facts = facts_of(tracker, benchmark) | ({} if streaming is None else {"streaming": streaming.facts})
+    with ResultFolder(out, tracker.name, benchmark.name, facts) as folder:
         outcome = Outcome(folder.path, skipped=_finished(folder, tasks))
         left = [task for task in tasks if task.name not in set(outcome.skipped)]
         book = _Book(folder, outcome, len(tasks), versions or {})
@@ -77,6 +92,9 @@ def evaluate(
         try:
             if executor == "ray":
                 run_ray(tracker, benchmark, left, batch, workers, sink, address, ray_workers)
+            elif streaming is not None:
+                assert engine is not None
+                outcome.streaming = _stream(engine, benchmark, left, streaming, folder, sink)
             else:
                 assert engine is not None
                 run_local(engine, benchmark, left, batch, workers, sink)
@@ -85,6 +103,35 @@ def evaluate(
             folder.write_manifest([*outcome.skipped, *outcome.done])
         outcome.speed = book.speed()
     return outcome
+
+
+def _stream(
+    engine: Engine,
+    benchmark: BenchmarkSpec,
+    tasks: Sequence[Task],
+    streaming: Streaming,
+    folder: ResultFolder,
+    sink: Sink,
+) -> dict[str, float]:
+    """Run the tasks with the clock; -> the means of ``streaming.json``."""
+    entries = {task.name: task.entry for task in tasks}
+    scores = StreamingScores(folder.path / "streaming.json", streaming)
+
+    def done(result: Result, stream: Stream) -> None:
+        truth = entries[result.name].truth()
+        if truth.rows is None and len(truth.boxes) == len(result.boxes):
+            scores.add(result.name, stream, truth.boxes[result.first :])
+        else:
+            warnings.warn(
+                f"{result.name} has {len(truth.boxes)} annotated rows for {len(result.boxes)} frames; its boxes are "
+                "written and it has no streaming score.",
+                stacklevel=2,
+            )
+        sink.done(result)
+
+    jobs = [task.job(benchmark) for task in tasks]
+    run_streaming(engine, jobs, RULES[streaming.rule], parse_times(streaming.times), done, sink.failed, sink.progress)
+    return scores.mean()
 
 
 LATE = "late:"  # how the names of late fusion begin, here without importing torch
@@ -100,6 +147,8 @@ def facts_of(tracker: TrackerSpec, benchmark: BenchmarkSpec) -> dict[str, Any]:
         from modaltrack import scenes
 
         facts["scenes"] = {"version": scenes.VERSION, "clips": benchmark.clips, "length": benchmark.length}
+    if benchmark.missing:
+        facts["missing"] = Path(benchmark.missing).name
     if tracker.model:
         late, name = tracker.model.startswith(LATE), tracker.model.removeprefix(LATE)
         if tracker.precision not in ("", "fp32"):  # what is exact belongs together, whichever runtime computed it

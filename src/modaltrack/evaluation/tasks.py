@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from modaltrack.evaluation.missing import check_missing, masked
 from modaltrack.frame import Frame, Modality
 from modaltrack.session import Job, Opened
 from modaltrack.truth.own import OWN, SequenceSource, own_entries
@@ -28,6 +29,7 @@ class BenchmarkSpec:
         sensors: the modalities that are shown, () for all.
         encodings: modality -> name, what the model was trained with.
         clips, length: of ``scenes``.
+        missing: a file of masks or PATTERN:RATE, see ``evaluation.missing``; "" for none.
     """
 
     name: str
@@ -36,6 +38,7 @@ class BenchmarkSpec:
     encodings: tuple[tuple[str, str], ...] = ()
     clips: int = 40
     length: int = 60
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,10 @@ class Task:
             if not len(known):
                 raise ValueError(f"The sequence {self.name} has no annotated box to start from; check its annotation.")
             first = int(known[0])
-            return Opened(_shown(_from(clip.frames, first), spec.sensors), boxes[first], first)
+            frames = _shown(_from(clip.frames, first), spec.sensors)
+            if spec.missing:
+                frames = masked(frames, spec.missing, self.name, len(boxes), first)
+            return Opened(frames, boxes[first], first)
 
         return Job(self.name, opened, self.length)
 
@@ -82,6 +88,7 @@ def load_tasks(spec: BenchmarkSpec) -> list[Task]:
     """
     if unknown := [s for s in spec.sensors if s not in list(Modality)]:
         raise ValueError(f"--sensors names {unknown[0]!r}; expected some of {', '.join(Modality)}.")
+    check_missing(spec.missing)
     own = spec.name in OWN
     entries = own_entries(spec.name, spec.data, spec.clips, spec.length) if own else _benchmark(spec)
     tasks = [Task(entry.name, _length(entry), entry) for entry in entries]
