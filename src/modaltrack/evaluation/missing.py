@@ -9,7 +9,6 @@ from the sequence's name: [ours], not the authors' draws.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.files import read_json
 from modaltrack.frame import Frame, Modality
 
 PATTERNS = {
@@ -64,14 +64,12 @@ def read_masks(file: Path) -> dict[str, Mask]:
     Raises:
         ValueError: for anything else.
     """
+    form = '{"sequence": {"data": [[1, 1], [1, 0], ...]}}'
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file, f"{form} is expected")
     except FileNotFoundError:
         raise ValueError(f"The file of masks {file} does not exist; check the path.") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"The file of masks {file} cannot be read as JSON ({error}).") from error
-    form = '{"sequence": {"data": [[1, 1], [1, 0], ...]}}'
-    if not isinstance(content, dict) or not content:
+    if not content:
         raise ValueError(f"The file of masks {file} holds no sequences; {form} is expected.")
     return {str(name): _mask(entry, f"{file}, {name}", form) for name, entry in content.items()}
 
