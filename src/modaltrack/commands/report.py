@@ -94,12 +94,13 @@ def _one(options: Options, lacking: bool = False) -> tuple[list[Entry], int]:
     comparisons = compare_with_best(entries, metric)
     drawings = figures(entries, metric, protocol.metrics, comparisons)
     strips = find_failures(entries, metric, truths, clips, options.failures)
+    document = page(entries, metric, drawings, comparisons, strips, _made())
+    made: dict[str, str | bytes] = {f"{name}.svg": drawing.svg() + "\n" for name, drawing in drawings.items()}
+    made |= {f"{name}.pdf": drawing.pdf() for name, drawing in drawings.items() if options.pdf}
     folder = prepare_folder(options.out.with_suffix(""))
-    files = [write_file(options.out, page(entries, metric, drawings, comparisons, strips, _made()))]
-    for name, drawing in drawings.items():
-        files.append(write_file(folder / f"{name}.svg", drawing.svg() + "\n"))
-        files += [write_file(folder / f"{name}.pdf", drawing.pdf())] if options.pdf else []
+    files = [write_file(folder / name, content) for name, content in made.items()]
     files += _tables(folder, paper_tables(entries, metric), options)
+    files.append(write_file(options.out, document))
     for entry in entries:
         words = ", ".join(f"{m} {v:.4f}" for m, v in entry.report.scores.items())
         out().print(f"{entry.name}: {words} ({protocol.name}, {protocol.version})", markup=False)
