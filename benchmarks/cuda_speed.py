@@ -10,7 +10,7 @@ happens, since a watch in a thread of its own ends the process.
 
 * forward: a network call in float32 (TF32 off) and under bfloat16 autocast, batches 1 to 64, frames/s and memory;
 * compiled: the same under torch.compile(fullgraph=True), seconds of compiling apart, largest difference of the maps;
-* step: crop, network and box for 1 and 64 targets in one 720p frame, and how often the device was waited for;
+* step: crop, network and box for 1, 8 and 64 targets in one 720p frame, each;
 * scan: the Triton kernel against the blocked form and the plain loop;
 * training: samples/s of a training step and the share of matrix products in it.
 """
@@ -118,7 +118,7 @@ def compiled(device: torch.device, names: list[str]) -> Iterator[dict[str, Any]]
 
 
 def steps(device: torch.device, names: list[str]) -> Iterator[dict[str, Any]]:
-    """Crop, network and box of one and of 64 targets in one frame; waits for the device are counted by torch."""
+    """Crop, network and box of 1, 8 and 64 targets in one frame, each."""
     image = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
     for name in names:
         model, _ = network(name, 1, device)
@@ -158,8 +158,8 @@ def scans(device: torch.device, names: list[str]) -> Iterator[dict[str, Any]]:
 def training(device: torch.device, names: list[str]) -> Iterator[dict[str, Any]]:
     """Training steps, by the script that measures them, each in a process with a limit of its own."""
     script = Path(__file__).with_name("bench_training.py")
-    for amp in ("bf16", "no"):
-        words = ["sdstrack-tiny-scenes", "--batch", "32", "--steps", "4", "--workers", "0", "--amp", amp]
+    for amp in ("bf16", "none"):
+        words = ["--one", "sdstrack-tiny-scenes", "--batch", "32", "--steps", "4", "--workers", "0", "--amp", amp]
         words += ["--threads", "4" if device.type == "cuda" else "1", "--device", str(device)]
         done = subprocess.run(
             [sys.executable, str(script), *words], capture_output=True, text=True, timeout=90, check=False
