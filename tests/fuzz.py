@@ -157,8 +157,9 @@ def _recorded(folder: Path) -> None:
 
     kept = Recording(folder, Modality.RGB, {Modality.RGB: "camera 0"}, {}, {}, 1.0, Notices())
     for number in (1, 2):
-        kept.picture(Modality.RGB, Shot(number))
-        kept.instant(number / 10, {Modality.RGB: number})
+        shot = Shot(number)
+        kept.picture(Modality.RGB, shot)
+        kept.instant(number / 10, {Modality.RGB: shot})
     kept.close()
 
 

@@ -192,3 +192,16 @@ def test_a_file_that_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(ValueError, match="no frames of a run"):
         read_run(tmp_path, size=(1, 1))
+
+
+@pytest.mark.parametrize(
+    "name", ["\x1b[2Jx", "a\nfrom = elsewhere", "</label><x>", "a\0b", "\udcff", "\ud800", '"&', "../x"]
+)
+def test_names_from_anywhere_forge_no_lines_and_leave_files_that_open(tmp_path: Path, name: str) -> None:
+    clip = VideoLabels(name, (64, 48), [TargetLabels(TWO, name)], 10.0)
+    folder = write_mot(tmp_path / "mot", clip)
+    lines = (folder / "gt" / "labels.txt").read_text().splitlines() + (folder / "seqinfo.ini").read_text().splitlines()
+    assert len(lines) == 1 + 8
+    assert all(line.isprintable() for line in lines)
+    assert json.loads(write_coco(tmp_path / "a.json", [clip]).read_text())["categories"]
+    assert ElementTree.parse(write_cvat(tmp_path / "a.xml", clip)).getroot().tag == "annotations"

@@ -311,8 +311,9 @@ DAMAGE = {
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_recording_is_one_sentence_that_names_the_file(tmp_path: Path, kind: str) -> None:
     kept = recording(tmp_path / "kept")
-    kept.picture(RGB, Shot(1, np.zeros((32, 48, 3), np.uint8)))
-    kept.instant(0.1, {RGB: 1})
+    shot = Shot(1, np.zeros((32, 48, 3), np.uint8))
+    kept.picture(RGB, shot)
+    kept.instant(0.1, {RGB: shot})
     kept.close()
     name, content = DAMAGE[kind]
     (tmp_path / "kept" / name).write_bytes(content.encode("utf-8", "surrogateescape"))

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from modaltrack.files import replacing
 from modaltrack.labels.video_labels import VideoLabels
+from modaltrack.printable import one_line
 
 
 def write_mot(folder: str | os.PathLike[str], clip: VideoLabels, first_pixel: int = 0) -> Path:
@@ -45,8 +46,8 @@ def write_mot(folder: str | os.PathLike[str], clip: VideoLabels, first_pixel: in
         text = "".join(",".join(str(v) for v in row) + "\n" for row in sorted(rows, key=lambda row: row[:2]))
         (partial / "gt" / "gt.txt").write_text(text, encoding="utf-8", newline="\n")
         (partial / "gt" / "labels.txt").write_text(
-            "".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n"
+            "".join(f"{one_line(name)}\n" for name in names), encoding="utf-8", newline="\n"
         )
-        lines = ["[Sequence]", *(f"{key}={value}" for key, value in facts.items())]
+        lines = ["[Sequence]", *(f"{key}={one_line(str(value))}" for key, value in facts.items())]
         (partial / "seqinfo.ini").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     return place
