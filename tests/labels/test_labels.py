@@ -194,9 +194,7 @@ def test_a_file_that_is_no_run(tmp_path: Path) -> None:
         read_run(tmp_path, size=(1, 1))
 
 
-@pytest.mark.parametrize(
-    "name", ["\x1b[2Jx", "a\nfrom = elsewhere", "</label><x>", "a\0b", "\udcff", "\ud800", '"&', "../x"]
-)
+@pytest.mark.parametrize("name", ["\x1b[2Jx", "a\nfrom = elsewhere", "</label><x>", "a\0b", "\udcff", '"&', "../x"])
 def test_names_from_anywhere_forge_no_lines_and_leave_files_that_open(tmp_path: Path, name: str) -> None:
     clip = VideoLabels(name, (64, 48), [TargetLabels(TWO, name)], 10.0)
     folder = write_mot(tmp_path / "mot", clip)
