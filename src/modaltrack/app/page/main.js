@@ -169,6 +169,7 @@ function start() {
   $("take-no").onclick = () => $("take-dialog").close();
   $("help").onclick = () => $("help-dialog").showModal();
   $("help-no").onclick = () => $("help-dialog").close();
+  $("banner").onclick = () => say($("banner"), "");
   $("cancel").onclick = () => command("cancel");
   $("keys").replaceChildren(...KEYS.flatMap(([names, about]) => [
     make("dt", {}, ...names.map((name) => (name === "…" ? "…" : make("kbd", {}, name)))), make("dd", {}, about)]));
