@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other programs that ask for tracking: annotation tools and ground stations. Thin, over ``start`` and ``step``.
+"""Other programs that ask for tracking: annotation tools and ground stations. Thin, over ``Tracker``.
 
 Nothing of CVAT, Label Studio or MAVLink is imported: only their messages are spoken.
 """

@@ -21,7 +21,7 @@ from modaltrack.boxes import xywh_to_xyxy, xyxy_to_xywh
 from modaltrack.frame import Modality, Status
 from modaltrack.integrations.state_text import pack_state, unpack_state
 from modaltrack.models.model import Model, placed
-from modaltrack.tracking import Policy, Tracker, start, step
+from modaltrack.tracking import Policy, Tracker
 
 
 class Shape(Protocol):
@@ -74,14 +74,16 @@ class CvatTracker:
 
     def _one(self, image: NDArray[np.uint8], shape: object, state: object) -> tuple[object, str]:
         frame = {self._modality: image}
+        tracker = Tracker(self._model, self._policy)
         if state is None:
-            now = start(self._model, frame, box_of(shape))
+            now = tracker.init(frame, box_of(shape))
         else:
-            before = unpack_state(_text_of(state), *placed(self._model))
-            now = step(self._model, before, frame, self._policy)
-        points = points_of(now.box[0])
+            tracker.state = unpack_state(_text_of(state), *placed(self._model))
+            now = tracker.update(frame)
+        points = points_of(now.box)
         made: object = {"type": "rectangle", "points": points} if isinstance(shape, Mapping) else points
-        return made, pack_state(now)
+        assert tracker.state is not None
+        return made, pack_state(tracker.state)
 
 
 class CvatAgent:
