@@ -225,11 +225,50 @@ def test_demo_in_small(random_weights: Path, tmp_path: Path, capsys: pytest.Capt
     assert cli.main(words) == 0
     assert {p.name for p in (tmp_path / "demo").iterdir()} == {"video.mp4", "boxes.txt", "result.json"}
     printed = capsys.readouterr().out
-    for row in ("rgb + thermal", "rgb + depth", "rgb + event", "frames/s"):
+    for row in ("rgb + thermal", "rgb + depth", "rgb + event", "frames/s", "Each camera goes dark", "Look at"):
         assert row in printed
     scores = json.loads((tmp_path / "demo" / "result.json").read_text())["scores"]
     assert len(scores) == 8
     assert all(0 <= s["success"] <= 1 for s in scores)
+
+
+def test_the_cameras_of_the_demo_fail_in_turn_and_never_all() -> None:
+    from modaltrack.commands.demo import with_outages, with_sensors
+    from modaltrack.frame import Clip, Frame, Modality
+
+    image = np.zeros((8, 8, 3), np.uint8)
+    clip = with_outages(Clip("c", [Frame(dict.fromkeys(Modality, image), index=i) for i in range(75)]), tuple(Modality))
+    seen = [tuple(f.images) for f in clip.frames]
+    assert seen[0] == tuple(Modality)
+    assert {m for m in Modality if any(m not in now for now in seen)} == set(Modality)
+    assert min(map(len, seen)) == len(Modality) - 1
+    alone = with_sensors(clip, (Modality.RGB,))
+    assert {tuple(f.missing) for f in alone.frames if not f.images} == {(Modality.RGB,)}
+
+
+def test_the_demo_says_where_to_look() -> None:
+    from modaltrack.commands.demo import best_alone, what_to_look_at
+    from modaltrack.frame import Clip, Modality, Result
+
+    boxes = np.array([[10.0, 10, 20, 20]] * 4)
+    lost = boxes + np.array([[0.0] * 4, [0] * 4, [90, 0, 0, 0], [90, 0, 0, 0]])
+    clip = Clip("c", [], boxes)
+    said = what_to_look_at(clip, Result("c", boxes), Result("c", lost), "thermal", True)
+    assert "Look at frame 2: thermal alone (blue) has left the target" in said
+    assert "in 2 of 4 frames" in said
+    assert "how close thermal" in what_to_look_at(clip, Result("c", boxes), Result("c", boxes), "thermal", False)
+    scored = [((Modality.RGB,), (0.3, 0.1)), ((Modality.DEPTH,), (0.5, 0.1)), (tuple(Modality), (0.9, 0.1))]
+    assert best_alone(scored) == 1
+
+
+def test_a_preview_without_a_display_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from modaltrack.commands import preview
+
+    monkeypatch.setattr(preview, "why_no_window", lambda: "there is no display")
+    with pytest.warns(UserWarning, match="there is no display"), preview.Preview(True) as window:
+        window.show(np.zeros((4, 4, 3), np.uint8))
+    with preview.Preview(False) as window:
+        window.show(np.zeros((4, 4, 3), np.uint8))
 
 
 def test_scenes_in_small(tmp_path: Path) -> None:

@@ -86,7 +86,11 @@ def test_one_json_object(site: Site, capsys: pytest.CaptureFixture[str]) -> None
 def test_the_table_names_protocol_switches_and_repairs(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     name = site.names[0]
     (site.results / f"{name}.txt").write_text("1,2,3,4\n" + "nan,nan,nan,nan\n" * (ROWS - 1))
-    assert cli.main(site.words("--per-sequence", "--attributes")) == 0
+    assert cli.main(site.words()) == 0
+    printed = capsys.readouterr().out
+    assert "zero curves" not in printed
+    assert "sequences; --switches prints its rules" in printed
+    assert cli.main(site.words("--per-sequence", "--attributes", "--switches")) == 0
     printed = capsys.readouterr().out
     for words in ("protocol II, 1.0", "zero curves dropped", "repair: 11 frames with the previous box copied", name):
         assert words in printed

@@ -38,6 +38,7 @@ COMMANDS = {
     "scenes": "render a contact sheet and a video of the synthetic world",
     "train": "run a training recipe",
     "study": "train, measure and compare the whole grid: which claims of the papers hold here",
+    "reproduce": "the tables of README and documentation: what makes each again, and whether it agrees",
     "doctor": "versions, devices, optional parts and how to install each",
 }
 REPEATABLE = {"--pairs", "--box", "--encoding", "--offset", "--modality", "--switch"}

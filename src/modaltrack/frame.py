@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plain data that flows through the house: frozen, slotted, without logic and without torch.
+"""The plain data that flows through the house: frozen, slotted, without torch.
+
+What it offers for convenience (a picture in a notebook, ``Result.save``) is done elsewhere and imported when asked for.
 
 Boxes are float ``xywh`` in pixels of the RGB image (continuous, top-left origin); time is seconds as float64.
 Absent (a ``nan`` box), missing (a modality without an image) and lost (a status) are three different things.
@@ -7,10 +9,13 @@ Absent (a ``nan`` box), missing (a modality without an image) and lost (a status
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +54,16 @@ class Frame:
     missing: frozenset[Modality] = frozenset()
     captured: Mapping[Modality, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        time = f", {self.time:.3f} s" if np.isfinite(self.time) else ""
+        missing = f", missing {'+'.join(sorted(self.missing))}" if self.missing else ""
+        return f"Frame({self.index}{time}, {_sensors(self)}{missing})"
+
+    def _repr_html_(self) -> str:
+        from modaltrack.sinks.notebook import frame_html
+
+        return frame_html(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -66,6 +81,18 @@ class Clip:
     visible: NDArray[np.float64] | None = None
     attributes: frozenset[str] = frozenset()
     fps: float = 30.0
+
+    def __repr__(self) -> str:
+        # frames that are made or read when asked for stay unasked
+        shown = f", {_sensors(self.frames[0])}" if isinstance(self.frames, list | tuple) and self.frames else ""
+        known = 0 if self.boxes is None else int(np.isfinite(self.boxes).all(axis=1).sum())
+        boxes = ", no boxes" if self.boxes is None else f", boxes in {known}"
+        return f"Clip({self.name!r}, {len(self.frames)} frames at {self.fps:g} per second{shown}{boxes})"
+
+    def _repr_html_(self) -> str:
+        from modaltrack.sinks.notebook import clip_html
+
+        return clip_html(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +112,9 @@ class TemplateMemory:
     candidate: Mapping[Modality, torch.Tensor]
     candidate_score: NDArray[np.float64]
     candidate_index: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        return f"TemplateMemory(of {len(self.index)} targets, from frames {self.index.tolist()})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +146,10 @@ class State:
     index: int = 0
     memory: TemplateMemory | None = None
 
+    def __repr__(self) -> str:
+        targets = "; ".join(_target(*row) for row in zip(self.box, self.score, self.status))
+        return f"State(frame {self.index}, {targets})"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -145,10 +179,26 @@ class Row:
     state: Any = None
     place: int = 0
 
+    def __repr__(self) -> str:
+        status = self.status if len(self.status) else [-1] * len(self.boxes)
+        targets = "; ".join(_target(*row) for row in zip(self.boxes, self.scores, status))
+        return f"Row({self.clip!r}, {self.index}, {targets})"
+
     @property
     def latency(self) -> float:
         """Seconds from the arrival of the newest image to the boxes; nan for recordings."""
         return self.finished - max(self.frame.captured.values(), default=float("nan"))
+
+
+def _sensors(frame: Frame) -> str:
+    """``rgb+thermal 320x240``."""
+    height, width = next((image.shape[:2] for image in frame.images.values()), (0, 0))
+    return f"{'+'.join(frame.images)} {width}x{height}" if frame.images else "no image"
+
+
+def _target(box: NDArray[np.float64], score: float, status: int) -> str:
+    numbers = ", ".join(f"{number:.1f}" for number in box)
+    return f"[{numbers}] {score:.2f}{' ' + Status(int(status)).name if status >= 0 else ''}"
 
 
 def _unknown() -> NDArray[np.float64]:
@@ -186,3 +236,77 @@ class Result:
     present: Mapping[Modality, NDArray[np.bool_]] = field(default_factory=dict)
     first: int = 0
     info: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        known = int(np.isfinite(self.boxes).all(axis=1).sum())
+        counts = {one.name.lower(): int((self.status == one).sum()) for one in Status}
+        status = "".join(f", {count} {name}" for name, count in counts.items() if count)
+        return f"Result({self.name!r}, {known} boxes in {len(self.boxes)} frames{status})"
+
+    def _repr_html_(self) -> str:
+        from modaltrack.sinks.notebook import result_html
+
+        return result_html(self)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a file that ``load`` reads; it appears whole or not at all.
+
+        Args:
+            path: ``*.json`` holds all that is known (but multistart runs), any other name rows of x,y,w,h alone.
+        """
+        from modaltrack.sinks.result_file import save_result
+
+        return save_result(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], target: int = 0) -> Result:
+        """Read a file of ``save``, the ``result.json`` of a run, or one file of boxes in any form trackers write.
+
+        Args:
+            target: which of several in a ``result.json``, from 0.
+
+        Raises:
+            ValueError: in one sentence, where the file holds no such result.
+        """
+        file = Path(path)
+        if file.suffix.lower() == ".json":
+            from modaltrack.sinks.result_file import read_result
+
+            return read_result(file, target)
+        from modaltrack.results.reading import read_results
+
+        found = read_results(file)
+        for problem in found.problems:
+            warnings.warn(problem, stacklevel=2)
+        if len(found.sequences) != 1 or target:
+            raise ValueError(
+                f"{file} holds {len(found.sequences)} sequences of one target; Result.load reads one file of boxes "
+                "(a whole folder: modaltrack.results.read_results)."
+            )
+        return next(iter(found.sequences.values()))
+
+    @overload
+    def draw(self, frames: Frame) -> NDArray[np.uint8]: ...
+
+    @overload
+    def draw(self, frames: Clip | Iterable[Frame], path: str | os.PathLike[str]) -> Path: ...
+
+    def draw(
+        self, frames: Frame | Clip | Iterable[Frame], path: str | os.PathLike[str] | None = None
+    ) -> NDArray[np.uint8] | Path:
+        """Draw the boxes: a picture of one frame, or a video of all.
+
+        Args:
+            frames: one frame, whose ``index`` says the row; or a clip, whose true boxes are drawn too, or its frames.
+            path: the video to write, ``*.mp4``.
+
+        Returns:
+            Pixels, uint8 RGB (H, W, 3) with the sensors side by side; or the path of the video.
+        """
+        from modaltrack.sinks.drawn_result import draw_result, film_result
+
+        if isinstance(frames, Frame):
+            return draw_result(self, frames)
+        if path is None:
+            raise ValueError("Several frames make a video: give its path as well, result.draw(clip, 'out.mp4').")
+        return film_result(self, frames, Path(path))

@@ -14,6 +14,7 @@ from modaltrack.lazy import on_demand
 if TYPE_CHECKING:
     from modaltrack.benchmarks.check import Finding, check_benchmark
     from modaltrack.benchmarks.entries import BenchmarkWarning, SequenceEntry
+    from modaltrack.benchmarks.layout import Layout
     from modaltrack.benchmarks.names import find, info, list_benchmarks, official_list
     from modaltrack.benchmarks.roots import config_file, find_root
     from modaltrack.benchmarks.sequences import Benchmark, open_benchmark
@@ -24,6 +25,7 @@ __all__ = [
     "Benchmark",
     "BenchmarkWarning",
     "Finding",
+    "Layout",
     "Row",
     "SequenceEntry",
     "check_benchmark",
@@ -42,6 +44,7 @@ if not TYPE_CHECKING:
         {
             "check": ("Finding", "check_benchmark"),
             "entries": ("BenchmarkWarning", "SequenceEntry"),
+            "layout": ("Layout",),
             "names": ("find", "info", "list_benchmarks", "official_list"),
             "roots": ("config_file", "find_root"),
             "sequences": ("Benchmark", "open_benchmark"),

@@ -48,6 +48,9 @@ class Benchmark(Sequence[SequenceEntry]):
         self.missing = list(missing)
         self.doubled = dict(doubled or {})
 
+    def __repr__(self) -> str:
+        return f"Benchmark({self.title}, {self.split}, {len(self)} sequences in {str(self.root)!r})"
+
     def __len__(self) -> int:
         return len(self.sequences)
 

@@ -119,8 +119,37 @@ def run(options: Options) -> int:
             progress=lambda frames: bar.advance(line, frames),
             streaming=streaming,
         )
-    out().print(summary(outcome), markup=False)
+    console = out()
+    console.print(summary(outcome), markup=False)
+    if not outcome.failures:
+        for step in next_steps(options, outcome.folder):
+            console.print(step, markup=False)
     return 1 if outcome.failures else 0
+
+
+def next_steps(options: Options, folder: Path) -> list[str]:
+    """The first score of a finished run, and the commands that say more."""
+    words = ["--benchmark", options.benchmark, *(["--data", options.data] if options.data else [])]
+    if options.only:
+        return [f"Some sequences only: 'modaltrack score {folder} {' '.join(words)} --missing skip' scores them."]
+    try:
+        score = _score(options, folder)
+    except ValueError as error:  # a protocol without a truth here, or none at all: the boxes are written all the same
+        score = f"no score yet: {error}"
+    said = f"modaltrack score {folder} {' '.join(words)}"
+    return [score, f"Next: '{said}' with intervals; 'modaltrack report {folder} {' '.join(words)}' makes a page."]
+
+
+def _score(options: Options, folder: Path) -> str:
+    from modaltrack.commands.result_source import matched, read_named
+    from modaltrack.scoring.engine import score
+    from modaltrack.truth.source import find_protocol, read_truths
+
+    protocol = find_protocol(options.benchmark)
+    truths = read_truths(protocol, Path(options.data) if options.data else None, None, None, None, [folder])
+    report = score(protocol, truths, matched(read_named(folder, protocol), truths).sequences, False)
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in report.scores.items())
+    return f"{scores} on {report.num_sequences} sequences by {report.protocol}, {report.version}"
 
 
 def _tracker(options: Options) -> TrackerSpec:

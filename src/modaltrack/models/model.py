@@ -149,6 +149,13 @@ class TorchModel(nn.Module, Declared):
 
     config: ModelConfig
 
+    def __repr__(self) -> str:
+        """One line; ``print(*model.named_children())`` shows the parts."""
+        count = sum(p.numel() for p in self.parameters()) / 1e6
+        sensors, size = "+".join(self.config.modalities), self.config.search_size
+        name = f"{self.name}, " if self.name else ""
+        return f"{type(self).__name__}({name}{count:.1f} M parameters, {sensors}, search {size} px, {placed(self)[0]})"
+
 
 def declared(model: object) -> Model:
     """``model``, with the defaults of what it does not declare.

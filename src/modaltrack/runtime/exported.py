@@ -59,6 +59,10 @@ class ExportedModel(Model):
         self.only_sets = None if make is not None or d.one_sensor else tuple(graphs)
         self.graphs, self._make, self._where = dict(graphs), make, where
 
+    def __repr__(self) -> str:
+        sets = ", ".join("+".join(sensors) for sensors in self.graphs) or "none yet"
+        return f"ExportedModel({self.name}, graphs for {sets}, search {self.config.search_size} px)"
+
     @property
     def config(self) -> ExportedConfig:
         """What it reads."""
@@ -72,7 +76,7 @@ class ExportedModel(Model):
         sensors = tuple(check_images(template, search, c.template_size, c.search_size))
         if present is not None and not all(bool(has.all()) for has in present.values()):
             raise ValueError("An exported model takes samples that have all their sensors; call it once for each set.")
-        graph = self.graph(sensors)
+        graph = self._graph(sensors)
         named = graph.declaration.sensors  # a graph for one sensor, whichever, may be named after another
         roles = {"template": template, "search": search}
         if self.num_templates > 1:
@@ -94,7 +98,7 @@ class ExportedModel(Model):
         score, size, offset = maps[:3]
         return Prediction(score, size, offset, decode(score, size, offset)[0], None, *maps[3:])
 
-    def graph(self, sensors: Sensors) -> Session:
+    def _graph(self, sensors: Sensors) -> Session:
         """The graph of a set of sensors; ValueError where the file was not exported for it."""
         if self.one_sensor and len(sensors) == 1 and self.graphs:
             return next(iter(self.graphs.values()))

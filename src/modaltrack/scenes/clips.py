@@ -193,6 +193,9 @@ class SceneBenchmark(Sequence[Clip]):
     def __init__(self, seeds: Sequence[tuple[int, bool]], length: int, split: str) -> None:
         self._seeds, self._length, self.split = tuple(seeds), length, split
 
+    def __repr__(self) -> str:
+        return f"Benchmark({self.split}, {len(self)} clips of {self._length} frames)"
+
     def __len__(self) -> int:
         return len(self._seeds)
 

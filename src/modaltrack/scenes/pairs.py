@@ -97,6 +97,10 @@ class PairSampler:
         self.misalignment, self.absent, self.hard, self.templates = misalignment, absent, hard, templates
         self._stage = -1
 
+    def __repr__(self) -> str:
+        sizes = f"template {self.template_size} px, search {self.search_size} px"
+        return f"PairSampler({'+'.join(self.modalities)}, seed {self.seed}, {sizes})"
+
     def _prepare(self, stage: int) -> None:
         if stage == self._stage:
             return

@@ -13,10 +13,16 @@ from modaltrack.scoring.curves import (
     success_auc,
     success_curve,
 )
+from modaltrack.scoring.records import Protocol, Report, Sample, Switches, Truth
 
 __all__ = [
     "PRECISION_THRESHOLDS",
+    "Protocol",
+    "Report",
     "SUCCESS_THRESHOLDS",
+    "Sample",
+    "Switches",
+    "Truth",
     "centre_errors",
     "mean_iou",
     "normalised_precision_at",

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from modaltrack.frame import Frame, Modality
 
-FrameLike = Frame | NDArray[np.uint8] | Mapping[Any, Any]
+Picture = NDArray[np.generic]  # what cv2 and av return is typed so; anything but uint8 is refused
+FrameLike = Frame | Picture | Mapping[Modality, Picture | None] | Mapping[str, Picture | None]
 """A ``Frame``; an RGB image, uint8 (H, W, 3), in RGB order; or a mapping modality -> image, None for a missing one."""
 
 
@@ -22,14 +23,15 @@ def as_frame(frame: FrameLike, index: int = 0) -> Frame:
         ValueError: for other types, unknown modalities, images that are not uint8 (H, W, 3) or not of one size.
     """
     if isinstance(frame, np.ndarray):
-        frame = Frame({Modality.RGB: frame}, index=index)
+        frame = Frame({Modality.RGB: cast(NDArray[np.uint8], frame)}, index=index)  # checked below
     elif isinstance(frame, Mapping):
-        unknown = [str(key) for key in frame if key not in list(Modality)]
+        given = cast(Mapping[str, NDArray[np.uint8] | None], frame)
+        unknown = [str(key) for key in given if key not in list(Modality)]
         if unknown:
             known = ", ".join(Modality)
             raise ValueError(f"The frame has an image of {unknown[0]!r}; expected one of {known} as the key.")
-        images = {Modality(key): image for key, image in frame.items() if image is not None}
-        frame = Frame(images, index=index, missing=frozenset(Modality(key) for key in frame if frame[key] is None))
+        images = {Modality(key): image for key, image in given.items() if image is not None}
+        frame = Frame(images, index=index, missing=frozenset(Modality(key) for key in given if given[key] is None))
     elif not isinstance(frame, Frame):
         raise ValueError(
             f"The frame is a {type(frame).__name__}; give a modaltrack.Frame, an RGB image as a uint8 array (H, W, 3), "

@@ -25,6 +25,9 @@ class Latency:
         self._all = array("d")
         self._ages: dict[Modality, array[float]] = {}
 
+    def __repr__(self) -> str:
+        return f"Latency({self.facts() or 'no live frames'})"
+
     def row(self, row: Row) -> None:
         """Note one row."""
         if not row.index or not row.frame.captured:

@@ -164,6 +164,9 @@ class Session:
         self._info = dict(info or {})
         self._runs: list[_Run] = []
 
+    def __repr__(self) -> str:
+        return f"Session({self._engine!r}, {len(self._jobs)} clips, {self.clock.frames} frames done)"
+
     def run(self) -> list[list[Result]]:
         """Run to the end; the records of the clips that did not break, one list of targets each, in their order."""
         for _ in self:

@@ -42,6 +42,9 @@ class AnnotatedVideo:
         self._note = note
         self._phases = Phases()
 
+    def __repr__(self) -> str:
+        return f"AnnotatedVideo({self._video!r}, {'+'.join(self._modalities)})"
+
     def row(self, row: Row) -> None:
         """Append a row of a session, as one of its observers."""
         true = self._truth[row.index] if row.index < len(self._truth) else None

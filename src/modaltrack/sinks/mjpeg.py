@@ -67,6 +67,9 @@ class MjpegStream:
         for thread in self._threads:
             thread.start()
 
+    def __repr__(self) -> str:
+        return f"MjpegStream({self.url!r})"
+
     def row(self, row: Row) -> None:
         """Offer one row to be drawn; never waits."""
         marks = marks_of(row, self._phases)

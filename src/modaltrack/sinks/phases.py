@@ -24,6 +24,9 @@ class Phases:
     def __init__(self) -> None:
         self._lost: set[int] = set()  # since LOST and until TRACKING
 
+    def __repr__(self) -> str:
+        return f"Phases(lost: {sorted(self._lost)})"
+
     def after(self, target: int, status: Status) -> Phase:
         """The phase of a target in its next frame; ``lost`` and ``found`` are said once, in the frame of the change."""
         if status is Status.TRACKING:

@@ -118,10 +118,15 @@ def _draw_mark(panel: Image, mark: Mark, scale: float, label: str) -> None:
     if not np.isfinite(mark.box).all():
         return
     colour = COLOURS[mark.status]
-    rectangle(panel, mark.box * scale, colour, 2)
+    rectangle(panel, mark.box * scale, colour, thickness(panel.shape[0]))
     if label:
         x, y = (int(v) for v in mark.box[:2] * scale)
         _write(panel, label, (max(2, x), max(12, y - 4)), colour)
+
+
+def thickness(height: int) -> int:
+    """Pixels of a box's line in a panel of this height: still seen when the picture is a thumbnail."""
+    return max(2, round(height / 80))
 
 
 def rectangle(panel: Image, box: NDArray[np.float64], colour: tuple[int, int, int], thickness: int) -> None:

@@ -36,6 +36,9 @@ class JsonLines:
         self._own = where != "-"
         self._file: TextIO = _opened(Path(where)) if self._own else sys.stdout
 
+    def __repr__(self) -> str:
+        return f"JsonLines({self._file.name!r})"
+
     def row(self, row: Row) -> None:
         """Write one row."""
         if self._gone:
@@ -95,6 +98,9 @@ class UdpPush:
         self._socket = socket.socket(family, kind, protocol)
         self._socket.setblocking(False)
         self._failed = False
+
+    def __repr__(self) -> str:
+        return f"UdpPush({self._address!r})"
 
     def row(self, row: Row) -> None:
         """Send one row; what cannot be sent is dropped, with one warning."""

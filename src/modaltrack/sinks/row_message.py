@@ -32,6 +32,9 @@ class RowMessage:
         self._size: tuple[int, int] | None = None
         self._phases = Phases()
 
+    def __repr__(self) -> str:
+        return f"RowMessage({FORMAT}, dead band {self._dead_band:g})"
+
     def text(self, row: Row) -> str:
         """The message of a row, in one line without its end."""
         return json.dumps(self.document(row), allow_nan=False, separators=(",", ":"))

@@ -54,6 +54,9 @@ class VideoWriter:
         self._start = math.nan
         self._last = -1  # time stamp of the last picture in TIME_BASE
 
+    def __repr__(self) -> str:
+        return f"VideoWriter({str(self.path)!r}, {self.frames} pictures)"
+
     def write(self, picture: NDArray[np.uint8], time: float = math.nan) -> None:
         """Append a picture: uint8 RGB (H, W, 3), even height and width.
 

@@ -66,6 +66,9 @@ class WebSocketPush:
         shown = f"[{host}]" if ":" in host else host
         self.url = f"ws://{shown}:{self._server.sockets[0].getsockname()[1]}"
 
+    def __repr__(self) -> str:
+        return f"WebSocketPush({self.url!r})"
+
     def row(self, row: Row) -> None:
         """Hand one row to the clients' queues; never waits."""
         text = self._message.text(row)

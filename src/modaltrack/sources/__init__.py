@@ -9,7 +9,7 @@ from modaltrack.sources.encodings import DEFAULT_ENCODING, ENCODINGS, encode
 from modaltrack.sources.layout import open_folder, read_boxes
 from modaltrack.sources.live import LivePolicy
 from modaltrack.sources.notices import SourceWarning
-from modaltrack.sources.replay import open_recording
+from modaltrack.sources.replay import RecordedClip, open_recording
 from modaltrack.sources.source import Source, open_source
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ENCODINGS",
     "ClipReader",
     "LivePolicy",
+    "RecordedClip",
     "Source",
     "SourceWarning",
     "encode",

@@ -30,8 +30,9 @@ from modaltrack.frame import Frame, Modality
 from modaltrack.sources.align import Homographies, load_alignment, rescale, warp
 from modaltrack.sources.events import DEFAULT_WINDOW, EventReader
 from modaltrack.sources.live import LiveFrames, LivePolicy
-from modaltrack.sources.notices import Notices
+from modaltrack.sources.notices import Notices, without_login
 from modaltrack.sources.recording import Recording
+from modaltrack.sources.sensor_folders import Spec, sensor_folders
 from modaltrack.sources.source import Place, Source, check_modality, open_source
 from modaltrack.sources.sync import ByIndex, BySlice, ByTime, Follower, Image
 from modaltrack.sources.watch import FreezeWatch
@@ -42,9 +43,7 @@ ENOUGH_FRAMES = 30  # to say that a sensor is hardly ever paired
 
 
 class ClipReader:
-    """Iterate for ``Frame``; every iteration opens the inputs afresh.
-
-    Made by ``open_clip``.
+    """Iterate for ``Frame``; every iteration opens the inputs afresh. Made by ``open_clip``.
 
     Args:
         sources: modality -> Source.
@@ -80,6 +79,10 @@ class ClipReader:
         if not any(source.live for source in self.sources.values()):
             self._remark()
         notices.speak()
+
+    def __repr__(self) -> str:
+        sources = ", ".join(f"{m} {without_login(source.name)!r}" for m, source in self.sources.items())
+        return f"ClipReader({sources}, {self.size[1]}x{self.size[0]}, {self.length or 'live'} at {self.fps:g} fps)"
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -326,7 +329,7 @@ def _check_numbers(shifts: Mapping[Modality, float], tolerance: float | None, de
 
 
 def open_clip(
-    specs: Mapping[Any, str | int | os.PathLike[str] | None],
+    specs: Mapping[str, Spec] | Mapping[Modality, Spec] | str | os.PathLike[str],
     align: Homographies | str | os.PathLike[str] | None = None,
     depth_scale: float = 1.0,
     encodings: Mapping[Any, str] | None = None,
@@ -342,7 +345,7 @@ def open_clip(
     """Open one clip seen by several sensors: ``open_clip({"rgb": "rgb.mp4", "thermal": "thermal/"})``.
 
     Args:
-        specs: modality -> what ``open_source`` takes; None entries are left out.
+        specs: modality -> what ``open_source`` takes (None: left out), or a folder with rgb/, thermal/ ... in it.
         align: modality -> 3x3 homography from that sensor's pixels to RGB's, or a JSON file of them.
         depth_scale: value * depth_scale = millimetres.
         encodings: modality -> name.
@@ -358,12 +361,8 @@ def open_clip(
     Raises:
         ValueError: in one sentence, for what cannot be opened.
     """
-    if not isinstance(specs, Mapping):
-        raise ValueError(
-            f"open_clip takes a mapping from sensor to source and was given {specs!r:.80}; "
-            f'write for example open_clip({{"rgb": {str(specs)!r:.80}}}).'
-        )
-    wanted = {check_modality(key): spec for key, spec in specs.items() if spec is not None}
+    given_specs = specs if isinstance(specs, Mapping) else sensor_folders(specs)
+    wanted = {check_modality(key): spec for key, spec in given_specs.items() if spec is not None}
     if not wanted:
         raise ValueError("No source was given (all are None); give at least one of rgb, thermal, depth, event.")
     if [str(spec) for spec in wanted.values()].count("-") > 1:

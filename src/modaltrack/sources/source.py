@@ -29,7 +29,7 @@ from modaltrack.sources.encodings import (
 from modaltrack.sources.events import DEFAULT_WINDOW, EVENT_SUFFIXES, UNREAD_SUFFIXES, EventReader, npz_files
 from modaltrack.sources.folder import FolderReader, files_of_pattern, is_pattern
 from modaltrack.sources.images import IMAGE_SUFFIXES, frames_in
-from modaltrack.sources.notices import Notices, shown
+from modaltrack.sources.notices import Notices, shown, without_login
 from modaltrack.sources.prefetch import prefetch
 from modaltrack.sources.video import VideoReader
 from modaltrack.sources.watch import SensorWatch
@@ -95,6 +95,11 @@ class Source:
             self.encode(reader.first)  # an unfit image is said when the source is opened
         if not reader.live:
             self._watch.open(reader.size, None if isinstance(reader, EventReader) else reader.fps)
+
+    def __repr__(self) -> str:
+        length = "live" if self.live else "of unknown length" if self.length is None else f"{self.length} frames"
+        height, width = self.size
+        return f"Source({self.modality} {without_login(self.name)!r} as {self.encoding}, {width}x{height}, {length})"
 
     @property
     def name(self) -> str:

@@ -16,17 +16,21 @@ What happens when a sensor is missing ([ours]; the published trackers need every
 * Sensors that the model was not built for are ignored, with one warning at the start.
 """
 
+from modaltrack.frame import TemplateMemory
 from modaltrack.session.inputs import FrameLike, as_frame
 from modaltrack.tracking.engine import ModelEngine
 from modaltrack.tracking.policy import Policy
 from modaltrack.tracking.run import TrackedBox, Tracker, follow, track, track_many
 from modaltrack.tracking.state_rows import select
 from modaltrack.tracking.step import start, step
+from modaltrack.tracking.template_memory import TemplateUpdate
 
 __all__ = [
     "FrameLike",
     "ModelEngine",
     "Policy",
+    "TemplateMemory",
+    "TemplateUpdate",
     "TrackedBox",
     "Tracker",
     "as_frame",

@@ -31,6 +31,9 @@ class ModelEngine:
         self.model, self.policy = model, policy or Policy.of(model)
         self.card = declared(model).card
 
+    def __repr__(self) -> str:
+        return f"ModelEngine({self.model!r})"
+
     @property
     def info(self) -> dict[str, Any]:
         """What goes into every record."""

@@ -6,14 +6,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from modaltrack.frame import Clip, Frame, Result, Row, State, Status
+from modaltrack.frame import Clip, Frame, Modality, Result, Row, State, Status
 from modaltrack.models.model import Model, declared
+from modaltrack.models.weights_io import load_model
 from modaltrack.session import Job, Opened, Session
 from modaltrack.session.inputs import FrameLike, as_frame
+from modaltrack.sources import open_clip
+from modaltrack.sources.sensor_folders import Spec
 from modaltrack.tracking.engine import ModelEngine
 from modaltrack.tracking.policy import Policy
 from modaltrack.tracking.step import start, step
@@ -27,6 +32,10 @@ class TrackedBox:
     score: float
     status: Status
 
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{number:.1f}" for number in self.box)
+        return f"TrackedBox([{numbers}], score {self.score:.2f}, {self.status.name})"
+
 
 class Tracker:
     """One target, frame by frame.
@@ -38,10 +47,15 @@ class Tracker:
     A frame is a ``Frame``, a uint8 RGB image (H, W, 3), or a mapping modality -> image (None: missing in this frame).
     """
 
-    def __init__(self, model: Model, policy: Policy | None = None) -> None:
-        self.model = declared(model)
-        self.policy = policy or Policy.of(model)
+    def __init__(self, model: Model | str | PathLike[str], policy: Policy | None = None) -> None:
+        """Take a model, or the name or weight file of one, which is loaded to the GPU if there is one."""
+        self.model = _model(model)
+        self.policy = policy or Policy.of(self.model)
         self.state: State | None = None
+
+    def __repr__(self) -> str:
+        now = f"at {self.state!r}" if self.state is not None else "without a target yet"
+        return f"Tracker({self.model.name or type(self.model).__name__}, {now})"
 
     def init(self, frame: FrameLike, box: ArrayLike) -> TrackedBox:
         """Begin with the target in the xywh box.
@@ -85,8 +99,8 @@ def follow(
 
 
 def track(
-    model: Model,
-    frames: Clip | Iterable[FrameLike],
+    model: Model | str | PathLike[str],
+    frames: Clip | Iterable[FrameLike] | Mapping[str, Spec] | Mapping[Modality, Spec] | str | PathLike[str],
     box: ArrayLike | None = None,
     progress: Callable[[int], None] | None = None,
     policy: Policy | None = None,
@@ -94,6 +108,8 @@ def track(
     """Follow one target through a clip, or through any iterable of frames (a camera, a generator).
 
     Args:
+        model: a model, or the name or weight file of one.
+        frames: a clip, frames one after the other, or what ``open_clip`` opens: ``{"rgb": PATH}`` or a clip's folder.
         box: xywh pixels in the first frame; may be left out for a ``Clip`` whose first frame has one.
         progress: called with the number of frames done.
 
@@ -103,22 +119,18 @@ def track(
         A ``Result`` whose row 0 is the given box; ``info`` has the seconds spent in the tracker, reading frames not
         counted.
     """
-    declared(model)
-    if isinstance(frames, Mapping | str | PathLike):
-        raise ValueError(
-            "track() takes a clip or frames one after the other, and was given "
-            f"{'a mapping' if isinstance(frames, Mapping) else 'a path'}; open files first: "
-            'track(model, modaltrack.open_clip({"rgb": PATH}), box).'
-        )
+    engine = _model(model)
     name = frames.name if isinstance(frames, Clip) else ""
     if isinstance(frames, Clip):
         box = _first_box(frames) if box is None else box
         frames = frames.frames
+    elif isinstance(frames, Mapping | str | PathLike):
+        frames = frames if box is None else open_clip(frames)
     if box is None:
         raise ValueError("There is no box to start from; give x, y, width and height in pixels of the first frame.")
     _one_box(box, "track() follows one target; give one box x, y, width, height (several: use follow()).")
-    opened = Opened(frames, box)
-    ((result,),) = _session(model, policy, [Job(name, lambda: opened)], progress).run()
+    opened = Opened(cast(Iterable[FrameLike], frames), box)
+    ((result,),) = _session(engine, policy, [Job(name, lambda: opened)], progress).run()
     return result
 
 
@@ -158,6 +170,19 @@ def _session(
 
     session = Session(engine, jobs, [report], info=engine.info)
     return session
+
+
+def _model(model: Model | str | PathLike[str]) -> Model:
+    """The model that was given or named.
+
+    Raises:
+        ValueError: for what is none, and for exported files, which run elsewhere.
+    """
+    if not isinstance(model, str | PathLike):
+        return declared(model)
+    if Path(model).suffix in (".onnx", ".xml"):
+        raise ValueError(f"{model} is an exported graph; load it first: modaltrack.load_model({str(model)!r}).")
+    return load_model(Path(model) if isinstance(model, PathLike) else model)
 
 
 def _one_box(box: ArrayLike, otherwise: str) -> None:
