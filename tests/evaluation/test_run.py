@@ -363,3 +363,13 @@ def test_a_folder_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_folder_may_be_one_clip_itself(clips: Path) -> None:
     assert [t.name for t in load_tasks(BenchmarkSpec("folder", str(clips / "b")))] == ["b"]
+
+
+def test_absence_is_scored_where_the_truth_has_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = make_clips(tmp_path / "clips", {"a": 6})
+    rows = (clips / "a" / "boxes.txt").read_text().splitlines()
+    (clips / "a" / "boxes.txt").write_text("\n".join([*rows[:3], *["nan,nan,nan,nan"] * 2, rows[5]]) + "\n")
+    assert cli.main(words(clips, tmp_path / "out")) == 0
+    assert "absent frames 0.4" in capsys.readouterr().out
+    run = json.loads((tmp_path / "out" / "Steady" / "folder" / "run.json").read_text())
+    assert run["sessions"][-1]["lost_and_found"]["frames"] == 5

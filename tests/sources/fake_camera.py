@@ -7,6 +7,7 @@ import http.server
 import socket
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import av
@@ -30,10 +31,15 @@ def free_port() -> int:
 
 
 class HttpCamera:
-    """MJPEG over HTTP. Set ``stalled``, ``still``, ``size``; ``unplug`` cuts all connections and refuses new ones."""
+    """MJPEG over HTTP. Set ``stalled``, ``still``, ``size``; ``unplug`` cuts all connections and refuses new ones.
 
-    def __init__(self, rate: float = 25.0, port: int = 0) -> None:
+    Args:
+        delay: seconds from the moment of a picture until it is sent.
+    """
+
+    def __init__(self, rate: float = 25.0, port: int = 0, delay: float = 0.0) -> None:
         self.rate, self.stalled, self.still, self.size = rate, False, False, (HEIGHT, WIDTH)
+        self._late: deque[bytes] = deque(maxlen=1 + round(delay * rate))
         self.connections = 0
         self._plugged = threading.Event()
         self.port = port or free_port()
@@ -76,6 +82,8 @@ class HttpCamera:
         if not self.still:
             self._number += 1
         jpeg = cv2.imencode(".jpg", picture(self._number, *self.size)[..., ::-1])[1].tobytes()
+        self._late.append(jpeg)
+        jpeg = self._late[0]
         return b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(jpeg), jpeg)
 
     def unplug(self) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -187,5 +188,22 @@ def summary(outcome: Outcome) -> str:
             f"with latency: success {means['success']:.3f}, precision at 20 px {means['precision']:.3f}; "
             f"{means['seen']:.0%} of the frames were seen"
         )
+    if outcome.presence:
+        lines.append(presence_words(outcome.presence))
     lines.append(f"Wrote {outcome.folder}")
     return "\n".join(lines)
+
+
+def presence_words(found: Mapping[str, float | None]) -> str:
+    """The measures of absence that are known, in one line."""
+    names = {
+        "absent": "absent frames",
+        "auroc": "AUROC of the score",
+        "calibration_error": "calibration error",
+        "median_frames_to_lost": "frames to lost",
+        "false_lost": "false lost",
+        "missed_lost": "missed lost",
+    }
+    return "lost and found: " + ", ".join(
+        f"{words} {v:g}" for k, words in names.items() if (v := found.get(k)) is not None
+    )

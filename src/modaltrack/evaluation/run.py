@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from modaltrack.evaluation.adapters import TrackerSpec, load_engine
 from modaltrack.evaluation.executors import Sink, run_local, run_ray
 from modaltrack.evaluation.store import ResultFolder
@@ -23,7 +25,8 @@ from modaltrack.evaluation.streaming import (
     run_streaming,
 )
 from modaltrack.evaluation.tasks import BenchmarkSpec, Task
-from modaltrack.frame import Result
+from modaltrack.frame import Result, Status
+from modaltrack.scoring.presence import Flags, Numbers, presence_report
 from modaltrack.session import Clock, Engine, Failure
 
 
@@ -35,6 +38,7 @@ class Outcome:
         skipped: sequences that an earlier run had finished.
         speed: as in run.json.
         streaming: the means of streaming.json, empty without ``streaming``.
+        presence: see ``scoring.presence.presence_report``, of this run; empty where no target is ever absent.
     """
 
     folder: Path
@@ -43,6 +47,7 @@ class Outcome:
     failures: list[Failure] = field(default_factory=list)
     speed: dict[str, Any] = field(default_factory=dict)
     streaming: dict[str, float] = field(default_factory=dict)
+    presence: dict[str, float | None] = field(default_factory=dict)
 
 
 def evaluate(
@@ -79,7 +84,7 @@ def evaluate(
     with ResultFolder(out, tracker.name, benchmark.name, facts) as folder:
         outcome = Outcome(folder.path, skipped=_finished(folder, tasks))
         left = [task for task in tasks if task.name not in set(outcome.skipped)]
-        book = _Book(folder, outcome, len(tasks), versions or {})
+        book = _Book(folder, outcome, tasks, versions or {})
         if not left:
             outcome.speed = book.speed()
             return outcome
@@ -101,7 +106,7 @@ def evaluate(
         finally:
             book.write()
             folder.write_manifest([*outcome.skipped, *outcome.done])
-        outcome.speed = book.speed()
+        outcome.speed, outcome.presence = book.speed(), book.presence()
     return outcome
 
 
@@ -190,8 +195,10 @@ def _finished(folder: ResultFolder, tasks: Sequence[Task]) -> list[str]:
 class _Book:
     """Writes results as they come and keeps run.json in step with them."""
 
-    def __init__(self, folder: ResultFolder, outcome: Outcome, total: int, versions: dict[str, str]) -> None:
-        self._folder, self._outcome, self._total, self._versions = folder, outcome, total, versions
+    def __init__(self, folder: ResultFolder, outcome: Outcome, tasks: Sequence[Task], versions: dict[str, str]) -> None:
+        self._folder, self._outcome, self._total, self._versions = folder, outcome, len(tasks), versions
+        self._entries = {task.name: task.entry for task in tasks}
+        self._presence: list[tuple[Numbers, Flags | None, Flags]] = []
         earlier = folder.read_run() or {}
         self._sessions: list[dict[str, Any]] = list(earlier.get("sessions") or [])
         self.clock, self._frames, self._tracker, self._first = Clock(), 0, 0.0, 0.0
@@ -204,7 +211,22 @@ class _Book:
         self._frames += len(result.boxes) - result.first
         self._first += float(result.seconds[:first].sum())
         self._tracker += float(result.seconds[first:].sum())
+        self._note_presence(result)
         self.write()
+
+    def _note_presence(self, result: Result) -> None:
+        """Keep what the tracker said of absence, where the truth says something of it, too."""
+        truth = self._entries[result.name].truth()
+        if truth.rows is not None or len(truth.boxes) != len(result.boxes):
+            return
+        absent = ~np.isfinite(truth.boxes).all(1) if truth.absent is None else truth.absent
+        after = slice(result.first, None)
+        lost = result.status[after] == Status.LOST if len(result.status) else None
+        self._presence.append((result.scores[after], lost, absent[after]))
+
+    def presence(self) -> dict[str, float | None]:
+        """How far score and status of this run's sequences can be believed; {} where no target is ever absent."""
+        return presence_report(self._presence) if any(absent[1:].any() for _, _, absent in self._presence) else {}
 
     def failed(self, failure: Failure) -> None:
         self._outcome.failures.append(failure)
@@ -219,6 +241,7 @@ class _Book:
             "seconds_first_frames": self._first,
             "seconds_waiting_for_frames": self.clock.waiting,
             "seconds_end_to_end": time.perf_counter() - self._began,
+            **({"lost_and_found": found} if (found := self.presence()) else {}),
         }
 
     def speed(self) -> dict[str, Any]:

@@ -223,7 +223,8 @@ class LiveFrames:
             nearest = min(past, key=lambda s: (abs(s.time - shot.time), -s.time))
             allowed = self._policy.tolerance
             if allowed is None:
-                allowed = stream.patience(self._policy.stall)
+                # a sensor whose pictures come late by a known offset is never as new as the driver's newest
+                allowed = stream.patience(self._policy.stall) + abs(stream.offset)
             if abs(nearest.time - shot.time) <= allowed:
                 chosen[modality] = nearest
             else:

@@ -97,7 +97,7 @@ class LiveStream:
         self.last_arrival = -math.inf
         self._notices, self._news, self._record = notices, news, record
         # A pipe cannot be opened again, and what stands behind it waits by itself: no image of it is dropped.
-        self._offset, self._reopen = offset, reopen and not self.reader.is_pipe
+        self.offset, self._reopen = offset, reopen and not self.reader.is_pipe
         self.waits = wait or self.reader.is_pipe
         self._ring: deque[Shot] = deque(maxlen=RING)
         self._intervals: deque[float] = deque(maxlen=_RATE_INTERVALS)
@@ -211,7 +211,7 @@ class LiveStream:
             return
         raw = self._in_size(raw)
         frozen = self._freeze.frozen(arrived, raw)
-        shot = Shot(self.counts.received + 1, arrived + self._offset, arrived, raw, frozen)
+        shot = Shot(self.counts.received + 1, arrived + self.offset, arrived, raw, frozen)
         if self._record is not None:
             self._record(self.source.modality, shot)
         with self._news:
