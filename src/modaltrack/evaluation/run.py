@@ -219,7 +219,7 @@ class _Book:
         truth = self._entries[result.name].truth()
         if truth.rows is not None or len(truth.boxes) != len(result.boxes):
             return
-        absent = ~np.isfinite(truth.boxes).all(1) if truth.absent is None else truth.absent
+        absent = np.asarray(~np.isfinite(truth.boxes).all(1) if truth.absent is None else truth.absent, bool)
         after = slice(result.first, None)
         lost = result.status[after] == Status.LOST if len(result.status) else None
         self._presence.append((result.scores[after], lost, absent[after]))
