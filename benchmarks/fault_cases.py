@@ -158,13 +158,13 @@ CASES: list[Row] = [
     ("thermal_dead_pixel", f"{TRACK} --thermal dead --truth truth.txt --encoding thermal=thermal-16bit-robust", 0,
      (r"success 0\.[6-9]",)),
     ("tiny-frame-kills-target", PYTHON_TINY, 0, ("size is kept",)),
-    ("track-mixed-outputs", TWICE, 0, ("!boxes-1", "boxes.txt", r"!(?m)^video\.mp4$")),
+    ("track-mixed-outputs", TWICE, 0, (r"!(?m)^boxes-1", "boxes.txt", r"!(?m)^video\.mp4$")),
     ("train-corrupt-checkpoint", f"{TRAIN}; python make.py; {TRAIN}", 2, ("checkpoint.safetensors", "--resume never")),
     *[("weights-card-not-checked", f"{TRACK} --rgb clip --model ./{name}.safetensors", 1, (SENTENCE,)) for name in (
         "card_list", "config_list", "depth_big", "search_size_big")],
     ("weights-sparse-file", f"truncate -s 30G big.safetensors; {TRACK} --rgb clip --model ./big.safetensors", 1,
      (SENTENCE,)),
-    ("y16_avi_unknown_codec", f"{TRACK} --thermal lepton.avi", None, ("Y16|y16|16-bit", "!truncated")),
+    ("y16_avi_unknown_codec", f"{TRACK} --thermal lepton.avi", None, ("uint16|Y16", "!truncated")),
     ("zip-packs-leftovers", "python make.py; modaltrack results zip d --out d/a.zip; modaltrack results zip d --out"
      " d/b.zip; unzip -l d/b.zip || python -m zipfile -l d/b.zip", 0, ("seq0.txt", "!partial", r"!(?m)a\.zip +\d")),
     *[("zip-version-or-flag", IMPORT.format(f"{name}.pth", "sdstrack"), 1, (SENTENCE,)) for name in (

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Contender = tuple[str, Callable[[], Any], dict[Any, str]]  # name, what makes its engine, its files
 
 
+MOST_FRAMES = 10_000  # of the rendered clip, which is held in memory
+
+
 @dataclass
 class Options:
     """Measure frames per second: the model alone; crop, model and box; end to end from files; other trackers beside it.
@@ -111,10 +114,10 @@ def checked(options: Options) -> tuple[int, int]:
     """(height, width) of the images; ValueError for options that cannot be measured."""
     from modaltrack.commands.track_options import parse_size
 
-    if options.frames < 6 or options.threads < 0 or options.rounds < 1 or options.targets < 0:
+    if not 6 <= options.frames <= MOST_FRAMES or options.threads < 0 or options.rounds < 1 or options.targets < 0:
         raise ValueError(
             f"--frames is {options.frames}, --threads {options.threads}, --rounds {options.rounds} and --targets "
-            f"{options.targets}; give at least 6 frames, 1 round, and no negative number."
+            f"{options.targets}; give 6 to {MOST_FRAMES:,} frames, at least 1 round, and no negative number."
         )
     try:
         size = parse_size(options.size)
