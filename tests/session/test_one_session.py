@@ -53,7 +53,7 @@ def classes_with(*fields: str) -> set[str]:
 
 
 def test_one_loop_steps_trackers_through_frames() -> None:
-    """The engine of models and ``Tracker`` (one frame at a time, no loop) are all that call step beside the session."""
+    """The engine of models, ``Tracker`` and the steered engine pass one step on; ``bench`` times one many times."""
     calls = {name: (tree, found) for name, tree in trees() if (found := stepped(tree))}
     calls.pop("commands/bench_measures.py", None)  # takes the time of the step alone
     assert set(calls) == {"session/loop.py", "session/steering.py", "tracking/engine.py", "tracking/run.py"}
