@@ -42,3 +42,10 @@ def test_images_become_normalised_tensors() -> None:
     normal = vision.normalise(tensor)
     mean, std = vision.IMAGENET_MEAN[2], vision.IMAGENET_STD[2]
     assert normal[1, 2, 3, 0].item() == pytest.approx((crops[1, 3, 0, 2] / 255 - mean) / std, abs=1e-5)
+
+
+def test_a_map_that_is_not_square_is_read_along_both_axes() -> None:
+    score, size, offset = torch.zeros(1, 1, 2, 4), torch.full((1, 2, 2, 4), 0.5), torch.full((1, 2, 2, 4), 0.5)
+    score[0, 0, 1, 3] = 1.0
+    boxes, _ = vision.decode(score, size, offset)
+    torch.testing.assert_close(boxes[0], torch.tensor([3.5 / 4, 1.5 / 2, 0.5, 0.5]))
