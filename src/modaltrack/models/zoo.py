@@ -33,14 +33,44 @@ SHIPPED: tuple[Shipped, ...] = (
     Shipped(
         "modaltrack-laptop",
         "modaltrack-laptop.safetensors",
-        "5761f7f65ea5a7fec24c658cffa54d3baee972462fe03b8c5a80ab4d63a3a8b2",
+        "ec14fbbdc7c0c0a1e5a29b7f580ee8371ac2c16ad304fe78b6b249db3c1ea6a1",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(
         "ostrack-laptop",
         "ostrack-laptop.safetensors",
-        "ddf59308536bb0bac656c42cfd08476884ba512f8ffed8d61537f8961d230742",
+        "738fe6eb5420d3254320452d38bb2a1516d99c84c8c65bf6ed63af16951ba9d2",
         (Modality.RGB,),
+    ),
+    Shipped(
+        "sdstrack-laptop",
+        "sdstrack-laptop.safetensors",
+        "669911bff36493c36dbb2cc4267a9d55f0e78cb874b6f1ccbca2bdce43a69a56",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
+    ),
+    Shipped(
+        "srtrack-laptop",
+        "srtrack-laptop.safetensors",
+        "4ee1b277845894f012c8ad45dda7e7ac4f1bf8865173d89b7289fb5ab30f57a2",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
+    ),
+    Shipped(
+        "smstracker-laptop",
+        "smstracker-laptop.safetensors",
+        "3835d00b548b07754207fa8a1c6553fda2c35e49be259721e429c6da50b36a43",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
+    ),
+    Shipped(
+        "ainet-laptop",
+        "ainet-laptop.safetensors",
+        "4fd2167a12f6d7fb0c0f45420ee1418e73b3130cd5792e1529443f69d28fbf0b",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
+    ),
+    Shipped(
+        "tpf-laptop",
+        "tpf-laptop.safetensors",
+        "9d2d11eb667ee9a6bf7ef0ef76e32ad50722fa6adf2933cf8e0e6d4958bc5864",
+        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(
         "ostrack-tiny",
@@ -52,18 +82,6 @@ SHIPPED: tuple[Shipped, ...] = (
         "sdstrack-tiny",
         "sdstrack-tiny.safetensors",
         "957904f76ab0da6c561881ea75009e8ff537ead22992bf5cb9262b40fded75c2",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
-    Shipped(
-        "srtrack-tiny",
-        "srtrack-tiny.safetensors",
-        "2ea7766c2c1325a7c1f4441ae9ffe8d33ca97736efab56a75dc4b57d660a4af6",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
-    Shipped(
-        "smstracker-tiny",
-        "smstracker-tiny.safetensors",
-        "9b1cc97220de119f4f7de590978ac6c3c4914510436f2552e5e7e59471cb87dc",
         (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
     ),
     Shipped(

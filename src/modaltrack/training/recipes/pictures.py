@@ -136,13 +136,13 @@ def sdstrack_laptop_pictures() -> Recipe:
 
     As published the base is frozen; adapters, fusions and what of the second stem is not NanoTrack's learn. [ours]: one
     model for three sensors, drawn per step, sensor dropout, the size, the data, the optimiser's values.
-    Ends after 14 minutes or 200,000 steps on one core of two; what was measured is in the card.
+    Ends after 12 minutes or 200,000 steps on one core of two; what was measured is in the card.
     """
     return Recipe(
         name="sdstrack-laptop-pictures",
         model="sdstrack-laptop",
         trainable=(Group(KEPT, lr=0.0), Group("adapters|fusions|patch_embed_x"), Group("", lr=0.0)),
-        **ON_THE_BASE,
+        **{**ON_THE_BASE, "time_budget_s": 700},
     )
 
 
@@ -153,7 +153,7 @@ def srtrack_laptop_pictures() -> Recipe:
     A branch for X and fusion blocks, copies of the RGB tracker at the start. [ours]: RGB's branch, the first half of
     X's and the head are frozen, so that RGB alone is the base; one model for three sensors, sensor dropout, the size,
     the data, the optimiser's values.
-    Ends after 14 minutes or 200,000 steps on one core of two; what was measured is in the card.
+    Ends after 12 minutes or 200,000 steps on one core of two; what was measured is in the card.
     """
     return Recipe(
         name="srtrack-laptop-pictures",
@@ -164,7 +164,7 @@ def srtrack_laptop_pictures() -> Recipe:
             Group("patch_embed_x|blocks_x|norm_x", lr=0.5),
             Group("", lr=0.0),
         ),
-        **ON_THE_BASE,
+        **{**ON_THE_BASE, "time_budget_s": 700},
     )
 
 
@@ -192,13 +192,13 @@ def ainet_laptop_pictures() -> Recipe:
     Differences of the sensors fused after every block, one fusion of all layers, the new parts at the full rate.
     [ours]: the second half of the base learns at 0.4 of it, the first is frozen; the last fusion joins through a gate;
     one model for three sensors, sensor dropout, the size, the data, the optimiser's values.
-    Ends after 14 minutes or 200,000 steps on one core of two; what was measured is in the card.
+    Ends after 18 minutes or 200,000 steps on one core of two; what was measured is in the card.
     """
     return Recipe(
         name="ainet-laptop-pictures",
         model="ainet-laptop",
         trainable=(Group(KEPT, lr=0.0), Group("differences|order_fusion|gate"), Group("", lr=0.4)),
-        **ON_THE_BASE,
+        **{**ON_THE_BASE, "time_budget_s": 1100},
     )
 
 
@@ -208,11 +208,11 @@ def tpf_laptop_pictures() -> Recipe:
 
     A design that fits the paper's outline, not a reproduction: an adapter fuses both images into one, the tracker
     behind it reads it. [ours]: everything but the outline; one template; the first half of the tracker is frozen.
-    Ends after 14 minutes or 200,000 steps on one core of two; what was measured is in the card.
+    Ends after 25 minutes or 200,000 steps on one core of two; what was measured is in the card.
     """
     return Recipe(
         name="tpf-laptop-pictures",
         model="tpf-laptop",
         trainable=(Group(KEPT, lr=0.0), Group("adapter"), Group("", lr=0.4)),
-        **ON_THE_BASE,
+        **{**ON_THE_BASE, "time_budget_s": 1500},
     )
