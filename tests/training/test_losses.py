@@ -99,3 +99,8 @@ def test_the_focal_loss_is_centernets_by_hand() -> None:
     miss = math.log(0.8) * 0.2**2 * 0.5**4 + math.log(0.6) * 0.4**2 + math.log(0.9) * 0.1**2 * 0.2**4
     miss += math.log(0.5) * 0.5**2 + math.log(0.7) * 0.3**2 + math.log(0.8) * 0.2**2 * 0.1**4
     assert float(focal_loss(score, heat)) == pytest.approx(-(hit + miss) / 2, rel=1e-5)
+
+
+def test_the_heat_of_a_square_target_ends_alike_along_both_axes() -> None:
+    heat = heat_map(torch.tensor([[0.3, 0.3, 0.4, 0.4]]), 16)[0, 0]
+    torch.testing.assert_close(heat, heat.T)
