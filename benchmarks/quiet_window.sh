@@ -47,7 +47,7 @@ laptop() { # threads, seconds of a run
 laptop 2 80
 OMP_NUM_THREADS=2 run 90 base-2 "$python" "$here/base_speed.py" --threads 2 --rounds 3 --limit 40 \
     --models ostrack-base sdstrack-base smstracker-base
-for name in smstracker-tiny tpf-tiny ostrack-laptop; do # the scan in a loop of the runtime; one sensor
+for name in smstracker-laptop tpf-laptop ostrack-laptop; do # the scan in a loop of the runtime; one sensor
     for runtime in torch openvino; do
         OMP_NUM_THREADS=2 run 60 "$name-2-$runtime" "$python" -m modaltrack bench --model "$name" --runtime "$runtime" \
             --threads 2 --frames 12 --rounds 2 --no-base --json "$out/$name-2-$runtime.json"

@@ -45,15 +45,6 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
-def read_table(file: str | os.PathLike[str]) -> Array:
-    """(N, K) float64 of a text file.
-
-    Raises:
-        ValueError: with the line that does not fit.
-    """
-    return parse_table(read_bytes(file), str(file)).numbers
-
-
 def read_bytes(file: str | os.PathLike[str]) -> bytes:
     """What is in a file, if it can be read and has a size that numbers in text can have; else ValueError."""
     try:

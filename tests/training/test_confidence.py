@@ -9,7 +9,7 @@ from modaltrack.models import Prediction
 from modaltrack.training.confidence import Confidence, boxes_at, two_peaks
 from modaltrack.training.data import Batch
 from modaltrack.training.recipe import Group, Recipe
-from modaltrack.training.sight import Sight
+from modaltrack.training.sight import SightObjective
 
 SMALL = {"dim": 32, "depth": 1, "heads": 2, "head_channels": 16}
 
@@ -50,8 +50,8 @@ def test_sight_teaches_every_present_sensor_and_no_other():
     torch.manual_seed(0)
     model = models.create("modaltrack-tiny", **SMALL)
     b = batch()
-    terms = Sight(recipe(objective="sight"), model)(model, b, as_float(b.template), as_float(b.search), None)
-    assert set(terms) == set(Sight.terms)
+    terms = SightObjective(recipe(objective="sight"), model)(model, b, as_float(b.template), as_float(b.search), None)
+    assert set(terms) == set(SightObjective.terms)
     torch.testing.assert_close(
         terms["total"], 2 * terms["giou"] + 5 * terms["l1"] + terms["focal"] + 0.3 * terms["sight"]
     )
@@ -60,7 +60,9 @@ def test_sight_teaches_every_present_sensor_and_no_other():
     gone = Batch(b.template, b.search, b.box, b.visible, {m: torch.zeros(4, dtype=torch.bool) for m in b.present})
     gone.present["rgb"] = torch.ones(4, dtype=torch.bool)
     model.zero_grad()
-    terms = Sight(recipe(objective="sight"), model)(model, gone, as_float(b.template), as_float(b.search), None)
+    terms = SightObjective(recipe(objective="sight"), model)(
+        model, gone, as_float(b.template), as_float(b.search), None
+    )
     terms["sight"].backward()
     assert model.adapters["thermal"].up.weight.grad is None or not model.adapters["thermal"].up.weight.grad.any()
 
@@ -87,4 +89,6 @@ def test_a_model_without_the_part_is_told():
     with pytest.raises(ValueError, match="confidence true"):
         Confidence(recipe(objective="confidence"), models.create("modaltrack-tiny", **SMALL))
     with pytest.raises(ValueError, match="any set of sensors"):
-        Sight(Recipe(name="t", model="ostrack-tiny", objective="sight"), models.create("ostrack-tiny", **SMALL))
+        SightObjective(
+            Recipe(name="t", model="ostrack-tiny", objective="sight"), models.create("ostrack-tiny", **SMALL)
+        )

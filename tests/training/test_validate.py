@@ -9,6 +9,7 @@ from toy import BuildSampler, Toy, ToyConfig
 
 from modaltrack.frame import Clip, Frame, Modality
 from modaltrack.models.prediction import Prediction
+from modaltrack.training.samplers import PairRequest
 from modaltrack.training.validate import View, calibrate, thresholds, validate_pairs, validate_tracking
 from modaltrack.vision.response import decode
 
@@ -76,7 +77,7 @@ def test_views_hide_sensors_and_say_so() -> None:
 
 
 def test_pairs_are_measured_with_each_sensor_alone_and_with_both() -> None:
-    sampler = BuildSampler()(("rgb", "thermal"), 8, 16, 0, "cpu", 1)
+    sampler = BuildSampler()(PairRequest(("rgb", "thermal"), 8, 16, 0, "cpu", 1))
     numbers = validate_pairs(Toy(), sampler, 2, batch=4, modalities=("rgb", "thermal"))
     assert set(numbers) == {"rgb", "thermal", "both"}
     assert all(0 <= v <= 1 for v in numbers.values())

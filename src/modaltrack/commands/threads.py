@@ -3,7 +3,9 @@
 
 torch's threads (OpenMP) meet after every operator and, by default, wait there by spinning. Beside another busy process
 the spinning thread takes the core that the other one needs: 1,050 ms a frame on two busy cores, 118 ms where they sleep
-while they wait, 93 ms with one thread. So they sleep, unless the environment says otherwise.
+while they wait, 93 ms with one thread. Waking up costs as well: with two threads on a quiet machine the laptop model
+takes 105 ms where they sleep at once, 40 ms where they spin for some microseconds first, 55 ms with one thread; beside
+a busy process 78, 150 and 62. So they spin a little and then sleep, unless the environment says otherwise.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pathlib import Path
 
 MOST = 1024
 OWN = ("train", "study", "bench")  # commands with an option --threads of their own
-_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}  # GNU's and LLVM's OpenMP, Intel's
+# GNU's OpenMP (turns of spinning before it sleeps), Intel's and LLVM's
+_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "2000", "KMP_BLOCKTIME": "0"}
 
 
 def take_option(words: list[str]) -> tuple[list[str], int | None]:
