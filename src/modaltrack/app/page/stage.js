@@ -42,6 +42,7 @@ async function load() {
     if (store.clip?.number !== clip) break;
     if (drag && drag.frame !== index) break; // the picture that is drawn on stays
     shown = { clip, index, images: Object.fromEntries(sensors.map((sensor, i) => [sensor, loaded[i]])) };
+    $("panels").dataset.frame = index; // of the picture that is there, which follows the place named below it
     draw();
     tell("shown", shown);
   }
@@ -57,6 +58,7 @@ function follow() {
   }
   if (!store.present.has(store.player.index)) return;
   wanted = { clip: store.clip.number, index: store.player.index };
+  if (shown?.clip !== wanted.clip) delete $("panels").dataset.frame;
   load();
   draw();
 }
