@@ -102,8 +102,8 @@ def _words(command: str, claim: Claim, place: Path, data: Path | None) -> Iterat
     """The words of a command, its placeholders filled in."""
     from modaltrack.models.catalogue import listed_weights
 
-    key = "scenes-" if claim.name == "scenes" else "real clips"
-    names = [name for name, one in listed_weights().items() if any(key in k for k in one.card.get("measured") or {})]
+    weights = listed_weights().items()
+    names = [name for name, one in weights if any("real clips" in k for k in one.card.get("measured") or {})]
     for word in shlex.split(command):
         if word == "{names}":
             yield from names
