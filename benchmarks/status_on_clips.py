@@ -24,6 +24,7 @@ from modaltrack import models
 from modaltrack.boxes import iou
 from modaltrack.frame import Clip, Frame, Modality, Status
 from modaltrack.models.measured import STATUS
+from modaltrack.scoring.presence import auroc, calibration_error
 from modaltrack.tracking import track
 from modaltrack.training.pictures.image_files import read_encoded
 from modaltrack.training.pictures.readers import read_folder
@@ -31,23 +32,6 @@ from modaltrack.training.pictures.records import LabelledClip
 
 OFF, ON = 0.1, 0.5
 Numbers = NDArray[np.float64]
-
-
-def auroc(score: Numbers, label: NDArray[np.bool_]) -> float:
-    """Chance that a score with the label lies above one without it, ties counted half."""
-    order = np.argsort(score, kind="stable")
-    _, inverse, counts = np.unique(score[order], return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    yes, no = int(label.sum()), int((~label).sum())
-
-    return float((ranks[label[order]].sum() - yes * (yes + 1) / 2) / (yes * no)) if yes and no else float("nan")
-
-
-def calibration_error(score: Numbers, label: NDArray[np.bool_], bins: int = 10) -> float:
-    """Mean distance between score and share of label in bins of equal width, weighed by what is in them."""
-    place = np.minimum((score * bins).astype(int), bins - 1)
-    parts = [(place == b) for b in range(bins)]
-    return float(sum(p.mean() * abs(score[p].mean() - label[p].mean()) for p in parts if p.any()))
 
 
 def follow(model: models.Model, clip: LabelledClip) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
