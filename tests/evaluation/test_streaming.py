@@ -9,7 +9,7 @@ import pytest
 from tests.evaluation.toy import make_clips
 
 from modaltrack import cli
-from modaltrack.evaluation.streaming import RULES, Rule, Stream, parse_times, scores
+from modaltrack.evaluation.streaming import RULES, Rule, Stream, Streaming, parse_times, scores
 from modaltrack.frame import Frame, Row
 from modaltrack.sources import read_boxes
 
@@ -125,3 +125,8 @@ def test_step_times_alone_are_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     clips = make_clips(tmp_path / "clips", {"a": 3})
     assert cli.main(words(clips, tmp_path / "out", "--step-times", "0.1")) == 1
     assert "belongs to --streaming" in capsys.readouterr().err
+
+
+def test_runs_with_other_step_times_do_not_mix(tmp_path: Path) -> None:
+    facts = {text: Streaming("e-lae", text).facts["times"] for text in ("", "0.05", "0.050", "5e-2", str(tmp_path))}
+    assert list(facts.values()) == ["measured", "0.05", "0.05", "0.05", "recorded"]

@@ -117,18 +117,25 @@ def parse_times(text: str) -> Callable[[str], Cost]:
     """
     if not text:
         return lambda name: lambda step, seconds: seconds
-    try:
-        fixed = float(text)
-    except ValueError:
+    fixed = _seconds(text)
+    if fixed is None:
         folder = Path(text)
         if not folder.is_dir():
             raise ValueError(
                 f"--step-times {text!r} is neither seconds nor a folder of results with <sequence>_time.txt."
-            ) from None
+            )
         return lambda name: _recorded(folder, name)
     if not (math.isfinite(fixed) and fixed >= 0):
         raise ValueError(f"--step-times is {text}; give seconds of 0 or more.")
     return lambda name: lambda step, seconds: fixed
+
+
+def _seconds(text: str) -> float | None:
+    """The number of ``--step-times``; None for a folder."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _recorded(folder: Path, name: str) -> Cost:
@@ -225,8 +232,9 @@ class Streaming:
     @property
     def facts(self) -> dict[str, str]:
         """What must be the same for results to belong together."""
-        fixed = self.times.replace(".", "", 1).isdigit()
-        return {"rule": self.rule, "times": self.times if fixed else "recorded" if self.times else "measured"}
+        fixed = _seconds(self.times)
+        times = "recorded" if self.times else "measured"
+        return {"rule": self.rule, "times": times if fixed is None else f"{fixed:g}"}
 
 
 class StreamingScores:
