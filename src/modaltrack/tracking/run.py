@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -124,12 +123,12 @@ def track(
     if isinstance(frames, Clip):
         box = _first_box(frames) if box is None else box
         frames = frames.frames
-    elif isinstance(frames, Mapping | str | PathLike):
-        frames = frames if box is None else open_clip(frames)
     if box is None:
         raise ValueError("There is no box to start from; give x, y, width and height in pixels of the first frame.")
     _one_box(box, "track() follows one target; give one box x, y, width, height (several: use follow()).")
-    opened = Opened(cast(Iterable[FrameLike], frames), box)
+    if isinstance(frames, Mapping | str | PathLike):
+        frames = open_clip(frames)
+    opened = Opened(frames, box)
     ((result,),) = _session(engine, policy, [Job(name, lambda: opened)], progress).run()
     return result
 
