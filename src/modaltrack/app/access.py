@@ -13,8 +13,9 @@ import ipaddress
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 
+from modaltrack.sinks.address import is_loopback
+
 COOKIE = "modaltrack"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Access:
@@ -50,20 +51,15 @@ class Access:
     def _known_host(self, header: str) -> bool:
         name = header.rpartition(":")[0] if not header.endswith("]") and ":" in header else header
         name = name.strip("[]").lower()
-        if name in LOOPBACK or name == self.host:
+        if is_loopback(name) or name == self.host:
             return True
-        if self.host in LOOPBACK:
+        if is_loopback(self.host):
             return False
         # listening elsewhere: any address in numbers is no name that could be rebound; names are guarded by the token
         return bool(self.token) or _is_address(name)
 
     def _right(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), self.token.encode())
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody outside this machine can reach a server there."""
-    return host in LOOPBACK
 
 
 def _is_address(name: str) -> bool:

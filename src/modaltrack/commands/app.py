@@ -63,11 +63,12 @@ def run(options: Options) -> int:
         raise ValueError(f"The page needs {', '.join(missing)}, which is not installed: pip install 'modaltrack[app]'.")
     import secrets
 
-    from modaltrack.app.access import Access, is_loopback
+    from modaltrack.app.access import Access
     from modaltrack.app.model_store import ModelStore
     from modaltrack.app.server import make_app
     from modaltrack.app.workspace import Workspace
     from modaltrack.commands.terminal import out
+    from modaltrack.sinks.address import is_loopback
 
     request = first_clip(options)
     listening = listen(options.host, options.port)
