@@ -9,7 +9,7 @@ import pytest
 from tests.app.toy import Driver
 from tests.sources.fake_camera import HttpCamera
 
-from modaltrack.app.footage import LiveFeed
+from modaltrack.app.footage import LiveFootage
 from modaltrack.frame import Modality
 
 
@@ -64,7 +64,7 @@ def test_a_feed_forgets_its_oldest_frames() -> None:
         for index in range(10):
             yield Frame({Modality.RGB: np.zeros((4, 4, 3), np.uint8)}, index=index)
 
-    feed = LiveFeed(read, (Modality.RGB,), 30.0, budget=3 * 48)  # type: ignore[arg-type]
+    feed = LiveFootage(read, (Modality.RGB,), 30.0, budget=3 * 48)  # type: ignore[arg-type]
     feed.wait(8, 5)
     assert feed.length == 10
     assert feed.frame(9) is not None

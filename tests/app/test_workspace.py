@@ -174,12 +174,12 @@ def test_a_large_picture_is_refused(drive: Driver, tmp_path: Path) -> None:
 
 
 def test_a_clip_that_does_not_fit_in_memory_is_read_again(tmp_path: Path) -> None:
-    from modaltrack.app.footage import Recording
+    from modaltrack.app.footage import StoredFootage
     from modaltrack.sources import open_clip
 
     reader = open_clip({"rgb": str(video(tmp_path / "rgb"))})
     one = 64 * 96 * 3
-    footage = Recording(reader.frames, reader.modalities, reader.fps, reader.length, budget=4 * one)
+    footage = StoredFootage(reader.frames, reader.modalities, reader.fps, reader.length, budget=4 * one)
     expected = [frame.images["rgb"] for frame in reader]  # type: ignore[index]
     for index in (0, 19, 3, 4, 2, 18, 0):
         frame = footage.frame(index)

@@ -51,7 +51,7 @@ def _bytes_of(frame: Frame) -> int:
     return sum(image.nbytes for image in frame.images.values())
 
 
-class Recording:
+class StoredFootage:
     """A clip from files, or rendered. Thread-safe.
 
     Frames near the last one that was asked for stay in memory. One that is gone is read again from the clip's
@@ -128,7 +128,7 @@ class Recording:
             close()
 
 
-class LiveFeed:
+class LiveFootage:
     """A clip of live sources, read by a thread of its own; the newest images are kept. Thread-safe.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modaltrack.app.footage import Footage, LiveFeed, Recording, size_of
+from modaltrack.app.footage import Footage, LiveFootage, StoredFootage, size_of
 from modaltrack.frame import Frame, Modality
 from modaltrack.models.card import choose_encodings
 from modaltrack.sources import ClipReader, LivePolicy, open_clip, open_folder
@@ -29,7 +29,7 @@ Card = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Clip:
+class OpenedClip:
     """An open clip.
 
     Attributes:
@@ -45,7 +45,7 @@ class Clip:
     sources: Mapping[str, str]
 
 
-def open_request(request: Mapping[str, Any], card: Card, uploads: Path) -> Clip:
+def open_request(request: Mapping[str, Any], card: Card, uploads: Path) -> OpenedClip:
     """Open what the page asks for.
 
     Args:
@@ -91,40 +91,40 @@ def _name(spec: str) -> str:
     return shown(path.name or spec)
 
 
-def _scene(asked: Mapping[str, Any]) -> Clip:
+def _scene(asked: Mapping[str, Any]) -> OpenedClip:
     from modaltrack import scenes
 
     seed, length = (_whole(asked, name, low, high, default) for name, low, high, default in _SCENE)
     made = scenes.clip(seed, length=length, hard=bool(asked.get("hard")))
     modalities = tuple(made.frames[0].images)
-    footage = Recording(lambda: iter(made.frames), modalities, made.fps, length)
-    return Clip(made.name, footage, size_of(made.frames[0]), made.boxes, dict.fromkeys(modalities, "rendered"))
+    footage = StoredFootage(lambda: iter(made.frames), modalities, made.fps, length)
+    return OpenedClip(made.name, footage, size_of(made.frames[0]), made.boxes, dict.fromkeys(modalities, "rendered"))
 
 
 _SCENE = (("seed", 0, 2**31, 0), ("length", 2, SCENE_FRAMES, 75))
 
 
-def _clip(reader: ClipReader, name: str, truth: NDArray[np.float64] | None) -> Clip:
+def _clip(reader: ClipReader, name: str, truth: NDArray[np.float64] | None) -> OpenedClip:
     modalities = tuple(reader.modalities)
     sources = {str(m): shown(source.name) for m, source in reader.sources.items()}
     if any(source.live for source in reader.sources.values()):
-        feed = LiveFeed(reader.frames, modalities, FALLBACK_FPS)
+        feed = LiveFootage(reader.frames, modalities, FALLBACK_FPS)
         try:
-            return Clip("live", feed, _checked(_first_live(feed)), None, sources)
+            return OpenedClip("live", feed, _checked(_first_live(feed)), None, sources)
         except BaseException:
             feed.close()
             raise
     height, width = reader.size
     if height * width > MAX_PIXELS:
         raise ValueError(_too_large(height, width))
-    footage = Recording(reader.frames, modalities, reader.fps, reader.length)
+    footage = StoredFootage(reader.frames, modalities, reader.fps, reader.length)
     first = footage.frame(0)
     if first is None:
         raise ValueError(f"{shown(name)} has no frames; check that its files are not empty.")
-    return Clip(name, footage, _checked(first), truth, sources)
+    return OpenedClip(name, footage, _checked(first), truth, sources)
 
 
-def _first_live(feed: LiveFeed) -> Frame:
+def _first_live(feed: LiveFootage) -> Frame:
     if feed.wait(-1, FIRST_LIVE_SECONDS) < 0:
         if feed.error is not None:
             raise feed.error

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from modaltrack.app.footage import LiveFeed
+from modaltrack.app.footage import LiveFootage
 from modaltrack.app.lanes import Lane, Run
-from modaltrack.app.opening import Clip
+from modaltrack.app.opening import OpenedClip
 from modaltrack.app.targets import Mark, Target, between
 from modaltrack.frame import Frame
 
@@ -30,17 +30,15 @@ class Player:
     Attributes:
         index: the frame that is shown.
         playing: whether ``advance`` is to be called again.
-        speed: of recordings, in times of their own rate; 0 is as fast as possible.
         back: the run of a target that is followed backwards.
         at: the last message about the frame that is shown.
     """
 
-    def __init__(self, clip: Clip, lanes: dict[str, Lane], say: Say, interrupted: Callable[[], bool]) -> None:
+    def __init__(self, clip: OpenedClip, lanes: dict[str, Lane], say: Say, interrupted: Callable[[], bool]) -> None:
         self.clip, self.lanes = clip, lanes
         self.targets: dict[int, Target] = {}
         self.index = 0
         self.playing = False
-        self.speed = 1.0
         self.back: tuple[Target, Run] | None = None
         self._say, self._interrupted = say, interrupted
         self._catching_up = False
@@ -149,7 +147,6 @@ class Player:
             "index": self.index,
             "playing": self.playing,
             "back": self.back[0].number if self.back else None,
-            "speed": self.speed,
             "length": self.clip.footage.length,
             "lanes": {name: lane.plain() for name, lane in self.lanes.items()},
         }
@@ -174,7 +171,7 @@ class Player:
 
     def _next_index(self) -> int | None:
         feed = self.clip.footage
-        if not isinstance(feed, LiveFeed):
+        if not isinstance(feed, LiveFootage):
             return self.index + 1
         newest = feed.wait(self.index, LIVE_WAIT)
         if newest <= self.index:
@@ -210,7 +207,7 @@ class Player:
     def _gone(self, index: int) -> bool:
         """Whether a frame of a live clip is no longer kept."""
         feed = self.clip.footage
-        return isinstance(feed, LiveFeed) and index < feed.oldest
+        return isinstance(feed, LiveFootage) and index < feed.oldest
 
     def _step_to(self, lane: Lane, run: Run, index: int) -> bool:
         """Step a run up to a frame. In a live clip what lies between is gone; in a recording nothing is left out."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from modaltrack.app.lanes import Lane
 from modaltrack.app.model_store import ModelStore, choices
-from modaltrack.app.opening import Clip, open_request
+from modaltrack.app.opening import OpenedClip, open_request
 from modaltrack.app.player import Player
 from modaltrack.app.target_commands import Command, Message, TargetCommands, whole
 from modaltrack.frame import Modality
@@ -43,7 +43,7 @@ class Workspace:
         self.clip_number = 0
         self._store, self._uploads = store, uploads
         self._lanes = {"A": Lane("A", model, runtime)}
-        self._speed = 1.0
+        self._speed = 1.0  # of stored clips, in times of their own rate; 0 is as fast as possible
         self._notices: deque[Message] = deque(maxlen=_NOTICES)
         self._busy = ""
         self._opening = self._opened_number = 0
@@ -202,7 +202,7 @@ class Workspace:
             self.publish({"type": "not opened", "opening": number, "text": text})
             self.notice(text, "error")
 
-    def _opened(self, number: int, clip: Clip) -> None:
+    def _opened(self, number: int, clip: OpenedClip) -> None:
         if number != self._opening:
             clip.footage.close()
             return
@@ -211,7 +211,6 @@ class Workspace:
         self._opened_number = number
         self.clip_number += 1
         self.player = Player(clip, self._lanes, self.publish, lambda: not self._queue.empty())
-        self.player.speed = self._speed
         self.player.playing = clip.footage.live
         for lane in self._lanes.values():
             lane.off &= set(clip.footage.modalities)
@@ -278,9 +277,7 @@ class Workspace:
         if not isinstance(speed, int | float) or not 0 <= speed <= 16:
             raise ValueError(f"The speed is {speed!r}; give a number from 0 (as fast as possible) to 16.")
         self._speed = float(speed)
-        if self.player is not None:
-            self.player.speed = self._speed
-            self.publish(self.player.where())
+        self.say_state()
 
     # lanes
 
@@ -365,7 +362,7 @@ def sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _truth(clip: Clip) -> list[list[float] | None] | None:
+def _truth(clip: OpenedClip) -> list[list[float] | None] | None:
     if clip.truth is None:
         return None
     return [[round(float(v), 2) for v in box] if (box == box).all() else None for box in clip.truth]

@@ -102,7 +102,6 @@ const acts = {
   },
   player(m) {
     store.player = m;
-    store.speed = m.speed;
     if (store.clip && m.length !== null) store.clip.length = m.length;
     for (const [name, lane] of Object.entries(m.lanes)) store.lanes[name] = lane;
     return ["player", "at"];
