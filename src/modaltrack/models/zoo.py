@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from modaltrack.modality import Modality
-
 FOLDER = Path(__file__).parent / "weights"
 
 
@@ -19,9 +17,12 @@ class Shipped:
     """A weight file and how to know that it is the right one; ``weights_store.ensure`` says where it is."""
 
     name: str
-    file: str
     sha256: str
-    modalities: tuple[Modality, ...]
+
+    @property
+    def file(self) -> str:
+        """The file's name, here and wherever it is fetched from."""
+        return f"{self.name}.safetensors"
 
     @property
     def path(self) -> Path:
@@ -30,64 +31,14 @@ class Shipped:
 
 
 SHIPPED: tuple[Shipped, ...] = (
-    Shipped(
-        "modaltrack-laptop",
-        "modaltrack-laptop.safetensors",
-        "ec14fbbdc7c0c0a1e5a29b7f580ee8371ac2c16ad304fe78b6b249db3c1ea6a1",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
-    Shipped(
-        "ostrack-laptop",
-        "ostrack-laptop.safetensors",
-        "738fe6eb5420d3254320452d38bb2a1516d99c84c8c65bf6ed63af16951ba9d2",
-        (Modality.RGB,),
-    ),
-    Shipped(
-        "sdstrack-laptop",
-        "sdstrack-laptop.safetensors",
-        "669911bff36493c36dbb2cc4267a9d55f0e78cb874b6f1ccbca2bdce43a69a56",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
-    Shipped(
-        "srtrack-laptop",
-        "srtrack-laptop.safetensors",
-        "4ee1b277845894f012c8ad45dda7e7ac4f1bf8865173d89b7289fb5ab30f57a2",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
-    Shipped(
-        "smstracker-laptop",
-        "smstracker-laptop.safetensors",
-        "3835d00b548b07754207fa8a1c6553fda2c35e49be259721e429c6da50b36a43",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
-    Shipped(
-        "ainet-laptop",
-        "ainet-laptop.safetensors",
-        "4fd2167a12f6d7fb0c0f45420ee1418e73b3130cd5792e1529443f69d28fbf0b",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
-    Shipped(
-        "tpf-laptop",
-        "tpf-laptop.safetensors",
-        "9d2d11eb667ee9a6bf7ef0ef76e32ad50722fa6adf2933cf8e0e6d4958bc5864",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
-    Shipped(
-        "ostrack-tiny",
-        "ostrack-tiny.safetensors",
-        "e114a383744f779c76f7b2926b63ff7ae509ff66a4df269844e5722e396b6fd1",
-        (Modality.RGB,),
-    ),
-    Shipped(
-        "sdstrack-tiny",
-        "sdstrack-tiny.safetensors",
-        "957904f76ab0da6c561881ea75009e8ff537ead22992bf5cb9262b40fded75c2",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
-    Shipped(
-        "tpf-tiny",
-        "tpf-tiny.safetensors",
-        "c26e61f8f8785ff146fd984edf7a557014eb316261f153fb5d4a5e1ba7d7de19",
-        (Modality.RGB, Modality.THERMAL, Modality.DEPTH, Modality.EVENT),
-    ),
+    Shipped("modaltrack-laptop", "ec14fbbdc7c0c0a1e5a29b7f580ee8371ac2c16ad304fe78b6b249db3c1ea6a1"),
+    Shipped("ostrack-laptop", "738fe6eb5420d3254320452d38bb2a1516d99c84c8c65bf6ed63af16951ba9d2"),
+    Shipped("sdstrack-laptop", "669911bff36493c36dbb2cc4267a9d55f0e78cb874b6f1ccbca2bdce43a69a56"),
+    Shipped("srtrack-laptop", "4ee1b277845894f012c8ad45dda7e7ac4f1bf8865173d89b7289fb5ab30f57a2"),
+    Shipped("smstracker-laptop", "3835d00b548b07754207fa8a1c6553fda2c35e49be259721e429c6da50b36a43"),
+    Shipped("ainet-laptop", "4fd2167a12f6d7fb0c0f45420ee1418e73b3130cd5792e1529443f69d28fbf0b"),
+    Shipped("tpf-laptop", "9d2d11eb667ee9a6bf7ef0ef76e32ad50722fa6adf2933cf8e0e6d4958bc5864"),
+    Shipped("ostrack-tiny", "e114a383744f779c76f7b2926b63ff7ae509ff66a4df269844e5722e396b6fd1"),
+    Shipped("sdstrack-tiny", "957904f76ab0da6c561881ea75009e8ff537ead22992bf5cb9262b40fded75c2"),
+    Shipped("tpf-tiny", "c26e61f8f8785ff146fd984edf7a557014eb316261f153fb5d4a5e1ba7d7de19"),
 )
