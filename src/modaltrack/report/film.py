@@ -49,13 +49,10 @@ def with_boxes(image: NDArray[np.uint8], picture: Picture, inks: Mapping[str, st
 
 
 def _rectangle(canvas: NDArray[np.uint8], box: NDArray[np.float64], ink: tuple[int, int, int], thickness: int) -> None:
-    import cv2
+    from modaltrack.sinks.picture import rectangle
 
-    if not np.isfinite(box).all() or box[2] <= 0 or box[3] <= 0:
-        return
-    far = 4 * max(canvas.shape)  # a box beyond this is out of the picture anyway, and fits an int32
-    x1, y1, x2, y2 = np.clip(np.round([*box[:2], *(box[:2] + box[2:])]), -far, far).astype(int)
-    cv2.rectangle(canvas, (int(x1), int(y1)), (int(x2), int(y2)), ink, thickness)
+    if np.isfinite(box).all() and (box[2:] > 0).all():
+        rectangle(canvas, box, ink, thickness)
 
 
 def _jpeg(image: NDArray[np.uint8]) -> str:
