@@ -19,7 +19,7 @@ NOTHING = np.full((1, 4), np.nan)
 
 
 class Steering:
-    """What somebody wants to be followed from the next frame on; the newest wish counts."""
+    """What is to be followed from the next frame on; the newest wish counts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
