@@ -41,7 +41,7 @@ def words(clips: Path, out: Path, *more: str, tracker: str = "Steady") -> list[s
 def check_whole(folder: Path, lengths: dict[str, int] = LENGTHS) -> set[str]:
     """Every file that is visible is complete; -> the finished sequences."""
     finished = set()
-    for file in folder.glob("*.txt"):
+    for file in folder.glob("[!.]*.txt"):  # pathlib's * takes hidden names, too
         name = file.stem.removesuffix("_time").removesuffix("_confidence")
         text = file.read_text()
         assert text.endswith("\n")
@@ -169,10 +169,10 @@ def test_nothing_is_half_written_after_kill_9(clips: Path, tmp_path: Path, seed:
     process.send_signal(signal.SIGKILL)
     process.wait()
     folder = tmp_path / "out" / "Steady" / "folder"
+    (folder / f".s00.{process.pid}.partial.txt").write_text("1,2")  # what the killed process may leave
     finished = check_whole(folder, lengths)
     begun = len(log.read_text().splitlines())
     assert len(finished) <= begun <= len(finished) + 1
-    (folder / f".s00.{process.pid}.partial.txt").write_text("1,2")  # what the killed process may leave
     done = evaluate(STEADY, spec := BenchmarkSpec("folder", str(data)), load_tasks(spec), tmp_path / "other")
     assert len(done.done) == 12
     again = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
