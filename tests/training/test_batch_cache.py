@@ -42,7 +42,7 @@ def test_batches_come_back_to_the_bit(tmp_path: Path) -> None:
         assert (first.hits, again.hits) == (0, 1)
         assert len(fresh) == len(made) == len(kept)
         assert all(equal(a, b) and equal(a, c) for a, b, c in zip(fresh, made, kept, strict=True))
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.partial*"))
 
 
 @pytest.mark.parametrize(
