@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The laptop models within a number of minutes: the RGB base, the default on it, its confidence, and a first score.
+"""The laptop models within a number of minutes: the RGB base, the default on it, and its confidence.
 
     python benchmarks/train_in_minutes.py --data PICTURES ... --out RUNS --minutes 10 --device cuda
 
 For a machine that is lent for a short while: every stage has its share of the time and ends by itself, each is resumed
 where its folder holds a run, and the weights lie in the folder as soon as their stage has ended. Samples are drawn and
-degraded by one process a core, because they are composed with OpenCV; the network runs on the device. Tried on a CPU
-with one minute; the run on CUDA is yet to be made.
+degraded by one process a core, because they are composed with OpenCV; the network runs on the device. All three stages
+were tried on a CPU with three minutes; the run on CUDA is yet to be made. real_clips.py scores what comes out.
 """
 
 from __future__ import annotations
