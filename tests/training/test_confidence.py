@@ -67,9 +67,18 @@ def test_sight_teaches_every_present_sensor_and_no_other():
     assert model.adapters["thermal"].up.weight.grad is None or not model.adapters["thermal"].up.weight.grad.any()
 
 
-def test_confidence_learns_alone_to_tell_right_from_wrong():
+FEWER = {  # what a model of one block cannot have
+    "sdstrack": {"fusion_blocks": (0,)},
+    "srtrack": {"fusion_blocks": (0,)},
+    "smstracker": {"interactions": 1},
+    "ainet": {"fusion_blocks": (0,)},
+}
+
+
+@pytest.mark.parametrize("method", ["modaltrack", "sdstrack", "srtrack", "smstracker", "ainet", "tpf"])
+def test_confidence_learns_alone_to_tell_right_from_wrong(method):
     torch.manual_seed(0)
-    model = models.create("modaltrack-tiny", **SMALL, confidence=True)
+    model = models.create(f"{method}-tiny", **SMALL, **FEWER.get(method, {}), confidence=True)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("confidence"))
     objective = Confidence(recipe(objective="confidence", trainable=(Group("confidence"),)), model)

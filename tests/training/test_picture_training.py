@@ -95,15 +95,14 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         fingerprint(recipe(tmp_path / "none"))
 
 
-def test_augmentations_are_the_fields_of_the_composition(pictures: Path) -> None:
+def test_augmentations_are_the_fields_of_the_composition_and_the_shares(pictures: Path) -> None:
     asked = PairRequest(("rgb",), 16, 32, 0, "cpu", 1)
     plain = sampler_builder(recipe(pictures))(asked)
-    turned = sampler_builder(recipe(pictures, augment={"turn": 90.0, "grey": 1.0}))(
-        PairRequest(("rgb",), 16, 32, 0, "cpu", 1)
-    )
+    turned = sampler_builder(recipe(pictures, augment={"turn": 90.0, "grey": 1.0, "rendered": 0.5}))(asked)
     assert turned.how.turn == 90.0
     assert turned.how.degradation.grey == 1.0
     assert turned.how.zoom == plain.how.zoom
+    assert (turned.shares.rendered, turned.shares.clips) == (0.5, plain.shares.clips)
 
 
 def test_names_of_benchmarks_stay_benchmarks(tmp_path: Path, monkeypatch) -> None:

@@ -126,18 +126,22 @@ class ViTTracker(TorchModel):
             tokens = block(tokens)
         return self.norm(tokens)
 
-    def predict(self, features: Tensor) -> Prediction:
-        """Normalised search tokens (B, Nx, D) -> Prediction; its features are these, before any projection."""
+    def predict(self, features: Tensor, template: Tensor | None = None) -> Prediction:
+        """Normalised search tokens (B, Nx, D) -> Prediction; its features are these, before any projection.
+
+        Args:
+            template: the template's tokens (B, Nz, D), which the confidence head reads too where a method keeps them.
+        """
         grid = self.search_grid
         read = features if self.projection is None else self.projection(features)
         # (B, D, g, g), laid out with the channels last as the tokens are: no copy, and the faster form on CPUs
         score, size, offset = self.head(read.transpose(1, 2).unflatten(2, (grid, grid)))
-        return Prediction(score, size, offset, decode(score, size, offset)[0], features, score)
+        prediction = Prediction(score, size, offset, decode(score, size, offset)[0], features, score)
+        if self.confidence is None:
+            return prediction
+        return prediction._replace(confidence_map=self.confidence(template, features, score).sigmoid())
 
     def predict_all(self, tokens: Tensor) -> Prediction:
         """Normalised tokens (B, Nz + Nx, D) -> Prediction, with the confidence where there is a head for it."""
         template, search = tokens.split([self.num_template, self.num_search], 1)
-        prediction = self.predict(search)
-        if self.confidence is None:
-            return prediction
-        return prediction._replace(confidence_map=self.confidence(template, search, prediction.score_map).sigmoid())
+        return self.predict(search, template)

@@ -103,7 +103,7 @@ class Recipe:
     """Folder of the benchmarks; None = where ``modaltrack data`` finds them."""
     augment: dict[str, float] = field(default_factory=dict)
     """Changes of the augmentation of pairs, by the fields of ``augment.Augmentation``; of own pictures, by those of
-    ``pictures.compose.Composition`` and ``pictures.degrade.Degradation``."""
+    ``pictures.compose.Composition``, ``pictures.degrade.Degradation`` and ``pictures.sampler.Shares``."""
     seed: int = 0
     """Seed of initialisation, samples, dropout."""
     modality_dropout: float = 0.0

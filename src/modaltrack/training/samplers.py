@@ -90,21 +90,24 @@ def data_sampler(asked: PairRequest, recipe: Recipe) -> Sampler:
 
 
 def pictures_sampler(asked: PairRequest, recipe: Recipe) -> Sampler:
-    """The sampler of the recipe's own folders; its augmentations are the fields of ``Composition`` and ``Degradation``.
+    """The sampler of the recipe's folders; its augmentations: fields of ``Composition``, ``Degradation``, ``Shares``.
 
     Raises:
         ValueError: The folders hold nothing usable, or the recipe asks for what pictures cannot give.
     """
     from modaltrack.training.pictures.compose import Composition
     from modaltrack.training.pictures.many_sensors import ManySensorPairs
-    from modaltrack.training.pictures.sampler import PicturePairs
+    from modaltrack.training.pictures.sampler import PicturePairs, Shares
 
     if recipe.templates != 1:
         raise ValueError("Pictures give one template: set --templates 1, or train on scenes or a benchmark.")
     build = PicturePairs if asked.modalities == ("rgb",) else ManySensorPairs
+    of_shares = {field.name for field in fields(Shares)}
+    shares = {name: value for name, value in recipe.augment.items() if name in of_shares}
+    changes = {name: value for name, value in recipe.augment.items() if name not in of_shares}
     return build(
         open_pictures(recipe), asked.template_size, asked.search_size, asked.template_factor, asked.search_factor,
-        asked.seed, composition(recipe.augment, Composition()),
+        asked.seed, composition(changes, Composition()), Shares(**shares),
     )  # fmt: skip
 
 
@@ -114,11 +117,13 @@ def composition(changes: Mapping[str, float], how: Composition) -> Composition:
     Raises:
         ValueError: with the list of names for one that does not exist.
     """
+    from modaltrack.training.pictures.sampler import Shares
+
     inner = {field.name for field in fields(how.degradation)}
     outer = {field.name for field in fields(how)} - {"degradation"}
     unknown = sorted(set(changes) - inner - outer)
     if unknown:
-        names = ", ".join(sorted(inner | outer))
+        names = ", ".join(sorted(inner | outer | {field.name for field in fields(Shares)}))
         raise ValueError(f"There is no augmentation {unknown[0]!r} of pictures: choose among {names}.")
     degradation = replace(how.degradation, **{name: v for name, v in changes.items() if name in inner})
     kept: dict[str, Any] = {name: int(v) if name == "gap" else v for name, v in changes.items() if name in outer}

@@ -12,7 +12,8 @@ class ConfidenceHead(nn.Module):
     """Template tokens (B, Nz, D), search tokens (B, Nx, D), score map (B, 1, g, g) -> logits (B, 1, g, g).
 
     A cell is judged by its token, by the template's mean, by its score, and by what else the map holds: its highest
-    score, and its highest outside the cell's neighbourhood. The last tells two alike targets apart.
+    score, and its highest outside the cell's neighbourhood. The last tells two alike targets apart. A method whose last
+    layers keep no template tokens gives None for them: its search tokens have met the template all the same.
     """
 
     def __init__(self, dim: int, hidden: int = 64) -> None:
@@ -23,7 +24,7 @@ class ConfidenceHead(nn.Module):
         self.mix = nn.Linear(hidden, hidden)
         self.read = nn.Linear(hidden, 1)
 
-    def forward(self, template: Tensor, search: Tensor, score: Tensor) -> Tensor:
+    def forward(self, template: Tensor | None, search: Tensor, score: Tensor) -> Tensor:
         grid = score.shape[-1]
         flat = score.float().flatten(2).transpose(1, 2)  # (B, Nx, 1)
         logit = torch.logit(flat, eps=1e-4)
@@ -33,7 +34,8 @@ class ConfidenceHead(nn.Module):
         numbers = torch.cat([logit, whole - flat, near - flat, crowd.log().expand_as(flat)], 2)
         share = flat / flat.sum(1, keepdim=True)
         found = (search * share.to(search)).sum(1, keepdim=True)  # (B, 1, D): what the scores point at
-        context = torch.cat([template.mean(1, keepdim=True), found], 2)
+        about = torch.zeros_like(found) if template is None else template.mean(1, keepdim=True)
+        context = torch.cat([about, found], 2)
         hidden = F.gelu(self.token(search) + self.context(context) + self.scores(numbers.to(search)))
         hidden = F.gelu(self.mix(hidden))
         return self.read(hidden).float().transpose(1, 2).unflatten(2, (grid, grid))

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recipes on real pictures and clips that lie in your folders: how the laptop size was trained. [ours]"""
+"""Recipes on real pictures and clips that lie in your folders: the first training of the laptop size. [ours]
+
+What follows it, and the confidence, stand in ``further.py``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from modaltrack.training.recipe import Group, Recipe, register
@@ -76,51 +78,12 @@ def modaltrack_laptop_pictures() -> Recipe:
     )
 
 
-@register("modaltrack-laptop-confidence")
-def modaltrack_laptop_confidence() -> Recipe:
-    """The confidence of the default model; nothing else learns.
-
-    The pairs are hard on purpose: a third of the search crops show something else of the target's class; many have
-    neighbours, twins and occluders.
-    Ends after 10 minutes or 200,000 steps on one core of two.
-    """
-    return Recipe(
-        name="modaltrack-laptop-confidence",
-        model_options={"confidence": True},
-        start_from="runs/modaltrack-laptop-pictures",
-        objective="confidence",
-        time_budget_s=600,
-        lr=2e-3,
-        warmup=50,
-        augment={"absent": 0.35, "occluder": 0.3, "neighbours": 0.5, "twin": 0.15, "shift": 1.2, "far": 0.4},
-        trainable=(Group("confidence"),),
-        **{**ANY_SENSORS, "ema": 0.99, "weight_decay": 0.01},
-    )
-
-
-@register("ostrack-laptop-confidence")
-def ostrack_laptop_confidence() -> Recipe:
-    """The confidence of the RGB base; nothing else learns.
-
-    As ``modaltrack-laptop-confidence``, on RGB alone.
-    Ends after 10 minutes or 200,000 steps on one core of two.
-    """
-    whole = modaltrack_laptop_confidence()
-    return replace(
-        whole,
-        name="ostrack-laptop-confidence",
-        model="ostrack-laptop",
-        start_from="runs/ostrack-laptop-pictures",
-        modalities=(),
-        modality_dropout=0.0,
-    )
-
-
 # Where the recipes of the two-sensor methods do not differ. The first half of the trunk stays the base's, so that
 # their files need not hold it.
 KEPT = r"patch_embed(_x)?\.(backbone|match)|blocks(_x)?\.[01]\."
 ON_THE_BASE: dict[str, Any] = {
     "start_from": "ostrack-laptop",
+    "model_options": {"confidence": True},  # the base's, which does not learn here
     "modalities": ("thermal", "depth", "event"),
     "modality_dropout": 0.3,
     "time_budget_s": 840,
