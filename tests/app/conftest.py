@@ -21,7 +21,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
 
     monkeypatch.setattr(modaltrack.tracking, "ModelEngine", engine_of)
     (tmp_path / "uploads").mkdir()
-    made = Workspace("toy", Store(), tmp_path / "uploads")  # type: ignore[arg-type]
+    made = Workspace("toy", Store(), tmp_path / "uploads", recordings=tmp_path / "kept")  # type: ignore[arg-type]
     yield made
     made.close()
 

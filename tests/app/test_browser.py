@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.app.toy import served, video
+from tests.sources.fake_camera import HttpCamera
 
 from modaltrack.app.workspace import Workspace
 
@@ -166,6 +167,81 @@ def test_a_rejected_file_and_a_lost_server_are_sentences(browser: Any, workspace
     page_.close()
 
 
+def test_sensors_are_aligned_by_clicks_and_by_keyboard(browser: Any, workspace: Workspace, tmp_path: Path) -> None:
+    page_ = Page(browser, workspace, tmp_path / "uploads", viewport=DESKTOP)
+    page = page_.page
+    page_.open(rgb=video(tmp_path / "rgb", 6), thermal=video(tmp_path / "ir", 6))
+    page.keyboard.press("l")
+    page.wait_for_selector("#align-sensors button")
+    there, own = (page.locator("#align-pictures canvas").nth(number) for number in (0, 1))
+    page.wait_for_function("() => document.getElementById('align-result').textContent.startsWith('4 more pairs')")
+    for x, y in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9)):
+        for canvas, by in ((there, 0.05), (own, 0.0)):  # the same thing lies 5 % further right in the visible picture
+            size = canvas.bounding_box()
+            canvas.click(position={"x": size["width"] * (x + by), "y": size["height"] * y})
+    page.wait_for_function("() => document.getElementById('align-result').textContent.startsWith('1 more pair ')")
+    page.mouse.move(5, 5)
+    for canvas, column in ((there, 19), (own, 14)):  # from the middle, 48
+        canvas.focus()
+        for key in ["Shift+ArrowLeft"] * 2 + ["ArrowLeft"] * (28 - column) + ["Shift+ArrowDown"] * 2 + ["Enter"]:
+            page.keyboard.press(key)
+    page.wait_for_function("() => document.getElementById('align-result').textContent.startsWith('By points')")
+    assert "Four pairs fit exactly" in page.inner_text("#align-remarks")
+    page.wait_for_function("() => document.getElementById('align-blend').naturalHeight === 128")
+    with page.expect_download() as taken:
+        page.click("#align-save")
+    assert taken.value.suggested_filename == "align.json"
+    page.click("#align-use")
+    page.wait_for_selector("#align-dialog", state="hidden")
+    page_.shown(0)
+    assert workspace.player is not None
+    assert workspace.player.clip.reader is not None
+    matrix = workspace.player.clip.reader.homographies["thermal"]  # type: ignore[index]
+    assert abs(matrix[0, 2] - 4.9) < 0.3
+    assert abs(matrix[0, 0] - 1) < 0.02
+    page.click("#align-open")  # the points are still there
+    page.wait_for_function("() => document.querySelectorAll('#align-pairs li').length === 4")
+    page.click("#align-clear")
+    page.click("#align-drop")
+    page.wait_for_selector("#align-dialog", state="hidden")
+    assert not workspace.player.clip.reader.homographies
+    page_.close()
+
+
+def test_a_live_clip_is_recorded_from_the_page(browser: Any, workspace: Workspace, tmp_path: Path) -> None:
+    page_ = Page(browser, workspace, tmp_path / "uploads", viewport=DESKTOP, accept_downloads=True)
+    page = page_.page
+    assert page.is_hidden("#record")
+    with HttpCamera(20) as camera:
+        page.keyboard.press("o")
+        page.click("[data-tab=sources]")
+        page.fill("#source-rgb", camera.url)
+        page.click("#open-yes")
+        page.wait_for_selector("#open-dialog", state="hidden")
+        page.click("#record")
+        page.wait_for_function("() => /Stop 0:0[1-9]/.test(document.getElementById('record').textContent)")
+        page.keyboard.press("k")
+        page.wait_for_function(
+            "() => document.getElementById('banner').textContent.includes('instants are recorded in')"
+        )
+        folder = workspace.recorder.last
+        assert folder is not None
+        assert str(folder) in page.inner_text("#banner")
+        page.keyboard.press("d")
+        with page.expect_download() as taken:
+            page.click("#take-recording")
+        assert taken.value.suggested_filename == f"{folder.name}.zip"
+        page.click("#take-no")
+        page.keyboard.press("o")
+        page.click("[data-tab=folder]")
+        page.fill("#folder", str(folder))
+        page.click("#open-yes")
+        page.wait_for_selector("#open-dialog", state="hidden")
+        page_.shown(0)
+    assert page.is_hidden("#record")
+    page_.close()
+
+
 def test_by_touch_on_a_phone_nothing_is_too_wide(browser: Any, workspace: Workspace, tmp_path: Path) -> None:
     size = {"width": 390, "height": 844}
     page_ = Page(browser, workspace, tmp_path / "uploads", viewport=size, has_touch=True, is_mobile=True)
@@ -179,11 +255,7 @@ def test_by_touch_on_a_phone_nothing_is_too_wide(browser: Any, workspace: Worksp
         points = [] if kind == "End" else [{"x": place["x"] + x * scale, "y": place["y"] + y * scale}]
         touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
     page.wait_for_selector(".target")
-    for _ in range(5):  # the new target's card moves what is below it: a tap that falls beside is repeated
-        page.tap("#play")
-        page.wait_for_timeout(500)
-        if workspace.player is not None and (workspace.player.playing or workspace.player.index):
-            break
+    page.tap("#play")
     page_.shown(5)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page_.close()

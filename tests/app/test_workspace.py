@@ -95,8 +95,8 @@ def test_lost_and_found_are_said_once(drive: Driver, tmp_path: Path) -> None:
     drive.open(sources={"rgb": str(video(tmp_path / "rgb", gone=range(5, 9)))})
     drive("box", index=0, box=BOX)
     drive.play()
-    events = {f: m.event for f, m in drive.workspace.player.targets[1].rows["A"].items() if m.event}  # type: ignore[union-attr]
-    assert events == {5: "lost", 9: "found"}
+    phases = {f: m.phase for f, m in drive.workspace.player.targets[1].rows["A"].items() if m.phase != "tracking"}  # type: ignore[union-attr]
+    assert phases == {5: "lost", 6: "searching", 7: "searching", 8: "searching", 9: "found"}
 
 
 def test_following_back_stops_at_a_box_of_the_person(drive: Driver, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import re
 import tempfile
@@ -35,13 +36,21 @@ async def download(workspace: Workspace, what: str, lane: str, target: int) -> R
     """A file of what is known now.
 
     Args:
-        what: boxes, json, video, or one of ``LABELS``.
+        what: boxes, json, video, one of ``LABELS``, ``alignment`` or ``recording``.
         lane: whose rows.
         target: number of the only one that is wanted; 0 for all.
 
     Raises:
         ValueError: there is nothing to take, or no such thing.
     """
+    if what == "alignment":
+        found = await asyncio.wrap_future(workspace.ask(lambda: workspace.alignment.document(workspace.there().clip)))
+        return _attachment(json.dumps(found, indent=1).encode() + b"\n", "application/json", "align.json")
+    if what == "recording":
+        folder = workspace.recorder.last
+        if folder is None or not folder.is_dir():
+            raise ValueError("There is no recording; record a live clip first.")
+        return await run_in_threadpool(_zipped, folder.parent, f"{folder.name}.zip", folder)
     if what not in (*LABELS, "boxes", "json", "video"):
         raise ValueError(f"There is nothing called {what!r:.40} to download.")
     results, player = await asyncio.wrap_future(workspace.ask(lambda: results_of(workspace, lane, target)))
@@ -190,12 +199,16 @@ def _frames(player: Player, length: int) -> Iterator[Frame]:
         yield frame
 
 
-def _zipped(folder: Path, name: str) -> Response:
-    """All files below a folder, in an archive that is made on disk and deleted when it is sent."""
+def _zipped(folder: Path, name: str, only: Path | None = None) -> Response:
+    """All files below a folder, in an archive that is made on disk and deleted when it is sent.
+
+    Args:
+        only: a folder in it whose files alone are taken.
+    """
     handle, made = tempfile.mkstemp(suffix=".zip")
     with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-        for part in sorted(f for f in folder.rglob("*") if f.is_file()):
-            packed = zipfile.ZIP_STORED if part.suffix == ".png" else zipfile.ZIP_DEFLATED
+        for part in sorted(f for f in (only or folder).rglob("*") if f.is_file()):
+            packed = zipfile.ZIP_STORED if part.suffix in (".png", ".mkv") else zipfile.ZIP_DEFLATED
             archive.write(part, part.relative_to(folder), packed)
     gone = BackgroundTask(Path(made).unlink, missing_ok=True)
     return FileResponse(made, media_type="application/zip", filename=name, background=gone)

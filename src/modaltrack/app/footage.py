@@ -13,6 +13,7 @@ from modaltrack.frame import Frame, Modality
 
 RECORDING_BYTES = 1_000_000_000  # of decoded images that a recording keeps
 LIVE_BYTES = 400_000_000
+CLOSING_SECONDS = 10.0  # for the sources, and what a recording has still to write
 
 
 class Footage(Protocol):
@@ -106,11 +107,16 @@ class StoredFootage:
                 self._next += 1
             return frame
 
-    def close(self) -> None:
-        self._closed = True
+    def forget(self) -> None:
+        """Let all frames go, to be read anew: they are no longer what the files say."""
         with self._lock:
             self._stop_reading()
             self._kept.clear()
+            self._bytes = 0
+
+    def close(self) -> None:
+        self._closed = True
+        self.forget()
 
     def _keep(self, number: int, frame: Frame, wanted: int) -> None:
         """Remember a frame, and let those go that are farthest from the wanted one."""
@@ -182,9 +188,11 @@ class LiveFootage:
             return self._newest
 
     def close(self) -> None:
+        """End reading; a recording is completed before this returns."""
         self._stop.set()
         with self._news:
             self._kept.clear()
+        self._thread.join(CLOSING_SECONDS)
 
     def _work(self) -> None:
         try:

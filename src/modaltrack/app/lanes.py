@@ -54,7 +54,7 @@ class Run:
             x, y, w, h = (float(v) for v in box)
             known = (x, y, w, h) if np.isfinite(box).all() else None
             status = Status(int(row.status[number])) if len(row.status) else None
-            mark = Mark(known, float(row.scores[number]), status, told[number]["event"])
+            mark = Mark(known, float(row.scores[number]), status, told[number]["phase"])
             marks.append((target, mark))
         return marks
 

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from modaltrack.app.footage import Footage, LiveFootage, StoredFootage, size_of
 from modaltrack.frame import Frame, Modality
 from modaltrack.models.card import choose_encodings
-from modaltrack.sources import ClipReader, LivePolicy, open_clip, open_folder
+from modaltrack.sources import ClipReader, LivePolicy, open_clip, open_folder, open_recording
 from modaltrack.sources.clip import FALLBACK_FPS
 from modaltrack.sources.notices import shown
+from modaltrack.sources.recording import ABOUT
+from modaltrack.sources.replay import recorded_sensors
 from modaltrack.sources.source import check_modality
 
 MAX_PIXELS = 7680 * 4320  # of a frame: above it browsers and memories give up
@@ -36,6 +38,7 @@ class OpenedClip:
         size: (height, width) of its images.
         truth: (N, 4) xywh, nan where absent; None where unknown.
         sources: sensor -> where it comes from, in words.
+        reader: what reads it; None for a rendered scene.
     """
 
     name: str
@@ -43,6 +46,7 @@ class OpenedClip:
     size: tuple[int, int]
     truth: NDArray[np.float64] | None
     sources: Mapping[str, str]
+    reader: ClipReader | None = None
 
 
 def open_request(request: Mapping[str, Any], card: Card, uploads: Path) -> OpenedClip:
@@ -50,7 +54,8 @@ def open_request(request: Mapping[str, Any], card: Card, uploads: Path) -> Opene
 
     Args:
         request: one of ``scene`` {seed, length, hard, modalities}, ``folder`` with ``aux``, ``sources`` {sensor: path,
-            camera or address}, ``upload`` {sensor: folder below ``uploads``}; and options of ``open_clip``.
+            camera or address}, ``upload`` {sensor: folder below ``uploads``}; and options of ``open_clip``. A folder
+            may be a recording.
         card: of the model, which says how images are encoded.
 
     Raises:
@@ -64,6 +69,8 @@ def open_request(request: Mapping[str, Any], card: Card, uploads: Path) -> Opene
     if kinds == ["folder"]:
         folder = Path(os.path.expanduser(_text(request["folder"], "folder").strip()))
         aux = _text(request.get("aux") or "", "aux") or None
+        if (folder / ABOUT).is_file():
+            return _recording(folder, request, card)
         there = [m for m in Modality if (folder / m.value).is_dir()] + ([check_modality(aux)] if aux else [])
         reader, truth = open_folder(folder, aux, **_options(request, card, there))
         return _clip(reader, folder.name or str(folder), truth)
@@ -81,6 +88,12 @@ def open_request(request: Mapping[str, Any], card: Card, uploads: Path) -> Opene
         raise ValueError(f"The sensors are {', '.join(map(str, specs)) or 'none'}; give some of {', '.join(Modality)}.")
     reader = open_clip(specs, policy=POLICY, **_options(request, card, sensors))
     return _clip(reader, _name(specs[sensors[0]]), None)
+
+
+def _recording(folder: Path, request: Mapping[str, Any], card: Card) -> OpenedClip:
+    options = _options(request, card, list(recorded_sensors(folder)))
+    known = {name: options[name] for name in ("encodings", "align", "depth_scale") if name in options}
+    return _clip(open_recording(folder, **known), folder.name, None)
 
 
 def _name(spec: str) -> str:
@@ -110,7 +123,7 @@ def _clip(reader: ClipReader, name: str, truth: NDArray[np.float64] | None) -> O
     if any(source.live for source in reader.sources.values()):
         feed = LiveFootage(reader.frames, modalities, FALLBACK_FPS)
         try:
-            return OpenedClip("live", feed, _checked(_first_live(feed)), None, sources)
+            return OpenedClip("live", feed, _checked(_first_live(feed)), None, sources, reader)
         except BaseException:
             feed.close()
             raise
@@ -121,7 +134,7 @@ def _clip(reader: ClipReader, name: str, truth: NDArray[np.float64] | None) -> O
     first = footage.frame(0)
     if first is None:
         raise ValueError(f"{shown(name)} has no frames; check that its files are not empty.")
-    return OpenedClip(name, footage, _checked(first), truth, sources)
+    return OpenedClip(name, footage, _checked(first), truth, sources, reader)
 
 
 def _first_live(feed: LiveFootage) -> Frame:

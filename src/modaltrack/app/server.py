@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import cv2
+import numpy as np
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -100,6 +102,11 @@ def make_app(workspace: Workspace, access: Access, uploads: Path) -> FastAPI:
     async def frame(clip: int, index: int, sensor: str) -> Response:
         return await run_in_threadpool(picture, workspace, clip, index, sensor)
 
+    @app.get("/align/{number}/{instant}/{sensor}")
+    async def align(number: int, instant: int, sensor: str, blend: int = 0) -> Response:
+        image = await run_in_threadpool(workspace.alignment.picture, number, instant, sensor, blend > 0)
+        return Response(status_code=404) if image is None else await run_in_threadpool(as_jpeg, image)
+
     @app.get("/download/{what}")
     async def get(what: str, lane: str = "A", target: int = 0) -> Response:
         try:
@@ -142,7 +149,9 @@ async def _do(workspace: Workspace, request: Request) -> dict[str, Any]:
 def picture(workspace: Workspace, clip: int, index: int, sensor: str) -> Response:
     """One sensor's image of a frame as JPEG; kept by the browser, since a clip's frames do not change."""
     player = workspace.player
-    if player is None or clip != workspace.clip_number or sensor not in list(Modality):
+    if clip != workspace.clip_number:
+        return Response(status_code=204)  # a page that asked just before another clip was opened
+    if player is None or sensor not in list(Modality):
         return Response(status_code=404)
     try:
         frame = player.clip.footage.frame(index)
@@ -151,10 +160,14 @@ def picture(workspace: Workspace, clip: int, index: int, sensor: str) -> Respons
     image = None if frame is None else frame.images.get(Modality(sensor))
     if image is None:
         return Response(status_code=404)
+    return as_jpeg(image)
+
+
+def as_jpeg(image: NDArray[np.uint8]) -> Response:
+    """An image (H, W, 3) for the page, made smaller where no screen would show all of it."""
     scale = MAX_SIDE / max(image.shape[:2])
-    if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    shown = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     assert done, "a uint8 image becomes a JPEG"
     return Response(
         data.tobytes(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600, immutable"}

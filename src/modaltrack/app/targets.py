@@ -21,19 +21,19 @@ class Mark:
 
     Attributes:
         box: xywh pixels, None for none.
-        event: ``lost`` or ``found`` where that changed in this frame.
+        phase: the word for it, of ``sinks.phases``; None where the tracker has no status.
     """
 
     box: Box | None
     score: float
     status: Status | None
-    event: str | None = None
+    phase: str | None = None
 
     def plain(self) -> list[Any]:
-        """For the page: box, score, status, event."""
+        """For the page: box, score, status, phase."""
         box = None if self.box is None else [round(v, 2) for v in self.box]
         score = round(self.score, 4) if math.isfinite(self.score) else None
-        return [box, score, None if self.status is None else self.status.name.lower(), self.event]
+        return [box, score, None if self.status is None else self.status.name.lower(), self.phase]
 
 
 def between(forward: Mark, backward: Mark, share: float) -> Mark:

@@ -13,14 +13,17 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from modaltrack.app.alignment import AlignmentCommands
+from modaltrack.app.footage import StoredFootage
+from modaltrack.app.lane_commands import LaneCommands
 from modaltrack.app.lanes import Lane
 from modaltrack.app.model_store import ModelStore, choices
 from modaltrack.app.opening import OpenedClip, open_request
 from modaltrack.app.player import Player
+from modaltrack.app.recorder import TOLD_EVERY, RecordCommands
 from modaltrack.app.target_commands import Command, Message, TargetCommands, whole
 from modaltrack.frame import Modality
 
-LANES = ("A", "B")
 _NOTICES = 20
 
 
@@ -31,38 +34,48 @@ class Workspace:
         model: of lane A, loaded with the first clip.
         store: loads models.
         uploads: the folder of uploaded files.
+        recordings: the folder for recordings of live clips.
 
     Attributes:
         publish: takes messages for all pages, from any thread; set by the server.
+        lanes: "A", and "B" where there is a second model.
         player: None without a clip. Read by other threads, changed by the workspace's own.
     """
 
-    def __init__(self, model: str, store: ModelStore, uploads: Path, runtime: str = "") -> None:
+    def __init__(
+        self,
+        model: str,
+        store: ModelStore,
+        uploads: Path,
+        runtime: str = "",
+        recordings: Path = Path("modaltrack-recordings"),
+    ) -> None:
         self.publish: Callable[[Message], None] = lambda message: None
         self.player: Player | None = None
         self.clip_number = 0
         self._store, self._uploads = store, uploads
-        self._lanes = {"A": Lane("A", model, runtime)}
+        self.lanes = {"A": Lane("A", model, runtime)}
         self._speed = 1.0  # of stored clips, in times of their own rate; 0 is as fast as possible
         self._notices: deque[Message] = deque(maxlen=_NOTICES)
         self._busy = ""
         self._opening = self._opened_number = 0
         self._closed = False
         self._queue: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
+        self.alignment = AlignmentCommands(self)
+        self.recorder = RecordCommands(self, recordings)
         self._commands: dict[str, Callable[[Command], Any]] = {
             "open": self._open,
             "cancel": self._cancel,
             "close": self._close_clip,
-            "play": self._play,
+            "play": self.play,
             "pause": self._pause,
             "seek": self._seek,
             "step": self._step,
             "speed": self._set_speed,
-            "lane": self._set_lane,
-            "no lane": self._drop_lane,
-            "sensors": self._set_sensors,
-            "again": self._again,
             **TargetCommands(self).table,
+            **LaneCommands(self).table,
+            **self.alignment.table,
+            **self.recorder.table,
         }
         self._thread = threading.Thread(target=self._work, name="modaltrack-app", daemon=True)
         self._thread.start()
@@ -72,7 +85,10 @@ class Workspace:
         done: Future[Any] = Future()
         what = command.get("do")
         action = self._commands.get(what) if isinstance(what, str) else None
-        if action is None:
+        if isinstance(what, str) and what in self.alignment.slow:
+            slow = self.alignment.slow[what]
+            threading.Thread(target=_fulfil, args=(lambda: slow(command), done), name=what, daemon=True).start()
+        elif action is None:
             done.set_exception(ValueError(f"There is no command {what!r:.40}."))
         else:
             self._queue.put((lambda: action(command), done))
@@ -89,6 +105,7 @@ class Workspace:
         self._closed = True
         self._queue.put((lambda: None, Future()))
         self._thread.join(10)
+        self.recorder.finish()
         if self.player is not None:
             self.player.clip.footage.close()
 
@@ -126,15 +143,19 @@ class Workspace:
                 "modalities": list(here.footage.modalities),
                 "sources": dict(here.sources),
                 "truth": _truth(here),
+                "aligned": sorted(here.reader.homographies) if here.reader is not None else [],
+                "can_align": here.reader is not None and len(here.footage.modalities) > 1,
             }
         return {
             "type": "state",
             "clip": clip,
             "targets": [t.plain() for t in self.player.targets.values()] if self.player else [],
-            "lanes": {name: lane.plain() for name, lane in self._lanes.items()},
+            "lanes": {name: lane.plain() for name, lane in self.lanes.items()},
             "player": self.player.where() if self.player else None,
             "speed": self._speed,
             "busy": self._busy,
+            "recording": self.recorder.plain(),
+            "recorded": str(self.recorder.last or ""),
             "opened": self._opened_number,
             "choices": {**choices(), "modalities": list(Modality)},
         }
@@ -145,20 +166,20 @@ class Workspace:
         due = 0.0
         while not self._closed:
             playing = self.player is not None and self.player.playing
-            wait = max(0.0, due - time.monotonic()) if playing else None
+            self.recorder.watch()
+            wait = max(0.0, due - time.monotonic()) if playing else (TOLD_EVERY if self.recorder.running else None)
             try:
                 action, done = self._queue.get(timeout=wait) if wait is None or wait else self._queue.get_nowait()
             except queue.Empty:
+                if not playing:
+                    continue
                 assert self.player is not None
                 began = time.monotonic()
                 self._advance(self.player)
                 pace = 0.0 if self.player.clip.footage.live or not self._speed else 1 / self.player.clip.footage.fps
                 due = max(began, due if due > began - 0.1 else 0.0) + (pace / self._speed if pace else 0.0)
                 continue
-            try:
-                done.set_result(action() or {})
-            except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
-                done.set_exception(error)
+            _fulfil(action, done)
 
     def _advance(self, player: Player) -> None:
         try:
@@ -179,13 +200,13 @@ class Workspace:
 
     def _open(self, command: Command) -> Message:
         self._opening += 1
-        number, lane = self._opening, self._lanes["A"]
+        number, lane = self._opening, self.lanes["A"]
         self._set_busy("opening the clip")
 
         def work() -> None:
             try:
                 if lane.engine is None:
-                    self._load(lane)
+                    self.load(lane)
                 clip = open_request(command, lane.engine.model.card, self._uploads)
             except Exception as error:  # noqa: BLE001 - whatever a file does to its reader is said in the page
                 text = sentence(error).replace(str(self._uploads) + "/", "")
@@ -210,9 +231,9 @@ class Workspace:
         self._busy = ""
         self._opened_number = number
         self.clip_number += 1
-        self.player = Player(clip, self._lanes, self.publish, lambda: not self._queue.empty())
+        self.player = Player(clip, self.lanes, self.publish, lambda: not self._queue.empty())
         self.player.playing = clip.footage.live
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             lane.off &= set(clip.footage.modalities)
         self.say_state()
         self.player.show(self.player.index)
@@ -226,11 +247,28 @@ class Workspace:
         self._let_go()
         self.say_state()
 
+    def clip_changed(self) -> None:
+        """Another alignment: stored frames are read anew, and the targets are followed anew from their boxes."""
+        player = self.there()
+        self.follow_anew()
+        if isinstance(player.clip.footage, StoredFootage):
+            player.playing = False
+            player.clip.footage.forget()
+            self.clip_number += 1  # pages have the old pictures under the old number
+        self.say_state()
+        player.show(player.index)
+
+    def recorded(self) -> str:
+        """The folder that is being recorded to, "" for none."""
+        return str(self.recorder.running.folder) if self.recorder.running else ""
+
     def _let_go(self) -> None:
+        self.recorder.finish()
+        self.alignment.forget()
         if self.player is not None:
             self.player.stop_back()
             self.player.clip.footage.close()
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             lane.forget()
             lane.seconds.clear()
             lane.latency.clear()
@@ -244,7 +282,8 @@ class Workspace:
             raise ValueError("There is no clip; open one first.")
         return self.player
 
-    def _play(self, command: Command) -> None:
+    def play(self, command: Command) -> None:
+        """Let the clip go on, from the beginning where it is at its end."""
         player = self.there()
         self.load_all()
         length = player.clip.footage.length
@@ -279,64 +318,16 @@ class Workspace:
         self._speed = float(speed)
         self.say_state()
 
-    # lanes
-
-    def _set_lane(self, command: Command) -> None:
-        name = str(command.get("lane"))
-        if name not in LANES:
-            raise ValueError(f"There is no lane {name!r:.20}; there are A and B.")
-        old = self._lanes.get(name)
-        model, runtime, precision = (str(command.get(f) or "") for f in ("model", "runtime", "precision"))
-        lane = Lane(name, model or self._lanes["A"].model, runtime, precision, old.off if old else frozenset())
-        if self.player is not None or old is None:
-            self._load(lane)
-        if self.player is not None:
-            self.player.stop_back()
-            if name == "A":
-                self.player.settle()
-        if old is not None:
-            old.forget()
-        self._lanes[name] = lane
-        self._drop_rows(name)
-        self.say_state()
-
-    def _drop_lane(self, command: Command) -> None:
-        lane = self._lanes.pop("B", None)
-        if lane is not None:
-            lane.forget()
-            self._drop_rows("B")
-        self.say_state()
-
-    def _set_sensors(self, command: Command) -> None:
-        lane = self._lanes.get(str(command.get("lane") or "A"))
-        off = command.get("off")
-        if lane is None or not isinstance(off, list) or not all(m in list(Modality) for m in off):
-            raise ValueError("The sensors to switch off are not understood; give a lane and a list of sensors.")
-        lane.off = frozenset(Modality(m) for m in off)
-        self.say_state()
-
-    def _again(self, command: Command) -> None:
-        """Follow all targets once more from their first boxes, with the sensors and models of now."""
-        player = self.there()
-        firsts = [min(t.keys) for t in player.targets.values() if t.keys]
-        if not firsts:
-            raise ValueError("There is no target; drag a box around one first.")
-        player.stop_back()
-        player.settle()
-        for lane in self._lanes.values():
-            lane.forget()
-            self._drop_rows(lane.name)
-        if not player.clip.footage.live:
-            player.show(min(firsts))
-        self._play(command)
+    # models
 
     def load_all(self) -> None:
         """Load the models that are not loaded yet."""
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             if lane.engine is None:
-                self._load(lane)
+                self.load(lane)
 
-    def _load(self, lane: Lane) -> None:
+    def load(self, lane: Lane) -> None:
+        """Load a lane's model."""
         from modaltrack.tracking import ModelEngine
 
         before = self._busy
@@ -346,10 +337,27 @@ class Workspace:
         finally:
             self._set_busy(before)
 
-    def _drop_rows(self, lane: str) -> None:
+    def follow_anew(self) -> None:
+        """Forget what trackers said and go on from the boxes of persons."""
+        player = self.there()
+        player.stop_back()
+        player.settle()
+        for lane in self.lanes.values():
+            lane.forget()
+            self.drop_rows(lane.name)
+
+    def drop_rows(self, lane: str) -> None:
+        """Forget a lane's rows of all targets."""
         for target in self.player.targets.values() if self.player else ():
             target.rows.pop(lane, None)
             self.publish({"type": "drop", "lane": lane, "target": target.number, "from": 0, "to": 2**53 - 1})
+
+
+def _fulfil(action: Callable[[], Any], done: Future[Any]) -> None:
+    try:
+        done.set_result(action() or {})
+    except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+        done.set_exception(error)
 
 
 def sentence(error: Exception) -> str:

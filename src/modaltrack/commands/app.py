@@ -52,6 +52,8 @@ class Options:
     """Address to listen on; another than this machine's own asks for a token, which is printed."""
     port: int = 8765
     """Port to listen on; 0 takes a free one."""
+    recordings: Annotated[Path, arg(metavar="FOLDER")] = Path("modaltrack-recordings")
+    """Where the page's recordings of live clips go, each into a folder of its own."""
     browser: bool = False
     """Open the page in the default browser."""
 
@@ -75,7 +77,9 @@ def run(options: Options) -> int:
     port = listening.getsockname()[1]
     token = "" if is_loopback(options.host) else secrets.token_urlsafe(18)
     with tempfile.TemporaryDirectory(prefix="modaltrack-app-") as folder:
-        workspace = Workspace(options.model, ModelStore(options.device), Path(folder), options.runtime)
+        workspace = Workspace(
+            options.model, ModelStore(options.device), Path(folder), options.runtime, options.recordings
+        )
         try:
             tell_warnings(workspace)
             if request:

@@ -15,25 +15,24 @@ The rules, in one place:
 
 from __future__ import annotations
 
+import copy
 import math
-import os
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.frame import Frame, Modality
 from modaltrack.sources.align import Homographies, load_alignment, rescale, warp
-from modaltrack.sources.events import DEFAULT_WINDOW, EventReader
+from modaltrack.sources.events import EventReader
 from modaltrack.sources.live import LiveFrames, LivePolicy
 from modaltrack.sources.notices import Notices, without_login
 from modaltrack.sources.recording import Recording
-from modaltrack.sources.sensor_folders import Spec, sensor_folders
-from modaltrack.sources.source import Place, Source, check_modality, open_source
+from modaltrack.sources.source import Place, Source
 from modaltrack.sources.sync import ByIndex, BySlice, ByTime, Follower, Image
 from modaltrack.sources.watch import FreezeWatch
 
@@ -43,7 +42,7 @@ ENOUGH_FRAMES = 30  # to say that a sensor is hardly ever paired
 
 
 class ClipReader:
-    """Iterate for ``Frame``; every iteration opens the inputs afresh. Made by ``open_clip``.
+    """Iterate for ``Frame``; every iteration opens the inputs afresh. Made by ``opening.open_clip``.
 
     Args:
         sources: modality -> Source.
@@ -67,6 +66,7 @@ class ClipReader:
         record: Path | None = None,
         reference: Modality | None = None,
     ) -> None:
+        self._own_pixels = False
         self.sources = dict(sources)
         self.reference = reference or choose_reference(self.sources)
         self._homographies = homographies
@@ -193,6 +193,37 @@ class ClipReader:
         """Of a clip of live sources, what became of each sensor's images (see ``LiveFrames.facts``); else None."""
         return None if self._live is None else self._live.facts()
 
+    @property
+    def homographies(self) -> Mapping[Modality, NDArray[np.float64]]:
+        """Those that bring sensors onto the reference now."""
+        return self._homographies
+
+    def align(self, homographies: Homographies) -> None:
+        """Take other homographies: in a live clip from the next instant on, else from the next iteration on."""
+        self._homographies = load_alignment(homographies, tuple(self.sources), self.reference)
+        if self._live is not None:
+            self._live.place_anew()
+
+    def in_own_pixels(self) -> Self:
+        """The same clip, each image as its sensor has it: neither scaled nor warped onto the reference."""
+        twin = copy.copy(self)
+        twin._own_pixels = True
+        return twin
+
+    def live_images(self) -> dict[Modality, NDArray[np.uint8]]:
+        """Of a live clip that is being read, the newest images of one instant, each as its sensor has it."""
+        return {} if self._live is None else self._live.own_images()
+
+    def record(self, folder: Path) -> Recording:
+        """Keep what a live clip that is being read sends from now on, until the recording or the clip is closed.
+
+        Raises:
+            ValueError: the clip is no live one or not being read, is recorded already, or the folder cannot be used.
+        """
+        if self._live is None:
+            raise ValueError("Recording is for cameras and streams that are open; open one first.")
+        return self._live.record(lambda: self._recording(folder))
+
     def _recording(self, folder: Path) -> Recording:
         names = {m: source.name for m, source in self.sources.items()}
         scale = max(source.depth_scale for source in self.sources.values())
@@ -225,6 +256,8 @@ class ClipReader:
         return source.has_time and reference.has_time and source.live == reference.live
 
     def _place(self, modality: Modality) -> Place | None:
+        if self._own_pixels:
+            return None
         size = self.size
         homography = self._homographies.get(modality)
         if homography is not None:
@@ -287,7 +320,7 @@ class ClipReader:
 
     def _remark_size(self, modality: Modality, own: tuple[int, int], size: tuple[int, int]) -> None:
         (height, width), (to_height, to_width) = own, size
-        if modality in self._homographies or own == size:
+        if self._own_pixels or modality in self._homographies or own == size:
             return
         text = (
             f"{modality} is {width}x{height} and {self.reference} is {to_width}x{to_height}; {modality} is scaled to "
@@ -317,83 +350,3 @@ def choose_reference(sources: Mapping[Modality, Source]) -> Modality:
     if Modality.RGB in sources:
         return Modality.RGB
     return max(sources, key=lambda m: math.inf if sources[m].length is None else float(sources[m].length or 0))
-
-
-def _check_numbers(shifts: Mapping[Modality, float], tolerance: float | None, depth_scale: float) -> None:
-    if not all(math.isfinite(seconds) for seconds in shifts.values()):
-        raise ValueError(f"The offsets are {shifts} and finite seconds were expected; correct them.")
-    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-        raise ValueError(f"The tolerance is {tolerance} and seconds of 0 or more were expected; correct it.")
-    if not (math.isfinite(depth_scale) and depth_scale > 0):
-        raise ValueError(f"The depth_scale is {depth_scale} and a positive number was expected; correct it.")
-
-
-def open_clip(
-    specs: Mapping[str, Spec] | Mapping[Modality, Spec] | str | os.PathLike[str],
-    align: Homographies | str | os.PathLike[str] | None = None,
-    depth_scale: float = 1.0,
-    encodings: Mapping[Any, str] | None = None,
-    fps: float | None = None,
-    window: float | None = None,
-    event_size: tuple[int, int] | None = None,
-    event_unit: str | None = None,
-    offsets: Mapping[Any, float] | None = None,
-    tolerance: float | None = None,
-    policy: LivePolicy | None = None,
-    record: str | os.PathLike[str] | None = None,
-) -> ClipReader:
-    """Open one clip seen by several sensors: ``open_clip({"rgb": "rgb.mp4", "thermal": "thermal/"})``.
-
-    Args:
-        specs: modality -> what ``open_source`` takes (None: left out), or a folder with rgb/, thermal/ ... in it.
-        align: modality -> 3x3 homography from that sensor's pixels to RGB's, or a JSON file of them.
-        depth_scale: value * depth_scale = millimetres.
-        encodings: modality -> name.
-        fps: the rate of image folders without time stamps.
-        window: seconds per event image where RGB has no clock (by default RGB's frame interval, 1/30 s if unknown).
-        event_size: (height, width) of an event sensor whose file does not say.
-        event_unit: of the stamps in event tables (s, ms, us, ns), guessed if None.
-        offsets: modality -> seconds added to that stream's time stamps.
-        tolerance: seconds within which two stamps are one instant (default half a frame interval).
-        policy: of live sources (late images, silence, reopening).
-        record: a new folder for all images of live sources, as they come; ``open_recording`` reads it.
-
-    Raises:
-        ValueError: in one sentence, for what cannot be opened.
-    """
-    given_specs = specs if isinstance(specs, Mapping) else sensor_folders(specs)
-    wanted = {check_modality(key): spec for key, spec in given_specs.items() if spec is not None}
-    if not wanted:
-        raise ValueError("No source was given (all are None); give at least one of rgb, thermal, depth, event.")
-    if [str(spec) for spec in wanted.values()].count("-") > 1:
-        raise ValueError("Standard input (-) is given for two sensors and has one reader; give one of them a file.")
-    names = {check_modality(key): name for key, name in (encodings or {}).items()}
-    shifts = {check_modality(key): float(seconds) for key, seconds in (offsets or {}).items()}
-    for what, given in (("encodings", names), ("offsets", shifts)):
-        if strange := [modality for modality in given if modality not in wanted]:
-            raise ValueError(f"The {what} name {strange[0]}, which is no source of this clip; leave it out.")
-    _check_numbers(shifts, tolerance, depth_scale)
-    notices = Notices()
-    opened: dict[Modality, Source] = {}
-    for modality in sorted(wanted, key=lambda m: m != Modality.RGB):  # RGB first: it tells the event window
-        rgb = opened.get(Modality.RGB)
-        interval = 1.0 / rgb.fps if rgb is not None and not rgb.live and rgb.fps else DEFAULT_WINDOW
-        opened[modality] = open_source(
-            wanted[modality],
-            modality,
-            encoding=names.get(modality),
-            depth_scale=depth_scale if modality == Modality.DEPTH else 1.0,
-            fps=fps,
-            window=interval if window is None else window,
-            event_size=event_size,
-            event_unit=event_unit,
-            notices=notices,
-        )
-    sources = {modality: opened[modality] for modality in wanted}
-    reference = choose_reference(sources)
-    if record is not None and not all(source.live for source in sources.values()):
-        file = next(source.name for source in sources.values() if not source.live)
-        raise ValueError(f"Recording is for cameras and streams, and {file} is a file; leave --record out.")
-    place = None if record is None else Path(record)
-    homographies = load_alignment(str(align) if isinstance(align, os.PathLike) else align, tuple(sources), reference)
-    return ClipReader(sources, homographies, notices, shifts, tolerance, policy, place)

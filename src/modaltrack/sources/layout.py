@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from modaltrack.box_text import parse_boxes, read_bytes
 from modaltrack.frame import Modality
-from modaltrack.sources.clip import ClipReader, open_clip
+from modaltrack.sources.clip import ClipReader
 from modaltrack.sources.notices import Notices
+from modaltrack.sources.opening import open_clip
 from modaltrack.sources.source import check_modality
 
 BOX_FILES = ("boxes.txt", "groundtruth.txt")

@@ -81,10 +81,10 @@ class LiveFrames:
         self._sources, self._reference, self._place_of = sources, reference, place_of
         self._notices, self._policy = notices, policy
         self._news, self._recording = threading.Condition(), recording
-        record = None if recording is None else recording.picture
+        self._turn, self._over = threading.Lock(), False  # of recordings
         self._streams = {
             m: LiveStream(
-                s, notices, self._news, offsets.get(m, 0.0), policy.reconnect > 0, policy.late == "wait", record
+                s, notices, self._news, offsets.get(m, 0.0), policy.reconnect > 0, policy.late == "wait", self._keep
             )
             for m, s in sources.items()
         }
@@ -121,9 +121,49 @@ class LiveFrames:
         finally:
             for stream in self._streams.values():
                 stream.close()
-            if self._recording is not None:
-                self._recording.close()
+            with self._turn:
+                self._over = True
+                recording = self._recording
+            if recording is not None:
+                recording.close()
                 self._notices.speak()
+
+    def record(self, begin: Callable[[], Recording]) -> Recording:
+        """Begin to keep all images and instants; called by any thread.
+
+        Args:
+            begin: makes the recording; who closes it ends it, at the latest this clip.
+
+        Raises:
+            ValueError: the clip has ended or is recorded already, and what ``begin`` raises.
+        """
+        with self._turn:
+            if self._over:
+                raise ValueError("The live clip has ended; open its sources again to record them.")
+            if self._recording is not None and not self._recording.closed:
+                raise ValueError(f"The clip is recorded already, in {self._recording.folder}; stop that first.")
+            self._recording = begin()
+            return self._recording
+
+    def _keep(self, modality: Modality, shot: Shot) -> None:
+        recording = self._recording
+        if recording is not None:
+            recording.picture(modality, shot)
+
+    def place_anew(self) -> None:
+        """Ask once more how each sensor is brought onto the reference; called by any thread."""
+        self._places = {}
+
+    def own_images(self) -> dict[Modality, NDArray[np.uint8]]:
+        """The newest image of the reference and the others' nearest to it in time, each as its sensor has it.
+
+        Sensors that have sent none, or stand still, are left out. Called by any thread.
+        """
+        with self._news:
+            own = self._streams[self._reference].shots()
+            past = {m: s.shots() for m, s in self._streams.items() if own}
+            chosen = {m: min(shots, key=lambda s: abs(s.time - own[-1].time)) for m, shots in past.items() if shots}
+        return {m: self._sources[m].encode(shot.raw) for m, shot in chosen.items() if not shot.frozen}
 
     def facts(self) -> dict[str, Any]:
         """Per sensor: images received, used, repeated, dropped; instants missing and frozen; outages, rate, skew."""
@@ -157,7 +197,7 @@ class LiveFrames:
         reference = self._streams[self._reference]
         seen = False
         with self._news:
-            while True:
+            while not self._stop.is_set():
                 for stream in self._streams.values():
                     if stream.error is not None:
                         raise stream.error
@@ -172,9 +212,8 @@ class LiveFrames:
                     )
                 if left <= 0:
                     break
-                self._news.wait(left)
-            size = reference.first_size
-        assert size is not None
+                self._news.wait(min(left, 0.2))
+            assert reference.first_size is not None or self._stop.is_set()
         for modality, stream in self._streams.items():
             if stream.first_size is None:
                 self._notices.note(
@@ -265,12 +304,13 @@ class LiveFrames:
 
     def _placed(self, modality: Modality) -> Place | None:
         """How this sensor is brought onto the reference; decided with its first image."""
-        if modality not in self._places:
+        places = self._places  # another one where they are asked for anew meanwhile
+        if modality not in places:
             own, size = self._streams[modality].first_size, self._streams[self._reference].first_size
             assert own is not None
             assert size is not None
-            self._places[modality] = None if modality == self._reference else self._place_of(modality, own, size)
-        return self._places[modality]
+            places[modality] = None if modality == self._reference else self._place_of(modality, own, size)
+        return places[modality]
 
 
 def _newest(stream: LiveStream) -> int:

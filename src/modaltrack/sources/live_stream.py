@@ -25,7 +25,7 @@ from modaltrack.sources.watch import FreezeWatch
 
 RING = 8  # images kept; more would only be older
 FIRST_PAUSE, PAUSE_GROWTH = 0.2, 1.5
-LONGEST_PAUSE, LATER_PAUSE, LATER = 1.0, 5.0, 60.0  # seconds between attempts, and from which outage on they are rarer
+LONGEST_PAUSE, LATER_PAUSE, LATER = 0.7, 5.0, 600.0  # seconds between attempts, and from which outage on they are rarer
 _RATE_INTERVALS = 30
 _JOIN_SECONDS = 1.0  # a read may be blocked for longer; the thread is a daemon and ends with it
 

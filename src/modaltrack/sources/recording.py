@@ -13,6 +13,7 @@ first of all where no instant uses it.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -53,13 +54,18 @@ class Picture(Protocol):
 
 
 class Recording:
-    """Writes a recording while a live clip runs; ``close`` completes it.
+    """Writes a recording while a live clip runs; ``close`` completes it. May begin and end while the clip goes on.
 
     Args:
         folder: an empty or a new folder.
         reference: the sensor whose pixels count.
         names: modality -> camera or address, as it may be shown.
         offsets, homographies, depth_scale: of the clip.
+
+    Attributes:
+        closed: nothing is taken any more.
+        failed: the list of instants could not be written on.
+        instants: kept so far.
 
     Raises:
         ValueError: the folder holds something or cannot be written to.
@@ -84,79 +90,93 @@ class Recording:
             "homographies": {m.value: matrix.tolist() for m, matrix in homographies.items()},
             "depth_scale": depth_scale,
         }
-        self._closed, self._failed = False, False
-        self._notices = notices
+        self.closed, self.failed, self.instants = False, False, 0
+        self._notices, self._turn = notices, threading.Lock()
         self._zero = time.monotonic()
         self._files: dict[Modality, _SensorFile] = {}
-        self._instants = 0
+        self._begun: float | None = None  # of the clip, when the first instant was kept
         self._incomplete = 0
         self._describe(complete=False)
         self._list = (folder / INSTANTS).open("w", encoding="utf-8", newline="\n")
 
     def picture(self, modality: Modality, shot: Picture) -> None:
         """Keep an image; called by the sensor's own thread, before the image can be used."""
-        if self._closed:  # a read that was blocked while the clip ended
-            return
+        with self._turn:
+            if self.closed:  # a read that was blocked while the clip ended
+                return
+            file = self._file(modality)
+            file.seen, file.first = file.seen + 1, min(file.first, shot.number)
+            file.put(shot.number, shot.arrived - self._zero, shot.raw)
+
+    def _file(self, modality: Modality) -> _SensorFile:
         if modality not in self._files:
             self._files[modality] = _SensorFile(self.folder / f"{modality.value}.mkv", modality, self._notices)
-        self._files[modality].seen += 1
-        self._files[modality].put(shot.number, shot.arrived - self._zero, shot.raw)
+        return self._files[modality]
 
     def instant(self, moment: float, used: Mapping[Modality, Picture]) -> None:
         """Keep which image each sensor has in an instant; sensors without one are missing.
 
         Args:
-            moment: seconds since the first instant.
+            moment: seconds since the clip began; the recording counts from its own first instant.
             used: modality -> its image.
         """
-        for modality, shot in used.items():
-            if self._files[modality].place(shot.number) is None:
-                self._files[modality].put(shot.number, shot.arrived - self._zero, shot.raw, USED_WAITING)
-        places = {m.value: self._files[m].place(shot.number) for m, shot in used.items()}
-        self._incomplete += any(place is None for place in places.values())
-        if self._failed:
-            return
-        try:
-            self._list.write(json.dumps({"time": moment, "images": places}) + "\n")
-            self._list.flush()
-        except OSError as error:  # a full disk ends the recording and not the run
-            self._fail(error)
-            return
-        self._instants += 1
+        with self._turn:
+            if self.closed or self.failed:
+                return
+            for modality, shot in used.items():  # images that came before the recording began are put behind
+                file = self._file(modality)
+                file.seen += shot.number < file.first
+                file.first = min(file.first, shot.number)
+                if file.place(shot.number) is None:
+                    file.put(shot.number, shot.arrived - self._zero, shot.raw, USED_WAITING)
+            places = {m.value: self._files[m].place(shot.number) for m, shot in used.items()}
+            self._incomplete += any(place is None for place in places.values())
+            self._begun = moment if self._begun is None else self._begun
+            try:
+                self._list.write(json.dumps({"time": moment - self._begun, "images": places}) + "\n")
+                self._list.flush()
+            except OSError as error:  # a full disk ends the recording and not the run
+                self._fail(error)
+                return
+            self.instants += 1
 
     def close(self) -> None:
-        """Finish the videos; without a single instant nothing is left behind."""
-        self._closed = True
+        """Finish the videos; without a single instant nothing is left behind. A second time it does nothing."""
+        with self._turn:
+            if self.closed:
+                return
+            self.closed = True
         for file in list(self._files.values()):
             file.close()
         with suppress(OSError):  # what could not be written was said
             self._list.close()
-        if not self._instants:
+        if not self.instants:
             for name in (ABOUT, INSTANTS, *(f"{m.value}.mkv" for m in self._files)):
                 (self.folder / name).unlink(missing_ok=True)
             with suppress(OSError):  # something else was put there meanwhile
                 self.folder.rmdir()
             return
         try:
-            self._describe(complete=not self._failed)
+            self._describe(complete=not self.failed)
         except OSError as error:
             self._fail(error)
         if self._incomplete:
             self._notices.note(
-                "incomplete recording",
-                f"{self._incomplete} of {self._instants} recorded instants lack an image that was tracked, because the "
+                f"incomplete recording {self.folder}",
+                f"{self._incomplete} of {self.instants} recorded instants lack an image that was tracked, because the "
                 "encoder could not keep up; their replay can differ.",
             )
 
     def _fail(self, error: OSError) -> None:
-        self._failed = True
+        self.failed = True
         self._notices.note(
-            "recording failed", f"The recording in {self.folder} ends ({error.strerror or error}); tracking goes on."
+            f"recording failed {self.folder}",
+            f"The recording in {self.folder} ends ({error.strerror or error}); tracking goes on.",
         )
 
     def _describe(self, complete: bool) -> None:
         counts = {m.value: {"pictures": f.written, "left_out": f.seen - f.written} for m, f in self._files.items()}
-        document = {**self._facts, "complete": complete, "instants": self._instants, "videos": counts}
+        document = {**self._facts, "complete": complete, "instants": self.instants, "videos": counts}
         write_file(self.folder / ABOUT, json.dumps(document, indent=1) + "\n")
 
 
@@ -178,7 +198,7 @@ class _SensorFile:
     """One sensor's video, written by a thread of its own."""
 
     def __init__(self, path: Path, modality: Modality, notices: Notices) -> None:
-        self.seen, self.written = 0, 0
+        self.seen, self.written, self.first = 0, 0, math.inf  # first: the lowest number of a shot
         self._path, self._modality, self._notices = path, modality, notices
         self._queue: Queue[tuple[float, NDArray[Any]] | None] = Queue()
         self._lock = threading.Lock()

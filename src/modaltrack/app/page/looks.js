@@ -14,11 +14,12 @@ export const words = {
   status(found, kept, frame) {
     if (!found) return "";
     if (found.status === "absent") return "absent";
-    if (found.status === "lost") return found.event === "lost" ? "lost" : "searching";
-    if (found.status === "uncertain") return "unsure";
+    const phase = found.phase ?? found.status;
+    if (phase === "lost" || phase === "searching") return phase;
+    if (phase === "uncertain") return "unsure";
     for (let back = 0; back < FOUND_FRAMES; back++) {
       const before = kept.get(frame - back);
-      if (before?.event === "found") return "found again";
+      if (before?.phase === "found") return "found again";
       if (before && before.status !== "tracking") break;
     }
     return "following";

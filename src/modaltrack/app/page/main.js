@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Transport, downloads, keys, and the wiring of everything.
 
+import * as align from "./align.js";
 import { command, connect, download } from "./api.js";
 import { $, make, say } from "./dom.js";
 import { number } from "./looks.js";
 import * as opening from "./open.js";
 import * as side from "./side.js";
 import * as stage from "./stage.js";
-import { length, on, store } from "./store.js";
+import { length, on, store, tell } from "./store.js";
 import * as timeline from "./timeline.js";
 
 // transport
@@ -23,7 +24,8 @@ function transport() {
   $("play").classList.toggle("playing", playing);
   $("play").setAttribute("aria-label", playing ? "Pause" : "Play");
   for (const button of document.querySelectorAll(".transport button")) button.disabled = !clip;
-  $("take").disabled = $("again").disabled = !store.targets.length;
+  $("again").disabled = !store.targets.length;
+  $("take").disabled = !store.targets.length && !store.recorded;
   $("speed").disabled = !clip || clip.live;
   $("speed").value = String(store.speed);
   $("clip-name").textContent = clip?.name ?? "Open a clip";
@@ -48,6 +50,21 @@ function where() {
 function busy() {
   $("busy").hidden = !store.busy;
   $("busy-text").textContent = store.busy;
+}
+
+/** Begin to record the sources of a live clip, or end it. */
+async function record() {
+  if (!store.clip?.live) return;
+  const answer = await command(store.recording ? "stop recording" : "record");
+  if (answer?.said) tell("note", answer.said);
+}
+
+function recording() {
+  const now = store.recording;
+  $("record").hidden = !store.clip?.live;
+  $("record").classList.toggle("running", Boolean(now));
+  $("record").title = now ? `Recording to ${now.folder}; click to stop (K)` : "Keep all images of all sources on the machine that runs modaltrack (K)";
+  $("record-text").textContent = now ? `Stop ${Math.floor(now.seconds / 60)}:${String(Math.floor(now.seconds % 60)).padStart(2, "0")}` : "Record";
 }
 
 // sentences
@@ -87,11 +104,14 @@ const TAKE = [
   ["cvat", "Labels: CVAT for video", "XML 1.1"],
 ];
 
+const TAKE_RECORDING = ["recording", "Recording (ZIP)", "all images of all sources, as the last recording kept them"];
+
 function showTake() {
-  if (!store.targets.length) return;
+  if ($("take").disabled) return;
   say($("take-error"), "");
   $("take-lane-label").hidden = Object.keys(store.lanes).length < 2;
-  $("take-list").replaceChildren(...TAKE.map(([what, title, about]) => {
+  const known = [...(store.targets.length ? TAKE : []), ...(store.recorded ? [TAKE_RECORDING] : [])];
+  $("take-list").replaceChildren(...known.map(([what, title, about]) => {
     const button = make("button", { className: "entry", id: `take-${what}` }, make("strong", {}, title), make("span", { className: "quiet" }, about));
     button.onclick = () => take(what, button);
     return button;
@@ -131,6 +151,8 @@ const KEYS = [
   [["Backspace"], "forget your box in this frame", () => side.label("no key")],
   [["V"], "side by side or blended", () => stage.toggleView()],
   [["Alt 1", "…", "Alt 4"], "switch a sensor of model A off or on", null],
+  [["K"], "record a live clip, stop recording", record],
+  [["L"], "align the sensors", () => align.show()],
   [["O"], "open a clip", () => opening.show()],
   [["D"], "download", showTake],
   [["?"], "these keys", () => $("help-dialog").showModal()],
@@ -166,6 +188,7 @@ function start() {
   $("next10").onclick = () => step(10);
   $("speed").onchange = () => command("speed", { speed: Number($("speed").value) });
   $("take").onclick = showTake;
+  $("record").onclick = record;
   $("take-no").onclick = () => $("take-dialog").close();
   $("help").onclick = () => $("help-dialog").showModal();
   $("help-no").onclick = () => $("help-dialog").close();
@@ -179,11 +202,12 @@ function start() {
   on("selected", transport);
   on("at", where);
   on("busy", busy);
+  on("recording", recording);
   on("notices", notices);
   on("connection", connection);
   on("failed", (text) => banner(text));
   on("note", (text) => banner(text, "note"));
-  for (const part of [stage, timeline, side, opening]) part.start();
+  for (const part of [stage, timeline, side, opening, align]) part.start();
   transport();
   connect();
 }

@@ -97,7 +97,7 @@ function updateTargets() {
     const first = index === null ? null : mark("A", target, index);
     const state = first?.own && first.box ? "your box" : words.status(first, rows("A", target), index) || "no box here";
     own.state.textContent = state;
-    own.state.dataset.state = first?.own ? "own" : first?.status ?? "none";
+    own.state.dataset.state = first?.own ? "own" : state === "searching" ? "lost" : first?.status ?? "none";
     for (const { lane, bar, value } of own.lanes) {
       const found = index === null ? null : mark(lane, target, index);
       bar.style.width = `${100 * Math.max(0, Math.min(1, found?.score ?? 0))}%`;

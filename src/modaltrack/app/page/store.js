@@ -9,12 +9,14 @@ export const store = {
   choices: { models: [], runtimes: [], modalities: [] },
   speed: 1,
   busy: "",
+  recording: null, // {folder, seconds, instants} of the recording that goes on
+  recorded: "", // folder of the newest one
   opened: 0, // number of the newest opening that became a clip
   notices: [],
   present: new Map(), // frame -> sensors with an image
   missing: new Map(), // frame -> sensors without one
   time: new Map(),
-  rows: new Map(), // "A/1" -> Map(frame -> {box, score, status, event})
+  rows: new Map(), // "A/1" -> Map(frame -> {box, score, status, phase})
   selected: null, // number of a target; null: the next box is a new one
   connected: false,
 };
@@ -39,7 +41,7 @@ const rowsOf = (lane, target) => {
 /** What is believed of a target in a frame: a person's box before the tracker's. */
 export function mark(lane, target, frame) {
   const key = target.keys[frame];
-  if (key !== undefined) return { box: key, score: null, status: key ? "tracking" : "absent", event: null, own: true };
+  if (key !== undefined) return { box: key, score: null, status: key ? "tracking" : "absent", phase: null, own: true };
   return store.rows.get(`${lane}/${target.id}`)?.get(frame) ?? null;
 }
 
@@ -67,16 +69,16 @@ const acts = {
       store.selected = null;
     }
     Object.assign(store, { clip: m.clip, targets: m.targets, lanes: m.lanes, player: m.player, speed: m.speed });
-    Object.assign(store, { opened: m.opened, busy: m.busy, choices: m.choices });
+    Object.assign(store, { opened: m.opened, busy: m.busy, choices: m.choices, recording: m.recording, recorded: m.recorded });
     if (!target(store.selected)) store.selected = null;
     if (store.selected === null && store.targets.length && !store.choosingNew) store.selected = store.targets.at(-1).id;
     const known = new Set(store.targets.map((t) => String(t.id)));
     for (const key of store.rows.keys()) if (!known.has(key.split("/")[1])) store.rows.delete(key);
-    return ["state", "busy", "at"];
+    return ["state", "busy", "at", "recording"];
   },
   rows(m) {
-    for (const [lane, id, frame, box, score, status, event] of m.rows) {
-      rowsOf(lane, id).set(frame, { box, score, status, event });
+    for (const [lane, id, frame, box, score, status, phase] of m.rows) {
+      rowsOf(lane, id).set(frame, { box, score, status, phase });
     }
     return ["rows"];
   },
@@ -109,6 +111,10 @@ const acts = {
   busy(m) {
     store.busy = m.text;
     return ["busy"];
+  },
+  recording(m) {
+    store.recording = m.recording;
+    return ["recording"];
   },
   notice(m) {
     if (!store.notices.some((n) => n.number === m.number && n.text === m.text)) store.notices.push(m);
