@@ -155,7 +155,9 @@ def test_damaged_data_break_only_their_clip(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_nothing_is_half_written_after_kill_9(clips: Path, tmp_path: Path, seed: int) -> None:
+def test_nothing_is_half_written_after_kill_9(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     log, data = tmp_path / "log", tmp_path / "data"
     lengths = {f"s{i:02d}": 6 for i in range(12)}
     make_clips(data, lengths, ("rgb",))
@@ -175,9 +177,9 @@ def test_nothing_is_half_written_after_kill_9(clips: Path, tmp_path: Path, seed:
     assert len(finished) <= begun <= len(finished) + 1
     done = evaluate(STEADY, spec := BenchmarkSpec("folder", str(data)), load_tasks(spec), tmp_path / "other")
     assert len(done.done) == 12
-    again = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert f"{12 - len(finished)} sequences done, {len(finished)} were finished before" in again.stdout
+    monkeypatch.setenv("TOY_LOG", str(log))
+    assert cli.main(words(data, tmp_path / "out")) == 0
+    assert f"{12 - len(finished)} sequences done, {len(finished)} were finished before" in capsys.readouterr().out
     assert len(log.read_text().splitlines()) == begun + 12 - len(finished)
     assert not list(folder.glob("*partial*"))
     for name in lengths:  # as if it had never been killed

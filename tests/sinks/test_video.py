@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modaltrack.frame import Modality
-from modaltrack.sinks import Layout, VideoWriter
+from modaltrack.sinks import Canvas, VideoWriter
 from modaltrack.sinks import video as video_module
 
 
@@ -71,12 +71,12 @@ def test_no_picture_no_file(tmp_path: Path) -> None:
 
 def test_the_layout_always_gives_sizes_that_can_be_encoded(tmp_path: Path) -> None:
     for height, width, count in ((17, 31, 1), (241, 333, 3), (1080, 1920, 4), (2, 2000, 2)):
-        layout = Layout(tuple(Modality)[:count], height, width)
-        assert layout.size[0] % 2 == 0
-        assert layout.size[1] % 2 == 0
-        assert layout.size[1] <= 1928
+        canvas = Canvas(tuple(Modality)[:count], height, width)
+        assert canvas.size[0] % 2 == 0
+        assert canvas.size[1] % 2 == 0
+        assert canvas.size[1] <= 1928
     with VideoWriter(tmp_path / "a.mp4") as video:
-        video.write(np.zeros((*Layout((Modality.RGB,), 17, 31).size, 3), dtype=np.uint8))
+        video.write(np.zeros((*Canvas((Modality.RGB,), 17, 31).size, 3), dtype=np.uint8))
     assert (tmp_path / "a.mp4").exists()
 
 

@@ -22,6 +22,7 @@ def sdstrack():
 
 @pytest.mark.parametrize("epoch", [1, 25])
 def test_training_step_matches_the_published_one(sdstrack, epoch, monkeypatch):
+    """Gradients in the later epoch only, which also drops tokens: they take half of the time."""
     ref, model, _, (template, search) = sdstrack
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(("adapters.", "fusions.", "patch_embed_x.", "norm.")))
@@ -40,7 +41,8 @@ def test_training_step_matches_the_published_one(sdstrack, epoch, monkeypatch):
     batch = Batch(
         {}, {}, torch.tensor(ref["meta"]["search_box_xywh"]), torch.ones(2), {"rgb": everywhere, "thermal": everywhere}
     )
-    terms = Masked(recipe, model)(model, batch, template, search, float(get("keep_rate")))
+    with torch.set_grad_enabled(epoch == 25):
+        terms = Masked(recipe, model)(model, batch, template, search, float(get("keep_rate")))
     assert terms.keys() == set(Masked.terms)
     for term in ("giou", "l1", "focal"):
         found = [terms[term].item(), terms[f"masked_{term}"].item()]
@@ -48,6 +50,8 @@ def test_training_step_matches_the_published_one(sdstrack, epoch, monkeypatch):
     np.testing.assert_allclose([distillation_loss([stage]).item() for stage in stages], get("mse"), rtol=1e-4)
     assert terms["distillation"].item() == pytest.approx(get("mse").mean(), rel=1e-4)
     assert terms["total"].item() == pytest.approx(float(get("total")), rel=1e-5)
+    if epoch == 1:
+        return
     terms["total"].backward()
     parameters = dict(model.named_parameters())
     names = [our_name("sdstrack", name) for name in json.loads(str(get("grad_names")))]

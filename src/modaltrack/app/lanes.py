@@ -18,7 +18,7 @@ from modaltrack.sinks import RowMessage
 RECENT = 30  # rows over which rates are averaged
 
 
-class Run:
+class LaneRun:
     """One session: targets that began in the same frame, stepped when asked to.
 
     Args:
@@ -93,7 +93,7 @@ class Lane:
     precision: str = ""
     off: frozenset[Modality] = frozenset()
     engine: Any = None
-    runs: list[Run] = field(default_factory=list)
+    runs: list[LaneRun] = field(default_factory=list)
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     latency: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
@@ -106,13 +106,13 @@ class Lane:
         captured = {m: when for m, when in frame.captured.items() if m not in gone}
         return replace(frame, images=images, missing=frame.missing | gone, captured=captured)
 
-    def run_from(self, target: Target, start: int) -> Run | None:
+    def run_from(self, target: Target, start: int) -> LaneRun | None:
         """The run that follows a target from a key frame forwards."""
         return next((r for r in self.runs if r.direction == 1 and r.start == start and target in r.targets), None)
 
     def begin(
         self, start: int, targets: Sequence[Target], frame: Frame, direction: int = 1, at: int | None = None
-    ) -> Run:
+    ) -> LaneRun:
         """A new run at a key frame of these targets, its templates cut.
 
         Args:
@@ -122,12 +122,12 @@ class Lane:
         boxes = [m.box for t in targets if (m := t.mark("A", number)) is not None and m.box is not None]
         assert self.engine is not None, "the model is loaded first"
         assert len(boxes) == len(targets), "a target without a box cannot be followed"
-        run = Run(self.engine, start, boxes, targets, direction)
+        run = LaneRun(self.engine, start, boxes, targets, direction)
         run.step(number, self.seen(frame))
         self.runs.append(run)
         return run
 
-    def step(self, run: Run, index: int, frame: Frame) -> list[tuple[Target, Mark]]:
+    def step(self, run: LaneRun, index: int, frame: Frame) -> list[tuple[Target, Mark]]:
         """One step of a run, with its time noted."""
         marks = run.step(index, self.seen(frame))
         assert run.last is not None

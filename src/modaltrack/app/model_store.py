@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
+
+from modaltrack.extras import RUNTIME_PACKAGES, missing
 
 if TYPE_CHECKING:
     from modaltrack.models import Model
@@ -45,9 +46,5 @@ def choices() -> dict[str, list[str]]:
     from modaltrack.models.zoo import SHIPPED
 
     names = [shipped.name for shipped in SHIPPED]
-    there = {
-        "onnx": ("onnx", "onnxscript", "onnxruntime"),
-        "openvino": ("onnx", "onnxscript", "openvino"),
-    }
-    runtimes = [r for r, packages in there.items() if all(importlib.util.find_spec(p) for p in packages)]
+    runtimes = [runtime for runtime, packages in RUNTIME_PACKAGES.items() if not missing(packages)]
     return {"models": names, "runtimes": ["torch", *runtimes]}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modaltrack.app.footage import LiveFootage
-from modaltrack.app.lanes import Lane, Run
+from modaltrack.app.lanes import Lane, LaneRun
 from modaltrack.app.opening import OpenedClip
 from modaltrack.app.targets import Mark, Target, between
 from modaltrack.frame import Frame
@@ -39,7 +39,7 @@ class Player:
         self.targets: dict[int, Target] = {}
         self.index = 0
         self.playing = False
-        self.back: tuple[Target, Run] | None = None
+        self.back: tuple[Target, LaneRun] | None = None
         self._say, self._interrupted = say, interrupted
         self._catching_up = False
         self._numbers = 0
@@ -209,7 +209,7 @@ class Player:
         feed = self.clip.footage
         return isinstance(feed, LiveFootage) and index < feed.oldest
 
-    def _step_to(self, lane: Lane, run: Run, index: int) -> bool:
+    def _step_to(self, lane: Lane, run: LaneRun, index: int) -> bool:
         """Step a run up to a frame. In a live clip what lies between is gone; in a recording nothing is left out."""
         assert run.head is not None
         frames = [index] if self.clip.footage.live else range(run.head + 1, index + 1)
@@ -241,7 +241,7 @@ class Player:
                 if len(kept) > LIVE_ROWS:
                     del kept[next(iter(kept))]
 
-    def _advance_back(self, target: Target, run: Run) -> None:
+    def _advance_back(self, target: Target, run: LaneRun) -> None:
         index = self.index - 1
         if index < 0 or index in target.keys or index in target.accepted:
             self.pause()

@@ -10,11 +10,12 @@ import tempfile
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 from tyro.conf import arg
+
+from modaltrack.extras import need
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -60,9 +61,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Serve until interrupted; -> 0."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ValueError(f"The page needs {', '.join(missing)}, which is not installed: pip install 'modaltrack[app]'.")
+    need(NEEDED, "The page", "app")
     import secrets
 
     from modaltrack.app.access import Access

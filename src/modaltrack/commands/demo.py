@@ -172,21 +172,21 @@ def film(
     import numpy as np
 
     from modaltrack.commands.preview import Preview
-    from modaltrack.sinks import Layout, VideoWriter, draw
+    from modaltrack.sinks import Canvas, VideoWriter, draw
     from modaltrack.sinks.drawn_result import mark_of
     from modaltrack.sinks.picture import BAR, rectangle, thickness
 
     assert clip.boxes is not None, "a rendered clip has ground truth"
-    layout = Layout(tuple(sensors), *SIZE)
-    height, width = layout.panel
+    canvas = Canvas(tuple(sensors), *SIZE)
+    height, width = canvas.panel
     with VideoWriter(path, clip.fps) as video, Preview(is_shown) as preview:
         for index, frame in enumerate(clip.frames):
-            picture = draw(layout, frame, [mark_of(result, index, clip.boxes[index])], note)
+            picture = draw(canvas, frame, [mark_of(result, index, clip.boxes[index])], note)
             for column, sensor in enumerate(sensors):
                 if rival is not None and sensor in frame.images:
                     panel = picture[BAR : BAR + height, column * width : (column + 1) * width]
                     drawn = np.ascontiguousarray(panel)
-                    rectangle(drawn, rival.boxes[index] * layout.scale, RIVAL, max(1, thickness(height) - 1))
+                    rectangle(drawn, rival.boxes[index] * canvas.scale, RIVAL, max(1, thickness(height) - 1))
                     panel[:] = drawn
             video.write(picture, frame.time)
             preview.show(picture)

@@ -41,7 +41,7 @@ def run(options: Options) -> int:
     from modaltrack.frame import Status
     from modaltrack.scenes import clip as render
     from modaltrack.scenes.sensors import RENDERED
-    from modaltrack.sinks import AnnotatedVideo, Mark
+    from modaltrack.sinks import AnnotatedVideo, DrawnTarget
 
     if options.clips < 1 or options.length < 2:
         raise ValueError("--clips must be at least 1 and --length at least 2.")
@@ -53,7 +53,7 @@ def run(options: Options) -> int:
             clip = render(options.seed + number, length=options.length, size=SIZE, hard=number % 2 == 1)
             assert clip.boxes is not None, "a rendered clip has ground truth"
             for frame in clip.frames:
-                nothing = Mark(np.full(4, np.nan), float("nan"), Status.TRACKING, clip.boxes[frame.index])
+                nothing = DrawnTarget(np.full(4, np.nan), float("nan"), Status.TRACKING, clip.boxes[frame.index])
                 # the clips follow one another in one film: each frame at the next free time
                 video.write(_without_time(frame), [nothing], clip.name)
                 bar.advance(task)

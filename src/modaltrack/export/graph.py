@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import tempfile
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from modaltrack.export.declaration import CARD_KEY, Declaration
+from modaltrack.extras import RUNTIME_PACKAGES, need
 from modaltrack.files import replacing, write_file
 from modaltrack.frame import Modality
 from modaltrack.models.model import TorchModel
@@ -29,13 +29,6 @@ FORMATS = {"onnx": ".onnx", "openvino": ".xml"}
 PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "openvino": ("fp32", "fp16", "bf16", "int8")}
 LARGEST_HALF = 65504.0
 SMALL = 256  # numbers of a weight below which 16 bits save nothing: scales, biases
-PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
-
-
-def need(names: Sequence[str], what: str) -> None:
-    """ValueError where packages are not installed."""
-    if missing := [name for name in names if importlib.util.find_spec(name) is None]:
-        raise ValueError(f"{what} needs {' and '.join(missing)}: pip install 'modaltrack[export]'.")
 
 
 def check_form(form: str, precision: str) -> None:
@@ -44,7 +37,7 @@ def check_form(form: str, precision: str) -> None:
         raise ValueError(f"There is no format {form!r}; use {' or '.join(FORMATS)}.")
     if precision not in PRECISIONS[form]:
         raise ValueError(f"{form} has no precision {precision!r} here; use one of {', '.join(PRECISIONS[form])}.")
-    need(PACKAGES[form], f"Exporting to {form}")
+    need(RUNTIME_PACKAGES[form], f"Exporting to {form}")
 
 
 class Maps(nn.Module):

@@ -7,6 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from modaltrack.models.copies import Coverage
 from modaltrack.models.registry import METHODS, create, unknown_name
-from modaltrack.models.skeleton import shapes_of
+from modaltrack.models.skeleton import WithoutDraws, shapes_of
 from modaltrack.models.trackers import advice
 from modaltrack.plugins import Table, expected
 
@@ -324,7 +325,8 @@ def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_ty
 
 def build(found: TensorMatch, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The model of a match with the checkpoint's values where there are some, in evaluation mode."""
-    model: nn.Module = create(found.name, **found.settings)
+    with WithoutDraws() if found.coverage.complete else nullcontext():
+        model: nn.Module = create(found.name, **found.settings)
     taken = {ours: tensors[theirs] for theirs, ours in found.places.items()}
     model.load_state_dict({name: taken.get(name, tensor) for name, tensor in model.state_dict().items()})
     return model.eval()

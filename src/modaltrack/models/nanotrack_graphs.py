@@ -7,7 +7,6 @@ The tensors are taken in the graphs' order of execution, which is trusted only a
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from modaltrack.extras import need
 from modaltrack.models.nanotrack import NanoTrack, NanoTrackConfig
 from modaltrack.models.weights_io import save_model
 from modaltrack.sources.encodings import DEFAULT_ENCODING
@@ -35,7 +35,7 @@ def read_nanotrack(backbone: Path, head: Path) -> tuple[NanoTrack, float]:
     Raises:
         ValueError: for files that are something else, or where the difference is above ``TOLERANCE``.
     """
-    need_onnx()
+    need(("onnx", "onnxruntime"), "Reading .onnx files")
     model = NanoTrack(NanoTrackConfig()).eval()
     _fill([model.backbone], _layers(backbone), backbone)
     kind, box = model.head.classes, model.head.box
@@ -74,12 +74,6 @@ def import_nanotrack(backbone: Path, head: Path, out: Path, *, name: str | None 
 def head_beside(backbone: Path) -> Path:
     """The head that lies beside a backbone under the authors' names."""
     return backbone.with_name(backbone.name.replace("backbone", "head"))
-
-
-def need_onnx() -> None:
-    """ValueError where the packages to read ONNX files are not installed."""
-    if missing := [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]:
-        raise ValueError(f"Reading .onnx files needs {' and '.join(missing)}: pip install 'modaltrack[export]'.")
 
 
 def _layers(path: Path) -> list[Layer]:

@@ -15,7 +15,7 @@ from modaltrack.export import Declaration
 from modaltrack.frame import Modality
 from modaltrack.models.model import Card, Model
 from modaltrack.models.prediction import Images, Prediction, Presence, check_images
-from modaltrack.runtime.sessions import Session, open_session
+from modaltrack.runtime.sessions import GraphSession, open_session
 from modaltrack.vision import decode
 
 Sensors = tuple[Modality, ...]
@@ -46,8 +46,8 @@ class ExportedModel(Model):
         self,
         declaration: Declaration,
         card: Card,
-        graphs: Mapping[Sensors, Session],
-        make: Callable[[Sensors], Session] | None = None,
+        graphs: Mapping[Sensors, GraphSession],
+        make: Callable[[Sensors], GraphSession] | None = None,
         where: str = "This model",
     ) -> None:
         d = declaration
@@ -98,7 +98,7 @@ class ExportedModel(Model):
         score, size, offset = maps[:3]
         return Prediction(score, size, offset, decode(score, size, offset)[0], None, *maps[3:])
 
-    def _graph(self, sensors: Sensors) -> Session:
+    def _graph(self, sensors: Sensors) -> GraphSession:
         """The graph of a set of sensors; ValueError where the file was not exported for it."""
         if self.one_sensor and len(sensors) == 1 and self.graphs:
             return next(iter(self.graphs.values()))

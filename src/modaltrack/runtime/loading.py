@@ -3,23 +3,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 import warnings
 from pathlib import Path
 
 import torch
 
-from modaltrack.export import Declaration, check_form, export_graph, need
-from modaltrack.export.graph import FORMATS, PACKAGES
+from modaltrack.export import FORMATS, Declaration, check_form, export_graph
 from modaltrack.export.parity import BOUNDS, crops_of, rendered
+from modaltrack.extras import RUNTIME_PACKAGES, missing, need
 from modaltrack.frame import Modality
 from modaltrack.models.late_fusion import PREFIX
 from modaltrack.models.model import Model, TorchModel
 from modaltrack.models.weights_io import load_torch_model, pick_device
 from modaltrack.runtime.exported import ExportedModel, Sensors, read_exported
 from modaltrack.runtime.kept import kept_graph, key_of
-from modaltrack.runtime.sessions import Session, open_session
+from modaltrack.runtime.sessions import GraphSession, open_session
 
 RUNTIMES = ("torch", "onnx", "openvino", "auto")
 TRIALS = 4  # passes of each runtime, of which the shortest counts: the first of them is slow everywhere
@@ -84,7 +83,7 @@ def fastest(model: TorchModel) -> Model:
     samples = [_noise(model, sensors, seed) for seed in range(2)]
     candidates: dict[str, Model] = {"torch": model}
     for runtime in ("openvino", "onnx"):
-        if any(importlib.util.find_spec(name) is None for name in PACKAGES[runtime]):
+        if missing(RUNTIME_PACKAGES[runtime]):
             continue
         made = exported_on_demand(model, runtime, "fp32")
         if all(_difference(model, made, one) <= BOUNDS["fp32"][0] for one in samples):
@@ -130,10 +129,10 @@ def exported_on_demand(model: TorchModel, runtime: str, precision: str) -> Expor
     They are kept in the user's cache folder, as ONNX for every runtime (OpenVINO reads it), by what they are made of.
     """
     check_form(runtime, precision)
-    need(PACKAGES["onnx"][:2], "Exporting a graph")
+    need(RUNTIME_PACKAGES["onnx"][:2], "Exporting a graph")
     stored = "fp32" if precision == "bf16" else precision  # bf16 is a way to compute, not to store
 
-    def make(sensors: Sensors) -> Session:
+    def make(sensors: Sensors) -> GraphSession:
         def write(path: Path) -> None:
             crops = crops_of(model, rendered(sensors), sensors, 16) if precision == "int8" else ()
             export_graph(model, sensors, path, form="onnx", precision=stored, crops=crops)
@@ -144,7 +143,7 @@ def exported_on_demand(model: TorchModel, runtime: str, precision: str) -> Expor
             except ValueError:
                 return False
 
-        def opened(path: Path) -> Session:
+        def opened(path: Path) -> GraphSession:
             return open_session(path, runtime, "bf16" if precision == "bf16" else "")
 
         return opened(kept_graph(key_of(model, stored, *sensors), write, usable))

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from modaltrack.export import CARD_KEY, Declaration, need
+from modaltrack.export import CARD_KEY, Declaration
+from modaltrack.extras import need
 from modaltrack.files import parse_json
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, NDArray[np.float32]]
 
 
-class Session(Protocol):
+class GraphSession(Protocol):
     """One graph, ready to run."""
 
     card: dict[str, Any]
@@ -30,7 +31,7 @@ class Session(Protocol):
         """The graph's outputs, in its order."""
 
 
-def open_session(path: Path, runtime: str = "", precision: str = "") -> Session:
+def open_session(path: Path, runtime: str = "", precision: str = "") -> GraphSession:
     """A graph's file in a runtime.
 
     Args:
@@ -48,7 +49,7 @@ def open_session(path: Path, runtime: str = "", precision: str = "") -> Session:
             raise ValueError(f"ONNX Runtime reads .onnx files and {path} is none; use --runtime openvino.")
         if precision not in ("", "fp32", "int8"):
             raise ValueError(f"ONNX Runtime has no precision {precision!r} here; use --runtime openvino for it.")
-    opened: Session = OnnxSession(path) if runtime == "onnx" else OpenVinoSession(path, precision)
+    opened: GraphSession = OnnxSession(path) if runtime == "onnx" else OpenVinoSession(path, precision)
     if precision == "int8" and opened.declaration.precision != "int8":
         raise ValueError(f"{path} is {opened.declaration.precision}; an int8 graph is exported: --precision int8.")
     return opened

@@ -6,7 +6,7 @@ from modaltrack.sinks.behind import Behind
 from modaltrack.sinks.box_file import write_boxes
 from modaltrack.sinks.mjpeg import MjpegStream
 from modaltrack.sinks.phases import Phases
-from modaltrack.sinks.picture import Layout, Mark, draw
+from modaltrack.sinks.picture import Canvas, DrawnTarget, draw
 from modaltrack.sinks.push import JsonLines, UdpPush
 from modaltrack.sinks.result_file import result_document, write_json
 from modaltrack.sinks.row_message import RowMessage, offset_from_centre
@@ -17,8 +17,8 @@ __all__ = [
     "AnnotatedVideo",
     "Behind",
     "JsonLines",
-    "Layout",
-    "Mark",
+    "Canvas",
+    "DrawnTarget",
     "MjpegStream",
     "Phases",
     "RowMessage",

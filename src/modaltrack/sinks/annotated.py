@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from modaltrack.frame import Frame, Modality, Row, Status
 from modaltrack.sinks.phases import Phases
-from modaltrack.sinks.picture import Layout, Mark, draw
+from modaltrack.sinks.picture import Canvas, DrawnTarget, draw
 from modaltrack.sinks.video import VideoWriter
 
 
@@ -37,7 +37,7 @@ class AnnotatedVideo:
     ) -> None:
         self._video = VideoWriter(path, fps)
         self._modalities = tuple(modalities)
-        self._layout: Layout | None = None
+        self._canvas: Canvas | None = None
         self._truth = np.empty((0, 4)) if truth is None else truth
         self._note = note
         self._phases = Phases()
@@ -50,12 +50,12 @@ class AnnotatedVideo:
         true = self._truth[row.index] if row.index < len(self._truth) else None
         self.write(row.frame, marks_of(row, self._phases, true), self._note)
 
-    def write(self, frame: Frame, marks: Sequence[Mark], note: str = "") -> None:
+    def write(self, frame: Frame, marks: Sequence[DrawnTarget], note: str = "") -> None:
         """Draw the frame and append it at its own time; the first one must have an image."""
-        if self._layout is None:
+        if self._canvas is None:
             height, width = next(iter(frame.images.values())).shape[:2]
-            self._layout = Layout(self._modalities, height, width)
-        self._video.write(draw(self._layout, frame, marks, note), frame.time)
+            self._canvas = Canvas(self._modalities, height, width)
+        self._video.write(draw(self._canvas, frame, marks, note), frame.time)
 
     def __enter__(self) -> AnnotatedVideo:
         return self
@@ -66,10 +66,10 @@ class AnnotatedVideo:
         self._video.__exit__(kind, error, trace)
 
 
-def marks_of(row: Row, phases: Phases, truth: NDArray[np.float64] | None = None) -> list[Mark]:
+def marks_of(row: Row, phases: Phases, truth: NDArray[np.float64] | None = None) -> list[DrawnTarget]:
     """What is to be drawn of a row, one mark per target; ``phases`` is asked once per row of a clip."""
     marks = []
     for number, (box, score, status) in enumerate(zip(row.boxes, row.scores, row.status, strict=True)):
         known = Status(int(status))
-        marks.append(Mark(box, float(score), known, truth, phases.after(number, known)))
+        marks.append(DrawnTarget(box, float(score), known, truth, phases.after(number, known)))
     return marks

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from modaltrack.frame import Clip, Frame, Result, Status
 from modaltrack.sinks.annotated import AnnotatedVideo
-from modaltrack.sinks.picture import Layout, Mark, draw
+from modaltrack.sinks.picture import Canvas, DrawnTarget, draw
 
 
 def draw_result(result: Result, frame: Frame, truth: NDArray[np.float64] | None = None) -> NDArray[np.uint8]:
@@ -23,7 +23,7 @@ def draw_result(result: Result, frame: Frame, truth: NDArray[np.float64] | None 
     if not frame.images:
         raise ValueError(f"The frame {frame.index} has no image to draw on.")
     height, width = next(iter(frame.images.values())).shape[:2]
-    return draw(Layout(tuple(frame.images), height, width), frame, [mark_of(result, frame.index, truth)], result.name)
+    return draw(Canvas(tuple(frame.images), height, width), frame, [mark_of(result, frame.index, truth)], result.name)
 
 
 def film_result(result: Result, frames: Clip | Iterable[Frame], path: Path) -> Path:
@@ -47,10 +47,10 @@ def film_result(result: Result, frames: Clip | Iterable[Frame], path: Path) -> P
     return path
 
 
-def mark_of(result: Result, row: int, truth: NDArray[np.float64] | None = None) -> Mark:
+def mark_of(result: Result, row: int, truth: NDArray[np.float64] | None = None) -> DrawnTarget:
     """What a result says of one frame, as a mark to draw."""
     if not 0 <= row < len(result.boxes):
         raise ValueError(f"The result has {len(result.boxes)} rows and frame {row} was to be drawn; give its own clip.")
     score = float(result.scores[row]) if row < len(result.scores) else float("nan")
     status = Status(int(result.status[row])) if row < len(result.status) else Status.TRACKING
-    return Mark(result.boxes[row], score, status, truth)
+    return DrawnTarget(result.boxes[row], score, status, truth)

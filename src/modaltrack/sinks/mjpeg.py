@@ -16,7 +16,7 @@ from modaltrack.frame import Frame, Modality, Row
 from modaltrack.sinks.address import cannot_listen, is_loopback, listening_address
 from modaltrack.sinks.annotated import marks_of
 from modaltrack.sinks.phases import Phases
-from modaltrack.sinks.picture import Layout, Mark, draw
+from modaltrack.sinks.picture import Canvas, DrawnTarget, draw
 
 QUALITY = 80
 MOST_CLIENTS = 16
@@ -51,9 +51,9 @@ class MjpegStream:
         self._modalities = tuple(modalities)
         self._phases = Phases()
         self._own = is_loopback(host)
-        self._layout: Layout | None = None
+        self._canvas: Canvas | None = None
         self._news = threading.Condition()
-        self._newest: tuple[int, Frame, list[Mark]] | None = None
+        self._newest: tuple[int, Frame, list[DrawnTarget]] | None = None
         self._jpeg: tuple[int, bytes] = (-1, b"")  # the frame's number and its picture
         self._clients, self._closed = 0, False
         try:
@@ -85,12 +85,12 @@ class MjpegStream:
                     return
                 assert self._newest is not None
                 number, frame, marks = self._newest
-            if self._layout is None and frame.images:
+            if self._canvas is None and frame.images:
                 height, width = next(iter(frame.images.values())).shape[:2]
-                self._layout = Layout(self._modalities, height, width)
+                self._canvas = Canvas(self._modalities, height, width)
             data = b""
-            if self._layout is not None:
-                picture = draw(self._layout, frame, marks)[..., ::-1]
+            if self._canvas is not None:
+                picture = draw(self._canvas, frame, marks)[..., ::-1]
                 data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
             with self._news:
                 self._jpeg = (number, data)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.frame import Clip, Frame, Result, Status
-from modaltrack.sinks.picture import COLOURS, Layout, Mark, draw
+from modaltrack.sinks.picture import COLOURS, Canvas, DrawnTarget, draw
 
 WIDTH = 960  # pixels, at most, of a picture in a page
 CURVE = (720, 120)  # width, height of the curve of a result
@@ -22,7 +22,7 @@ def frame_html(frame: Frame) -> str:
     if not frame.images:
         return _line(repr(frame))
     height, width = next(iter(frame.images.values())).shape[:2]
-    return _picture(draw(Layout(tuple(frame.images), height, width), frame, [])) + _line(repr(frame))
+    return _picture(draw(Canvas(tuple(frame.images), height, width), frame, [])) + _line(repr(frame))
 
 
 def clip_html(clip: Clip) -> str:
@@ -35,8 +35,8 @@ def clip_html(clip: Clip) -> str:
         return facts
     height, width = next(iter(first.images.values())).shape[:2]
     known = clip.boxes is not None and len(clip.boxes)
-    marks = [Mark(clip.boxes[0], float("nan"), Status.TRACKING)] if known and clip.boxes is not None else []
-    return _picture(draw(Layout(tuple(first.images), height, width), first, marks)) + facts
+    marks = [DrawnTarget(clip.boxes[0], float("nan"), Status.TRACKING)] if known and clip.boxes is not None else []
+    return _picture(draw(Canvas(tuple(first.images), height, width), first, marks)) + facts
 
 
 def result_html(result: Result) -> str:

@@ -33,7 +33,7 @@ MAX_WIDTH = 1920  # wider pictures are shrunk to it: players and encoders have l
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class DrawnTarget:
     """One target in one frame.
 
     Attributes:
@@ -56,7 +56,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Canvas:
     """Where everything goes: fixed for a clip, so that every picture of it has one size.
 
     Attributes:
@@ -85,14 +85,14 @@ class Layout:
         return self.panel[0] + 2 * BAR, self.panel[1] * len(self.modalities)
 
 
-def draw(layout: Layout, frame: Frame, marks: Sequence[Mark], note: str = "") -> Image:
-    """Draw one frame: uint8 RGB (H, W, 3) of ``layout.size``.
+def draw(canvas: Canvas, frame: Frame, marks: Sequence[DrawnTarget], note: str = "") -> Image:
+    """Draw one frame: uint8 RGB (H, W, 3) of ``canvas.size``.
 
     A modality without an image in this frame gets an empty panel that says so. Ground truth is the thin white box.
     """
-    height, width = layout.panel
-    picture = np.full((*layout.size, 3), BACKGROUND, dtype=np.uint8)
-    for column, modality in enumerate(layout.modalities):
+    height, width = canvas.panel
+    picture = np.full((*canvas.size, 3), BACKGROUND, dtype=np.uint8)
+    for column, modality in enumerate(canvas.modalities):
         left = column * width
         image = frame.images.get(modality)
         title = TITLES.get(modality, modality.value)
@@ -100,19 +100,19 @@ def draw(layout: Layout, frame: Frame, marks: Sequence[Mark], note: str = "") ->
             title += " - no image"
             panel = np.full((height, width, 3), BACKGROUND, dtype=np.uint8)
         else:
-            how = cv2.INTER_AREA if layout.scale < 1 else cv2.INTER_LINEAR
+            how = cv2.INTER_AREA if canvas.scale < 1 else cv2.INTER_LINEAR
             panel = np.ascontiguousarray(cv2.resize(image, (width, height), interpolation=how))
             for number, mark in enumerate(marks, start=1):
-                _draw_mark(panel, mark, layout.scale, str(number) if len(marks) > 1 else "")
+                _draw_mark(panel, mark, canvas.scale, str(number) if len(marks) > 1 else "")
         picture[BAR : BAR + height, left : left + width] = panel
         _write(picture, title, (left + 8, BAR - 8), (230, 230, 230))
         if column:
             picture[:, left] = BACKGROUND
-    _write(picture, _facts(frame, marks, note), (8, layout.size[0] - 8), _worst_colour(marks))
+    _write(picture, _facts(frame, marks, note), (8, canvas.size[0] - 8), _worst_colour(marks))
     return picture
 
 
-def _draw_mark(panel: Image, mark: Mark, scale: float, label: str) -> None:
+def _draw_mark(panel: Image, mark: DrawnTarget, scale: float, label: str) -> None:
     if mark.truth is not None and np.isfinite(mark.truth).all():
         rectangle(panel, mark.truth * scale, TRUTH_COLOUR, 1)
     if not np.isfinite(mark.box).all():
@@ -138,7 +138,7 @@ def rectangle(panel: Image, box: NDArray[np.float64], colour: tuple[int, int, in
     cv2.rectangle(panel, (x1, y1), (x2, y2), colour, thickness)
 
 
-def _facts(frame: Frame, marks: Sequence[Mark], note: str) -> str:
+def _facts(frame: Frame, marks: Sequence[DrawnTarget], note: str) -> str:
     time = f"  {frame.time:.2f} s" if np.isfinite(frame.time) else ""
     marks = [m for m in marks if np.isfinite(m.score)]
     if len(marks) == 1:
@@ -148,7 +148,7 @@ def _facts(frame: Frame, marks: Sequence[Mark], note: str) -> str:
     return f"frame {frame.index}{time}{state}{'  ' + note if note else ''}"
 
 
-def _worst_colour(marks: Sequence[Mark]) -> tuple[int, int, int]:
+def _worst_colour(marks: Sequence[DrawnTarget]) -> tuple[int, int, int]:
     return COLOURS[max((m.status for m in marks), default=Status.TRACKING)]
 
 
