@@ -280,12 +280,14 @@ def files_that_define(pattern: str) -> set[str]:
 
 
 def moves(tree: ast.AST) -> list[str]:
-    """Calls that move a file: ``Path.rename``, ``Path.replace`` (of strings it takes two arguments), ``shutil.move``."""
-    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
-    one = [c for c in calls if c.func.attr == "replace" and len(c.args) == 1 and not c.keywords]
-    return [
-        ast.unparse(c) for c in calls if c.func.attr == "rename" or ast.unparse(c.func) == "shutil.move" or c in one
-    ]
+    """Calls that move a file: ``Path.rename``, ``Path.replace`` (that of strings takes two words), ``shutil.move``."""
+    found = []
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            replaces = call.func.attr == "replace" and len(call.args) == 1 and not call.keywords
+            if replaces or call.func.attr == "rename" or ast.unparse(call.func) == "shutil.move":
+                found.append(ast.unparse(call))
+    return found
 
 
 def written_rows(tree: ast.AST) -> list[str]:

