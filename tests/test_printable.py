@@ -2,6 +2,7 @@
 """Names from anywhere never reach a terminal or a page as control characters."""
 
 import io
+import xml.etree.ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from modaltrack import cli
 from modaltrack.commands import terminal
-from modaltrack.printable import one_line, printable, shortened
+from modaltrack.printable import markup, one_line, printable, shortened
 
 EVIL = "\x1b[2J\x1b]0;pwn\x07x\x9b31m\u202e\x7f"
 
@@ -20,6 +21,11 @@ def test_nothing_is_left_that_a_terminal_obeys(text: str) -> None:
         assert all(c.isprintable() or c in "\t\n" or ord(c) >= 0xA0 for c in shown)
         assert "\x1b" not in shown
     assert "\n" not in one_line(text)
+
+
+@given(st.text())
+def test_markup_is_xml(text: str) -> None:
+    assert ET.fromstring(f"<a>{markup(text)}</a>").tag == "a"
 
 
 def test_plain_names_stay_as_they_are() -> None:

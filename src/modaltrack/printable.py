@@ -7,6 +7,7 @@ show a name as another one. Here they are shown as escapes. XML does not allow t
 
 from __future__ import annotations
 
+import html
 import re
 
 # C0 without tab and newline, delete, C1 (U+009B begins a sequence as ESC [ does), line separators, direction marks,
@@ -42,6 +43,11 @@ def shortened(text: str, most: int = 1000) -> str:
         return text
     tail = (most - 3) // 4
     return f"{text[: most - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def markup(text: str) -> str:
+    """``text`` for HTML, XML and SVG: without control characters, which they do not allow, and with entities."""
+    return html.escape(_CONTROL.sub("", text))
 
 
 def _escape(match: re.Match[str]) -> str:

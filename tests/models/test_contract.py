@@ -32,6 +32,19 @@ def small(name, **overrides):
     return model
 
 
+def of_new_parts(names):
+    """Names that bring a method or a stem that none before them has: what may go wrong, once each.
+
+    The stems come with the plain tracker, which is the quickest.
+    """
+    known, kept = set(), []
+    for name in sorted(names, key=lambda name: not name.startswith("ostrack-")):
+        parts = {name.rsplit("-", 1)[0], ("stem", getattr(models.config_of(name), "stem", None))}
+        kept += [name] if parts - known else []
+        known |= parts
+    return kept
+
+
 def images(model, batch=3, keys=None, seed=0):
     g = torch.Generator().manual_seed(seed)
     keys = keys or [m for m in model.config.modalities if m in (Modality.RGB, X) or model.sensors_together]

@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from tests.models.test_contract import images, small
+from tests.models.test_contract import images, of_new_parts, small
 
 from modaltrack import models
 from modaltrack.frame import Modality
@@ -11,19 +11,6 @@ from modaltrack.frame import Modality
 X = Modality.THERMAL
 NAMES = models.list_models()
 PRESENT = {"rgb": torch.tensor([True, True, False]), "thermal": torch.tensor([True, False, True])}
-
-
-def of_new_parts(names):
-    """Names that bring a method or a stem that none before them has: what may break a graph, once each.
-
-    The stems come with the plain tracker, whose graph is made quickest.
-    """
-    known, kept = set(), []
-    for name in sorted(names, key=lambda name: not name.startswith("ostrack-")):
-        parts = {name.rsplit("-", 1)[0], ("stem", getattr(models.config_of(name), "stem", None))}
-        kept += [name] if parts - known else []
-        known |= parts
-    return kept
 
 
 def shallow(name):
@@ -55,7 +42,7 @@ class Counting:
 
 
 def scans(name):
-    """Whether a model has a state-space scan, each of which takes seconds to export, thrice that with gradients."""
+    """Whether a model has state-space scans, whose export takes seconds."""
     return name.startswith(("ainet", "smstracker", "tpf"))
 
 
@@ -64,9 +51,7 @@ def test_export(name):
     model, inputs = (m := shallow(name)), given(m)
     with torch.no_grad():
         expected = model(*inputs)
-    # weights want gradients, as fresh ones do; of scans with gradients one model's are enough
-    model.requires_grad_(not scans(name) or name.startswith("ainet"))
-    program = torch.export.export(model, tuple(inputs), strict=False)
+    program = torch.export.export(model, tuple(inputs), strict=False)  # its weights want gradients, as fresh ones do
     agree(program.module()(*inputs), expected)
 
 

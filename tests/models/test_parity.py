@@ -44,9 +44,7 @@ def test_maps_and_features(system, kind):
         assert error < 1e-4
     assert prediction.score_map.argmax() == ref[f"{kind}_score_map"][sample].argmax()
     np.testing.assert_allclose(prediction.boxes.numpy(), ref[f"{kind}_pred_boxes"][[sample], 0], atol=1e-4)
-    theirs = ref[f"{kind}_features_every_16th_token_and_32nd_channel"][
-        [sample], 4:
-    ]  # four are the template's
+    theirs = ref[f"{kind}_features_every_16th_token_and_32nd_channel"][[sample], 4:]  # four are the template's
     error = np.abs(prediction.features[:, ::16, ::32].numpy() - theirs).max() / ref[f"{kind}_features_rms"]
     print(kind, "features", error)
     assert error < 1e-4

@@ -7,7 +7,6 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from modaltrack.models.copies import Coverage
 from modaltrack.models.registry import METHODS, create, unknown_name
-from modaltrack.models.skeleton import WithoutDraws, shapes_of
+from modaltrack.models.skeleton import shapes_of, skeleton
 from modaltrack.models.trackers import advice
 from modaltrack.plugins import Table, expected
 
@@ -325,8 +324,9 @@ def match(method: str, tensors: Mapping[str, Tensor], size: str = "base", net_ty
 
 def build(found: TensorMatch, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The model of a match with the checkpoint's values where there are some, in evaluation mode."""
-    with WithoutDraws() if found.coverage.complete else nullcontext():
-        model: nn.Module = create(found.name, **found.settings)
-    taken = {ours: tensors[theirs] for theirs, ours in found.places.items()}
-    model.load_state_dict({name: taken.get(name, tensor) for name, tensor in model.state_dict().items()})
+    whole = found.coverage.complete  # fresh values, which take longer than all else here, are then needed nowhere
+    model = (skeleton if whole else create)(found.name, **found.settings)
+    own = model.state_dict()
+    taken = {ours: tensors[theirs].to(own[ours].dtype, copy=True) for theirs, ours in found.places.items()}
+    model.load_state_dict(own | taken, assign=whole)
     return model.eval()

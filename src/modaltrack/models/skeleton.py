@@ -15,7 +15,6 @@ from modaltrack.models.registry import create
 
 _ELEMENTWISE = {"exp", "expm1", "log", "neg", "mul", "add", "sub", "rsub", "div", "__mul__", "__rmul__", "__add__"}
 _ELEMENTWISE |= {"__radd__", "__neg__", "__sub__", "__rsub__", "__truediv__", "to", "contiguous"}
-_DRAWS = {"uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "erfinv_"}
 _KEPT_IN_PLACE = {"requires_grad_"}
 
 
@@ -43,22 +42,6 @@ class _WithoutValues(TorchFunctionMode):
             in_place = name.endswith("_") and not name.endswith("__") and name not in _KEPT_IN_PLACE
             if in_place or name in _ELEMENTWISE:
                 return first
-        return function(*args, **kwargs)
-
-
-class WithoutDraws(TorchFunctionMode):
-    """Random initialisers do nothing: for a model whose every value is loaded afterwards, in half of the time."""
-
-    def __torch_function__(
-        self,
-        function: Callable[..., object],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> object:
-        kwargs = kwargs or {}
-        if getattr(function, "__name__", "") in _DRAWS:
-            return args[0] if args else kwargs["tensor"]  # nn.init passes it by name
         return function(*args, **kwargs)
 
 
