@@ -422,3 +422,34 @@ def test_a_real_browser_lays_it_out_on_a_phone(made: Path, tmp_path: Path) -> No
     assert found, done.stdout[:500]
     assert int(found[1]) <= int(found[2]) == 390  # nothing sticks out sideways
     assert found[3] == "0"  # every picture was read
+
+
+def test_how_far_lost_can_be_believed_is_shown(tmp_path: Path) -> None:
+    """The target of ten frames is absent in three; one tracker says so from the second on, one has no status."""
+    clips = make_clips(tmp_path / "clips", {"a": 10})
+    rows = (clips / "a" / "boxes.txt").read_text().splitlines()
+    (clips / "a" / "boxes.txt").write_text("\n".join([*rows[:4], *["nan,nan,nan,nan"] * 3, *rows[7:]]) + "\n")
+    boxes = "".join(f"{i},{i},10,10\n" for i in range(10))
+    for name, status in (("says", "0000022200"), ("silent", "")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "a.txt").write_text(boxes)
+        (folder / "a_confidence.txt").write_text("\n".join("1999211899"[i] for i in range(10)) + "\n")
+        if status:
+            (folder / "a_status.txt").write_text("\n".join(status) + "\n")
+    results = [str(tmp_path / name) for name in ("says", "silent")]
+    line = ["report", *results, "--benchmark", "folder", "--data", str(clips), "--failures", "0"]
+    assert cli.main([*line, "--out", str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text()
+    section = page[page.index("Lost and found") : page.index("Sequences (")]
+    cells = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)]
+    assert cells[1][:2] == ["33.3%", "1.000"]  # three of nine; every present frame has a higher score
+    assert cells[1][3:] == ["1", "100.0%", "1", "16.7%", "33.3%"]  # lost in frame 7 is false, frame 4 is missed
+    assert cells[2][:2] == cells[1][:2]
+    assert cells[2][3:] == ["–"] * 5
+
+
+def test_without_absence_nothing_is_said_of_it(entries: list[Entry], made: Path) -> None:
+    line = ["report", str(made / "good"), "--benchmark", "folder", "--data", str(made / "clips"), "--failures", "0"]
+    assert cli.main([*line, "--out", str(made / "whole.html")]) == 0
+    assert "Lost and found" not in (made / "whole.html").read_text()

@@ -330,3 +330,13 @@ def test_a_broken_manifest_and_an_unknown_layout(tmp_path: Path) -> None:
         check_manifest(tmp_path)
     with pytest.raises(ValueError, match="anchor runs"):
         write_sequence(tmp_path, Result("a", BOXES, runs={0: BOXES}))
+
+
+def test_a_status_beside_the_boxes_is_read_where_it_is_one(tmp_path: Path) -> None:
+    for name, third in (("a", "2"), ("b", "3")):
+        (tmp_path / f"{name}.txt").write_text("1,2,3,4\n" * 3)
+        (tmp_path / f"{name}_status.txt").write_text(f"0\n1\n{third}\n")
+    found = read_results(tmp_path)
+    assert found.sequences["a"].status.tolist() == [0, 1, 2]
+    assert len(found.sequences["b"].status) == 0
+    assert "b_status.txt holds other values than 0, 1 and 2: not used." in found.problems

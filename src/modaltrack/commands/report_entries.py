@@ -107,6 +107,7 @@ def make_entry(
     from modaltrack.commands.result_source import matched
     from modaltrack.report import Entry
     from modaltrack.scoring.engine import score
+    from modaltrack.scoring.presence import any_absent, presence_evidence, presence_report
 
     named = matched(results, truths)
     report = score(protocol, truths, named.sequences, attributes=True, missing=missing)
@@ -114,7 +115,11 @@ def make_entry(
     seconds = [r.seconds[1:] for r in named.sequences.values() if len(r.seconds) > 1]
     steps = np.concatenate(seconds) if seconds else np.empty(0)
     total = float(np.nansum(steps))  # the first row of each is the template alone
-    return Entry(name, report, named.sequences, len(steps) / total if total > 0 else None, number)
+    pairs = [(truth, named.sequences[truth.name]) for truth in truths if truth.name in named.sequences]
+    evidence = [found for truth, result in pairs if (found := presence_evidence(truth, result)) is not None]
+    presence = presence_report(evidence) if any_absent(evidence) else {}
+    speed = len(steps) / total if total > 0 else None
+    return Entry(name, report, named.sequences, speed, number, presence=presence)
 
 
 def has_results(results: ResultSet, truths: Sequence[Truth]) -> bool:

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from modaltrack.evaluation.adapters import TrackerSpec, load_engine
 from modaltrack.evaluation.executors import Sink, run_local, run_ray
 from modaltrack.evaluation.store import ResultFolder
@@ -25,8 +23,8 @@ from modaltrack.evaluation.streaming import (
     run_streaming,
 )
 from modaltrack.evaluation.tasks import BenchmarkSpec, Task
-from modaltrack.frame import Result, Status
-from modaltrack.scoring.presence import Flags, Numbers, presence_report
+from modaltrack.frame import Result
+from modaltrack.scoring.presence import Evidence, any_absent, presence_evidence, presence_report
 from modaltrack.session import Clock, Engine, Failure
 
 
@@ -198,7 +196,7 @@ class _Book:
     def __init__(self, folder: ResultFolder, outcome: Outcome, tasks: Sequence[Task], versions: dict[str, str]) -> None:
         self._folder, self._outcome, self._total, self._versions = folder, outcome, len(tasks), versions
         self._entries = {task.name: task.entry for task in tasks}
-        self._presence: list[tuple[Numbers, Flags | None, Flags]] = []
+        self._presence: list[Evidence] = []
         earlier = folder.read_run() or {}
         self._sessions: list[dict[str, Any]] = list(earlier.get("sessions") or [])
         self.clock, self._frames, self._tracker, self._first = Clock(), 0, 0.0, 0.0
@@ -211,22 +209,14 @@ class _Book:
         self._frames += len(result.boxes) - result.first
         self._first += float(result.seconds[:first].sum())
         self._tracker += float(result.seconds[first:].sum())
-        self._note_presence(result)
+        evidence = presence_evidence(self._entries[result.name].truth(), result)
+        if evidence is not None:
+            self._presence.append(evidence)
         self.write()
-
-    def _note_presence(self, result: Result) -> None:
-        """Keep what the tracker said of absence, where the truth says something of it, too."""
-        truth = self._entries[result.name].truth()
-        if truth.rows is not None or len(truth.boxes) != len(result.boxes):
-            return
-        absent = np.asarray(~np.isfinite(truth.boxes).all(1) if truth.absent is None else truth.absent, bool)
-        after = slice(result.first, None)
-        lost = result.status[after] == Status.LOST if len(result.status) else None
-        self._presence.append((result.scores[after], lost, absent[after]))
 
     def presence(self) -> dict[str, float | None]:
         """How far score and status of this run's sequences can be believed; {} where no target is ever absent."""
-        return presence_report(self._presence) if any(absent[1:].any() for _, _, absent in self._presence) else {}
+        return presence_report(self._presence) if any_absent(self._presence) else {}
 
     def failed(self, failure: Failure) -> None:
         self._outcome.failures.append(failure)

@@ -6,6 +6,7 @@
       <sequence>.txt              x,y,w,h per frame; written last, so that it stands for the whole sequence
       <sequence>_time.txt         seconds per frame in the tracker alone
       <sequence>_confidence.txt   score per frame, where the tracker gives one
+      <sequence>_status.txt       0 tracking, 1 uncertain, 2 lost, where the tracker says so
       manifest.json               checksums, written at the end
 
 A process that dies at any instant (kill -9) leaves whole sequences and at most hidden files, which the
@@ -98,20 +99,22 @@ class ResultFolder:
         if np.isfinite(scores[first + 1 :]).all():
             scores[first : first + 1] = np.nan_to_num(scores[first : first + 1], nan=1.0)  # the box that was given
             write_file(self.path / f"{result.name}_confidence.txt", format_rows(scores))
+        if len(result.status) == len(result.boxes):
+            write_file(self.path / f"{result.name}_status.txt", format_rows(result.status))
         write_file(self.path / f"{result.name}.txt", format_rows(result.boxes))
 
     def write_manifest(self, names: Sequence[str]) -> None:
         """Write manifest.json with the checksums of these sequences' files, for those who receive them."""
         from modaltrack.results import write_manifest
 
-        ends = ("", "_time", "_confidence")
+        ends = ("", "_time", "_confidence", "_status")
         files = [file for name in names for end in ends if (file := self.path / f"{name}{end}.txt").is_file()]
         if files:
             write_manifest(self.path, files, "community", str(self.facts["tracker"]))
 
     def forget(self, name: str) -> None:
         """Remove a sequence that does not fit any more; the boxes go first."""
-        for end in ("", "_confidence", "_time"):
+        for end in ("", "_status", "_confidence", "_time"):
             (self.path / f"{name}{end}.txt").unlink(missing_ok=True)
 
 

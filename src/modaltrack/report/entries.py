@@ -26,6 +26,7 @@ class Entry:
     Attributes:
         results: what it wrote, {} where boxes are not to be drawn.
         speed: frames per second in the tracker alone, None where no times were written.
+        presence: how far its word that the target is there can be believed (``scoring.presence``), {} where unknown.
         style: its number among the trackers, which chooses its colour and dashes.
         chosen: its colour as ``#rrggbb`` where it was asked for.
         place: its row in tables where an order was asked for; the others follow by score.
@@ -38,6 +39,7 @@ class Entry:
     style: int = 0
     chosen: str = ""
     place: int | None = None
+    presence: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def ink(self) -> str:

@@ -15,12 +15,20 @@ from modaltrack.report.tables import (
     attribute_table,
     comparison_table,
     heat_table,
+    presence_table,
     score_table,
     small_print,
 )
 from modaltrack.scoring.intervals import Comparison
 
 ELSEWHERE = ("scores", "comparison", "attributes")  # figures that have a section of their own
+PRESENCE_WORDS = (
+    "<p class='fine'>Against the labels of absence, the first frame left out. AUROC: the chance that the score of a "
+    "frame with the target is above that of one without it; 0.5 is chance. Calibration error: mean distance of it "
+    "from the share of frames with the target, in ten bins. Of trackers that say <i>lost</i>: in how many absences and "
+    "after how many frames they do; false lost: the share of frames with the target in which they do; missed lost: the "
+    "share of those without it in which they do not.</p>"
+)
 STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -112,6 +120,8 @@ def page(
         radar = drawings["attributes"].svg("attributes") if "attributes" in drawings else ""
         radar = f'<div class="radar">{radar}</div>' if radar else ""
         parts.append(_section(f"Attributes ({metric})", f'<div class="attributes"><div>{table}</div>{radar}</div>'))
+    if believed := presence_table(entries, metric):
+        parts.append(_section("Lost and found", believed) + PRESENCE_WORDS)
     if strips:
         parts.append(_section("Worst failures", _failures(entries, strips)))
     parts.append(_section(f"Sequences ({metric}, the hardest first)", heat_table(entries, metric)))

@@ -34,6 +34,29 @@ def score_table(entries: Sequence[Entry], metric: str) -> str:
     return _table(["tracker", *heads, f"95 % interval of {metric}", "frames/s"], rows)
 
 
+PRESENCE = {  # measure -> its name and how it is written
+    "absent": ("absent frames", "{:.1%}"),
+    "auroc": ("AUROC of the score", "{:.3f}"),
+    "calibration_error": ("calibration error", "{:.3f}"),
+    "stretches": ("absences", "{:.0f}"),
+    "lost_in_time": ("of them said lost", "{:.1%}"),
+    "median_frames_to_lost": ("frames to lost, median", "{:.0f}"),
+    "false_lost": ("false lost", "{:.1%}"),
+    "missed_lost": ("missed lost", "{:.1%}"),
+}
+
+
+def presence_table(entries: Sequence[Entry], metric: str) -> str:
+    """How far each tracker's score and status can be believed where targets are absent; "" where that is not known."""
+    rows = []
+    for entry in in_order(entries, metric):
+        if entry.presence:
+            known = [(entry.presence.get(name), form) for name, (_, form) in PRESENCE.items()]
+            cells = "".join(f"<td>{'–' if v is None else form.format(v)}</td>" for v, form in known)
+            rows.append(_name(entry) + cells)
+    return _table(["tracker", *(title for title, _ in PRESENCE.values())], rows) if rows else ""
+
+
 def comparison_table(entries: Sequence[Entry], metric: str, comparisons: Mapping[str, Comparison]) -> str:
     """The best tracker against each other one."""
     best, *rest = ranked(entries, metric)

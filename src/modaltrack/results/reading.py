@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from modaltrack.box_text import parse_table, read_bytes
-from modaltrack.frame import Result
+from modaltrack.frame import Result, Status
 from modaltrack.results.archives import ARCHIVES, Budget, Files, TooLarge, open_archive, open_files
 from modaltrack.results.forms import Found, read_form
 from modaltrack.results.record import ResultSet
@@ -33,6 +33,7 @@ BESIDE = {  # ending of a file that belongs to another one of the same name -> w
     "_score": "confidence",
     "_time": "seconds",
     "_times": "seconds",
+    "_status": "status",
     "_fps": "",
     "_all_boxes": "",
     "_all_scores": "",
@@ -144,7 +145,7 @@ class _Reading:
         return found
 
     def _with_sides(self, files: Files, name: str, result: Result, beside: Mapping[str, str]) -> Result:
-        """The result with the times and confidences that lie beside its boxes, where these are numbers."""
+        """The result with the times, confidences and status that lie beside its boxes, where these are numbers."""
         for what, other in beside.items():
             if not what:
                 continue
@@ -160,6 +161,11 @@ class _Reading:
                 self.problems.append(f"{rows}: not used.")
             elif what == "confidence":
                 result = replace(result, scores=values)
+            elif what == "status":
+                if not np.isin(values, list(Status)).all():
+                    self.problems.append(f"{other} holds other values than 0, 1 and 2: not used.")
+                    continue
+                result = replace(result, status=values.astype(np.int64))
             else:
                 result = replace(result, seconds=values)
         return result

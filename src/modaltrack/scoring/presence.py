@@ -9,9 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.frame import Result, Status
+from modaltrack.scoring.records import Truth
+
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 BINS = 10
+Evidence = tuple[Numbers, Flags | None, Flags]
+"""Score (N,), lost (N,) or None where the tracker has no status, and absent (N,), row by row of one clip."""
 
 
 def auroc(score: Numbers, label: Flags) -> float:
@@ -45,8 +50,30 @@ def times_to_lost(lost: Flags, absent: Flags) -> Numbers:
     return np.array(found, np.float64)
 
 
-def presence_report(clips: list[tuple[Numbers, Flags | None, Flags]]) -> dict[str, float | None]:
-    """One table over clips of (score (N,), lost (N,) or None where the tracker has no status, absent (N,)), row by row.
+def presence_evidence(truth: Truth, result: Result) -> Evidence | None:
+    """What a tracker said of absence in a clip, from its first box on; None where that cannot be held to the truth.
+
+    It can not where annotation is sparse, the rows differ in number, or the tracker gave neither scores nor status.
+    """
+    if truth.rows is not None or len(truth.boxes) != len(result.boxes):
+        return None
+    count = len(result.boxes)
+    scores = result.scores if len(result.scores) == count else np.full(count, np.nan)
+    lost = result.status == Status.LOST if len(result.status) == count else None
+    if lost is None and not np.isfinite(scores).any():
+        return None
+    absent = np.asarray(~np.isfinite(truth.boxes).all(1) if truth.absent is None else truth.absent, bool)
+    after = slice(result.first, None)
+    return scores[after], None if lost is None else lost[after], absent[after]
+
+
+def any_absent(clips: list[Evidence]) -> bool:
+    """Whether a target is absent anywhere behind the first row."""
+    return any(bool(absent[1:].any()) for _, _, absent in clips)
+
+
+def presence_report(clips: list[Evidence]) -> dict[str, float | None]:
+    """One table over clips.
 
     Returns:
         ``frames``, ``absent`` (share); ``auroc`` and ``calibration_error`` of the score for "the target is there";
