@@ -9,6 +9,7 @@ what a living one is still writing, without a guess at ages or process numbers.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -130,6 +131,12 @@ def write_file(target: Path, content: str | bytes, durable: bool = False) -> Pat
     with replacing(target, durable) as partial:
         partial.write_bytes(data)
     return target
+
+
+def checksum(file: Path) -> str:
+    """SHA-256 of a file's content, read piece by piece: it may be larger than the memory."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - JSON is of any type

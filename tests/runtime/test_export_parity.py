@@ -11,7 +11,6 @@ import torch
 from tests.models.test_contract import small
 
 from modaltrack import models, scenes
-from modaltrack.export import parity
 from modaltrack.frame import Modality
 
 for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
@@ -19,13 +18,11 @@ for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
 
 
 @pytest.fixture
-def script(monkeypatch):
+def script(monkeypatch, short_clips):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     sys.modules.pop("export_parity", None)
     import export_parity
 
-    real = parity.rendered
-    monkeypatch.setattr(parity, "rendered", lambda sensors, *_: real(sensors, 1, 4))
     return export_parity
 
 

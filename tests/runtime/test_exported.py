@@ -190,6 +190,7 @@ def test_sets_of_sensors_that_a_tracker_may_ask_for():
     assert subsets(small("nanotrack-v3"), (RGB, THERMAL)) == [(RGB,), (THERMAL,)]
 
 
+@pytest.mark.usefixtures("short_clips")
 def test_differences_are_found_and_out_of_bounds(drawn):
     """A model whose maps are a little off, and one whose success falls."""
     model = models.load_model(drawn / "drawn.safetensors", device="cpu")
@@ -220,6 +221,7 @@ def test_export_says_what_is_wrong(more, said, tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("short_clips")
 def test_a_graph_that_differs_is_not_kept(tmp_path, monkeypatch, capsys):
     """The verb itself: once refused, once kept with what was measured in the card."""
     monkeypatch.setattr("modaltrack.export.parity.compare", lambda *_: Parity(0.3, 0.5, 9.0, (0.5, 0.5), 2))

@@ -8,7 +8,6 @@ they are asked for, so that names and shapes can be judged first.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import struct
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from modaltrack.file_kinds import START, not_weights
+from modaltrack.files import checksum
 from modaltrack.models.restricted_pickle import PICKLE_BYTES, Placeholder, Storage, TensorPlan, Unpickled, read_pickle
 
 T = TypeVar("T")
@@ -59,8 +59,7 @@ class Checkpoint:
     @cached_property
     def sha256(self) -> str:
         """Of the file; computed when it is asked for, because a file may be large and of no use."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return checksum(self.path)
 
 
 class OpenCheckpoint:

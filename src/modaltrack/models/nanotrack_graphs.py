@@ -6,7 +6,6 @@ The tensors are taken in the graphs' order of execution, which is trusted only a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from modaltrack.extras import need
+from modaltrack.files import checksum
 from modaltrack.models.nanotrack import NanoTrack, NanoTrackConfig
 from modaltrack.models.weights_io import save_model
 from modaltrack.sources.encodings import DEFAULT_ENCODING
@@ -62,7 +62,7 @@ def import_nanotrack(backbone: Path, head: Path, out: Path, *, name: str | None 
         "encodings": {str(m): DEFAULT_ENCODING[m] for m in model.config.modalities},
         "thresholds": None,
         "recipe": "the authors'",
-        "origin": [{"file": f.name, "sha256": hashlib.sha256(f.read_bytes()).hexdigest()} for f in (backbone, head)],
+        "origin": [{"file": f.name, "sha256": checksum(f)} for f in (backbone, head)],
         "coverage": f"all layers; the maps differ from ONNX Runtime's by {difference:.1e} of their largest value",
         "measured": {},
         "licence": "Apache-2.0 (the authors')",

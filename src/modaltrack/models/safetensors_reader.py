@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -149,11 +148,6 @@ class SafetensorsFile:
             raise ValueError(f"{self.path} is damaged ({error}); copy or download it again.") from None
         except MemoryError:
             raise ValueError(f"{self.path} holds more than fits into this machine's memory.") from None
-
-    def sha256(self) -> str:
-        """Of the whole file."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _parsed(header: object) -> tuple[dict[str, str], dict[str, _Entry]]:

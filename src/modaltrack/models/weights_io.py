@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from modaltrack.files import remove_abandoned, write_file
+from modaltrack.files import checksum, remove_abandoned, write_file
 from modaltrack.models.card import Card, read_card
 from modaltrack.models.copies import spread
 from modaltrack.models.late_fusion import PREFIX, LateFusion
@@ -185,7 +185,7 @@ def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str,
 def _opened(path: Path, sha256: str | None = None) -> tuple[SafetensorsFile, Card]:
     """A weight file whose header and card were checked; ValueError says what is wrong with it."""
     file = SafetensorsFile(path)
-    if sha256 is not None and file.sha256() != sha256:
+    if sha256 is not None and checksum(file.path) != sha256:
         raise ValueError(
             f"{path} is not the file that was shipped (its SHA-256 differs); remove it, and install "
             "the package again or run 'modaltrack models get'."

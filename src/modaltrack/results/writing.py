@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from modaltrack.box_text import format_rows
-from modaltrack.files import read_json, remove_abandoned, replacing, write_file
+from modaltrack.files import checksum, read_json, remove_abandoned, replacing, write_file
 from modaltrack.frame import Result
 from modaltrack.results.archives import ARCHIVES, FOREIGN
 
@@ -115,7 +115,7 @@ def check_manifest(folder: str | os.PathLike[str]) -> list[str] | None:
         file = top / name
         if not file.is_file():
             problems.append(f"{name} is in the manifest and not in the folder.")
-        elif hashlib.sha256(file.read_bytes()).hexdigest() != facts["sha256"]:
+        elif checksum(file) != facts["sha256"]:
             problems.append(f"{name} is not the file that the manifest was written for (checksum differs).")
     return problems
 

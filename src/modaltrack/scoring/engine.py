@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,7 +28,6 @@ from modaltrack.scoring.records import (
     Switches,
     Truth,
     ratio_of_sums,
-    switches_as_dict,
 )
 
 __all__ = [
@@ -105,7 +104,7 @@ def score(
     return Report(
         protocol=entry.name,
         version=entry.version,
-        switches=switches_as_dict(switches),
+        switches=asdict(switches),
         num_sequences=len(truths),
         scores={name: _ratio(num, den) for name, (num, den) in terms.items()},
         per_sequence=_per_sequence(truths, aligned, terms),

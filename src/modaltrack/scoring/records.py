@@ -8,7 +8,7 @@ whether an odd row is absent, invalid or repaired is decided by a protocol's swi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -169,8 +169,3 @@ class Report:
     notes: list[str] = field(default_factory=list)
     samples: dict[str, Sample] = field(default_factory=dict)
     benchmark: str = ""
-
-
-def switches_as_dict(switches: Switches) -> dict[str, Any]:
-    """Name -> value, in the order of the summary table."""
-    return asdict(switches)

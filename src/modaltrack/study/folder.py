@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,8 +117,3 @@ def open_folder(path: Path, **wanted: float | None) -> tuple[StudyFolder, Settin
         now = ", ".join(f"{name} {value}" for name, value in other.items())
         raise ValueError(f"{path} holds a study with {was}, and {now} was given; leave it out or take another --out.")
     return StudyFolder(path), settings
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

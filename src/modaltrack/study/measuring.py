@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modaltrack.files import locked
+from modaltrack.files import checksum, locked
 from modaltrack.frame import Clip
 from modaltrack.study.corruptions import Failing
-from modaltrack.study.folder import Settings, StudyFolder, fingerprint, seeds_of, write_json
+from modaltrack.study.folder import Settings, StudyFolder, seeds_of, write_json
 from modaltrack.study.plan import CORRUPTIONS, MAIN, SENSORS, Run
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def evaluate_missing(
                     states[folder.name] = "in work elsewhere"
                     continue
                 weights = _weights(place, run, seed)
-                of = {"weights": fingerprint(weights), "clips": settings.clips, "frames": settings.frames}
+                of = {"weights": checksum(weights), "clips": settings.clips, "frames": settings.frames}
                 if (place.evaluation(run, seed) or {}).get("of") == of:
                     states[folder.name] = "measured"
                     continue

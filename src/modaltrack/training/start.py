@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from modaltrack.files import read_json
+from modaltrack.files import checksum, read_json
 from modaltrack.models.model import TorchModel
 from modaltrack.training.adaptation import merged
 from modaltrack.training.checkpoint import load_checkpoint
@@ -92,7 +91,7 @@ def _tensors(
         tensors, digest = read_rgb_tracker(path)
     else:
         tensors = dict(models.load_torch_model(start_from, device="cpu").state_dict())
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        digest = checksum(path) if path.is_file() else None
     if sha256 is not None and digest != sha256:
         raise ValueError(f"{start_from} has the SHA-256 {digest} and not {sha256}: give the file that has it.")
     if only is not None:
