@@ -55,6 +55,36 @@ def test_a_camera_is_watched_followed_and_lost(drive: Driver, monkeypatch: pytes
     assert "ended" in said[0]
 
 
+def test_a_busy_camera_and_an_address_that_never_answers_are_sentences(
+    drive: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+    import os
+    import socket
+
+    from modaltrack.sources import video
+
+    def said(source: str) -> str:
+        drive.messages.clear()
+        drive("open", sources={"rgb": source})
+        drive.wait(lambda: any(m["type"] == "not opened" for m in drive.messages))
+        assert drive.workspace.state()["busy"] == ""
+        return str(next(m["text"] for m in drive.messages if m["type"] == "not opened"))
+
+    monkeypatch.setattr(video, "TIMEOUT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and says nothing
+        text = said(f"http://127.0.0.1:{silent.getsockname()[1]}/camera")
+        assert "cannot be opened (nothing came in time); check the address" in text
+
+    def busy(location: str, **_: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), location)
+
+    monkeypatch.setattr(video.av, "open", busy)
+    text = said("0")
+    assert "cannot be opened (Device or resource busy)" in text
+    assert "no other program uses it" in text
+
+
 def test_a_feed_forgets_its_oldest_frames() -> None:
     import numpy as np
 

@@ -197,6 +197,9 @@ _ADVICE = {
 
 
 def reason(error: BaseException) -> str:
+    """What went wrong, in FFmpeg's words where they say it."""
+    if isinstance(error, av.error.ExitError):  # "Immediate exit requested": the timeout above
+        return "nothing came in time"
     return str(getattr(error, "strerror", None) or error).rstrip(".")
 
 
