@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
-    from modaltrack.frame import Clip, Frame, Modality
+    from modaltrack.frame import Clip
     from modaltrack.models.model import Model
     from modaltrack.session import Engine
 
@@ -111,19 +109,19 @@ def parts(model: Model, clip: Clip, pair: tuple[Any, ...], repeats: int, device:
     import torch
 
     from modaltrack import vision
+    from modaltrack.tracking.look import cut_crops
 
     config, frame = model.config, clip.frames[0]
     assert clip.boxes is not None
-    box = clip.boxes[0]
-    around = vision.with_context(box, model.crop_context)
+    around = vision.with_context(clip.boxes[0], model.crop_context)
 
-    def crops(size: int, factor: float) -> dict[Any, Any]:
-        return {m: _crop(frame, m, around, factor, size).to(device) for m in pair}
+    def crops(size: int, factor: float, pixels: bool = False) -> dict[Any, Any]:
+        return {m: cut_crops([frame.images[m]], around[None], factor, size, device, pixels=pixels) for m in pair}
 
-    template, search = (
-        crops(config.template_size, config.template_factor),
-        crops(config.search_size, config.search_factor),
-    )
+    def searched() -> dict[Any, Any]:
+        return crops(config.search_size, config.search_factor, model.takes_pixels)
+
+    template, search = crops(config.template_size, config.template_factor), searched()
     with torch.inference_mode():
         prediction = model(template, search)
         window = vision.hann_window(prediction.score_map.shape[-1], device)
@@ -134,16 +132,10 @@ def parts(model: Model, clip: Clip, pair: tuple[Any, ...], repeats: int, device:
             return vision.box_from_crop(boxes[0].cpu().numpy(), around, resize, config.search_size)
 
         return {
-            "crop and normalise": median(lambda: crops(config.search_size, config.search_factor), repeats, device),
+            "crop and normalise": median(searched, repeats, device),
             "model": median(lambda: model(template, search), repeats, device),
             "decode box": median(to_box, repeats, device),
         }
-
-
-def _crop(frame: Frame, modality: Modality, box: NDArray[np.float64], factor: float, size: int) -> torch.Tensor:
-    from modaltrack import vision
-
-    return vision.normalise(vision.to_tensor(vision.crop(frame.images[modality], box, factor, size)[0][None]))
 
 
 def base(batch: int, repeats: int, device: torch.device, pair: tuple[Any, ...]) -> float:

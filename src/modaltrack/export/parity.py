@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -89,6 +89,12 @@ def crops_of(model: Model, clips: Sequence[Clip], sensors: Sequence[Modality], c
     return found
 
 
+def pixels_of(images: Mapping[Modality, torch.Tensor]) -> dict[Modality, torch.Tensor]:
+    """The uint8 crops (B, h, w, 3) that normalised ones (B, 3, h, w) were made of."""
+    whole = {m: (vision.denormalise(image) * 255).round().to(torch.uint8) for m, image in images.items()}
+    return {m: image.permute(0, 2, 3, 1).contiguous() for m, image in whole.items()}
+
+
 @torch.inference_mode()
 def compare(reference: Model, other: Model, sensors: Sequence[Modality], clips: Sequence[Clip] | None = None) -> Parity:
     """Run both on the same crops and clips (default: rendered ones); both on the CPU."""
@@ -101,7 +107,8 @@ def compare(reference: Model, other: Model, sensors: Sequence[Modality], clips: 
             if f"{role}_{sensors[0]}" in one
         ]
         more = {"memory": roles[2]} if len(roles) > 2 else {}
-        a, b = (model(*roles[:2], **more) for model in (reference, other))
+        a = reference(*roles[:2], **more)
+        b = other(roles[0], pixels_of(roles[1]) if other.takes_pixels else roles[1], **more)
         pairs = [(x, y) for x, y in zip((*a[:3], a.confidence_map), (*b[:3], b.confidence_map)) if x is not None]
         largest = max(largest, *(float((x - y).abs().max()) if y is not None else np.inf for x, y in pairs))
         same += int(a.score_map.argmax()) == int(b.score_map.argmax())

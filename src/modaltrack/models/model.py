@@ -68,6 +68,7 @@ class Declared(Protocol):
         policy: fields of ``tracking.Policy`` that belong to the method's published rule.
         num_templates: how many templates it takes; with 2, the later one goes into the call as ``memory``.
         missing_policy: one sentence on what happens to a sample without one of its sensors; empty where none may lack.
+        takes_pixels: whether search images may also be uint8 crops (B, h, w, 3), which it normalises itself.
         training: whether it draws random numbers (dropout); trackers warn about it.
     """
 
@@ -81,6 +82,7 @@ class Declared(Protocol):
     policy: Mapping[str, Any] = NO_RULE
     num_templates: int = 1
     missing_policy: str = ""
+    takes_pixels: bool = False
     training: bool = False
 
 

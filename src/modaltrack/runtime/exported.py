@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from modaltrack.export import Declaration
@@ -35,6 +37,8 @@ class ExportedConfig:
 class ExportedModel(Model):
     """``model(template, search) -> Prediction`` by one graph for each set of sensors.
 
+    Search images may also be uint8 crops (B, h, w, 3).
+
     Args:
         declaration: of any of its graphs: what they have in common.
         card: of the model.
@@ -51,6 +55,7 @@ class ExportedModel(Model):
         where: str = "This model",
     ) -> None:
         d = declaration
+        self.takes_pixels = True
         self._config = ExportedConfig(d.modalities, d.template_size, d.search_size, d.template_factor, d.search_factor)
         self.card, self.name = card, str(card.get("name", ""))
         self.sensors_together, self.one_sensor, self.judges = d.sensors_together, d.one_sensor, d.judges
@@ -73,7 +78,8 @@ class ExportedModel(Model):
     ) -> Prediction:
         """See ``Model``; samples with different sensors are not taken in one call."""
         c = self.config
-        sensors = tuple(check_images(template, search, c.template_size, c.search_size))
+        planes = {m: image.permute(0, 3, 1, 2) if image.dtype == torch.uint8 else image for m, image in search.items()}
+        sensors = tuple(check_images(template, planes, c.template_size, c.search_size))
         if present is not None and not all(bool(has.all()) for has in present.values()):
             raise ValueError("An exported model takes samples that have all their sensors; call it once for each set.")
         graph = self._graph(sensors)
@@ -82,10 +88,12 @@ class ExportedModel(Model):
         if self.num_templates > 1:
             roles["memory"] = template if memory is None else memory
         images = {
-            f"{role}_{name}": given[sensor].detach().to("cpu", torch.float32).contiguous().numpy()
+            f"{role}_{name}": _as_array(given[sensor])
             for role, given in roles.items()
             for name, sensor in zip(named, sensors)
         }
+        if len({images[f"search_{name}"].dtype for name in named}) > 1:
+            raise ValueError("The search images are pixels of some sensors and normalised of others; give one kind.")
         rows, batch = len(next(iter(images.values()))), graph.declaration.batch
         parts: list[list[np.ndarray]] = []
         for start in range(0, rows, batch):
@@ -111,6 +119,12 @@ class ExportedModel(Model):
                 "or into a folder, which gets every set of its sensors."
             )
         return self.graphs[sensors]
+
+
+def _as_array(image: Tensor) -> NDArray[Any]:
+    """Contiguous float32, or uint8 as it is."""
+    kind = torch.uint8 if image.dtype == torch.uint8 else torch.float32
+    return image.detach().to("cpu", kind).contiguous().numpy()
 
 
 def read_exported(path: Path, runtime: str = "", precision: str = "") -> ExportedModel:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from modaltrack.export import FORMATS, Declaration, check_form, export_graph
-from modaltrack.export.parity import BOUNDS, crops_of, rendered
+from modaltrack.export.parity import BOUNDS, crops_of, pixels_of, rendered
 from modaltrack.extras import RUNTIME_PACKAGES, missing, need
 from modaltrack.frame import Modality
 from modaltrack.models.late_fusion import PREFIX
@@ -19,6 +19,7 @@ from modaltrack.models.weights_io import load_torch_model, pick_device
 from modaltrack.runtime.exported import ExportedModel, Sensors, read_exported
 from modaltrack.runtime.kept import kept_graph, key_of
 from modaltrack.runtime.sessions import GraphSession, open_session
+from modaltrack.vision import normalise
 
 RUNTIMES = ("torch", "onnx", "openvino", "auto")
 TRIALS = 4  # passes of each runtime, of which the shortest counts: the first of them is slow everywhere
@@ -107,16 +108,18 @@ Sample = list[dict[Modality, torch.Tensor]]  # template and search
 
 
 def _noise(model: Model, sensors: Sensors, seed: int) -> Sample:
-    """Images that have every frequency, in the range of normalised ones."""
+    """Crops that have every frequency."""
     generator = torch.Generator().manual_seed(seed)
     sizes = (model.config.template_size, model.config.search_size)
-    return [{m: torch.randn(1, 3, s, s, generator=generator, dtype=torch.float32) for m in sensors} for s in sizes]
+    drawn = [{m: torch.randint(0, 256, (1, 3, s, s), generator=generator) for m in sensors} for s in sizes]
+    return [{m: normalise(image.float() / 255) for m, image in images.items()} for images in drawn]
 
 
 @torch.inference_mode()
 def _maps(model: Model, sample: Sample) -> tuple[torch.Tensor, ...]:
-    """Score, size and offset maps."""
-    return tuple(model(*sample)[:3])
+    """Score, size and offset maps, of pixels where the tracker would give them."""
+    template, search = sample
+    return tuple(model(template, pixels_of(search) if model.takes_pixels else search)[:3])
 
 
 def _difference(model: Model, other: Model, sample: Sample) -> float:

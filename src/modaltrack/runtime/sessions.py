@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,11 +15,21 @@ from numpy.typing import NDArray
 from modaltrack.export import CARD_KEY, Declaration
 from modaltrack.extras import need
 from modaltrack.files import parse_json
+from modaltrack.runtime.split import (
+    FIXED,
+    Arrays,
+    Remembered,
+    depends_on,
+    onnx_of_pixels,
+    openvino_of_pixels,
+    split_onnx,
+    split_openvino,
+)
 
 if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
     import openvino
-
-Arrays = Mapping[str, NDArray[np.float32]]
 
 
 class GraphSession(Protocol):
@@ -28,7 +39,7 @@ class GraphSession(Protocol):
     declaration: Declaration
 
     def run(self, inputs: Arrays) -> list[NDArray[np.float32]]:
-        """The graph's outputs, in its order."""
+        """The graph's outputs, in its order; search images are normalised, or uint8 pixels (B, h, w, 3)."""
 
 
 def open_session(path: Path, runtime: str = "", precision: str = "") -> GraphSession:
@@ -55,7 +66,7 @@ def open_session(path: Path, runtime: str = "", precision: str = "") -> GraphSes
     return opened
 
 
-def checked(path: Path, text: str | None, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> dict[str, Any]:
+def checked(path: Path, text: str | None, shapes: dict[str, tuple[int, ...]], outputs: int) -> dict[str, Any]:
     """The card in a graph's metadata; ValueError where it is missing or does not describe the graph."""
     if not text:
         raise ValueError(f"{path} has no card: it is not a graph that modaltrack export wrote.")
@@ -76,55 +87,127 @@ def checked(path: Path, text: str | None, shapes: Mapping[str, tuple[int, ...]],
     return card
 
 
-class OnnxSession:
+class _TwoParts:
+    """A session whose templates are computed once, and whose search images are float32 or pixels.
+
+    A runtime gives ``_fixed_part`` (None where the graph cannot be divided) and ``_frame_part``.
+    """
+
+    def __init__(self, declaration: Declaration) -> None:
+        self.declaration = declaration
+        self._lock = threading.Lock()  # the parts keep what they were given last
+        self._templates: Remembered | None = None
+        self._frames: dict[bool, Callable[[Arrays, Arrays], list[NDArray[np.float32]]]] = {}
+
+    def _frame_part(self, pixels: bool) -> Callable[[Arrays, Arrays], list[NDArray[np.float32]]]:
+        raise NotImplementedError
+
+    def run(self, inputs: Arrays) -> list[NDArray[np.float32]]:
+        fixed = {name: array for name, array in inputs.items() if depends_on(name) == FIXED}
+        moving = {name: array for name, array in inputs.items() if name not in fixed}
+        pixels = next(iter(moving.values())).dtype == np.uint8
+        with self._lock:
+            if pixels not in self._frames:
+                self._frames[pixels] = self._frame_part(pixels)
+            return self._frames[pixels](moving, fixed if self._templates is None else self._templates(fixed))
+
+
+class OnnxSession(_TwoParts):
     """A graph in ONNX Runtime, on the CPU."""
 
     def __init__(self, path: Path) -> None:
-        need(["onnxruntime"], "Running .onnx files")
+        need(["onnx", "onnxruntime"], "Running .onnx files")
+        import onnx
+
+        try:
+            graph = onnx.load(str(path))
+            assert graph.graph.output  # an empty file is a graph to onnx
+        except Exception as error:  # onnx's own errors are of no common class, nor are ONNX Runtime's
+            raise ValueError(f"{path} is not a whole ONNX file; export the model again.") from error
+        shapes = {one.name: tuple(d.dim_value for d in one.type.tensor_type.shape.dim) for one in graph.graph.input}
+        text = next((one.value for one in graph.metadata_props if one.key == CARD_KEY), None)
+        self.card = checked(path, text, shapes, len(graph.graph.output))
+        super().__init__(Declaration.read(self.card, str(path)))
+        try:
+            fixed, self._frame = split_onnx(graph)
+            if fixed is not None:
+                part = self._opened(fixed)
+                names = [output.name for output in part.get_outputs()]
+                self._templates = Remembered(lambda arrays: dict(zip(names, part.run(None, dict(arrays)))))
+            self._frames[True] = self._frame_part(True)
+        except Exception as error:
+            raise ValueError(f"{path} is not a whole ONNX file; export the model again.") from error
+
+    @staticmethod
+    def _opened(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's own errors are of no common class
-            raise ValueError(f"{path} is not a whole ONNX file; export the model again.") from error
-        shapes = {one.name: tuple(one.shape) for one in self._session.get_inputs()}
-        outputs = len(self._session.get_outputs())
-        self.card = checked(path, self._session.get_modelmeta().custom_metadata_map.get(CARD_KEY), shapes, outputs)
-        self.declaration = Declaration.read(self.card, str(path))
+        return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
-    def run(self, inputs: Arrays) -> list[NDArray[np.float32]]:
-        return list(self._session.run(None, dict(inputs)))
+    def _frame_part(self, pixels: bool) -> Callable[[Arrays, Arrays], list[NDArray[np.float32]]]:
+        import onnx
+
+        graph = onnx.ModelProto()
+        graph.CopyFrom(self._frame)
+        session = self._opened(onnx_of_pixels(graph) if pixels else graph)
+        return lambda moving, fixed: list(session.run(None, {**moving, **fixed}))
 
 
-class OpenVinoSession:
+class OpenVinoSession(_TwoParts):
     """A graph in OpenVINO, on the CPU. The precision is always said: by itself it takes bf16 where the CPU has it."""
 
     def __init__(self, path: Path, precision: str = "") -> None:
         need(["openvino"], "Running OpenVINO's graphs")
         import openvino
 
-        core = openvino.Core()
         try:
-            graph = core.read_model(str(path))
+            graph = openvino.Core().read_model(str(path))
         except RuntimeError as error:
             raise ValueError(f"{path} is not a whole graph that OpenVINO can read; export the model again.") from error
         shapes = {one.get_any_name(): _shape(one) for one in graph.inputs}
         self.card = checked(path, _card(graph, path), shapes, len(graph.outputs))
-        self.declaration = Declaration.read(self.card, str(path))
-        hint = "bf16" if (precision or self.declaration.precision) == "bf16" else "f32"
-        settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        self._names = list(shapes)
+        super().__init__(Declaration.read(self.card, str(path)))
+        self._path, self._hint = path, "bf16" if (precision or self.declaration.precision) == "bf16" else "f32"
+        fixed, self._frame = split_openvino(graph)
+        if fixed is not None:
+            part = self._compiled(fixed)
+            names = [output.get_any_name() for output in part.outputs]
+            self._templates = Remembered(
+                lambda arrays: dict(zip(names, [np.array(made) for made in part(dict(arrays)).values()]))
+            )
+        self._frames[True] = self._frame_part(True)
+
+    def _compiled(self, graph: openvino.Model) -> openvino.CompiledModel:
+        import openvino
+
+        settings = {"INFERENCE_PRECISION_HINT": self._hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         try:
-            self._compiled = core.compile_model(graph, "CPU", settings)
+            return openvino.Core().compile_model(graph, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise ValueError(f"OpenVINO cannot run {path} here ({reason}); export the model again.") from error
+            raise ValueError(f"OpenVINO cannot run {self._path} here ({reason}); export the model again.") from error
 
-    def run(self, inputs: Arrays) -> list[NDArray[np.float32]]:
-        made = self._compiled([inputs[name] for name in self._names])
-        return [np.array(made[i]) for i in range(len(self._compiled.outputs))]
+    def _frame_part(self, pixels: bool) -> Callable[[Arrays, Arrays], list[NDArray[np.float32]]]:
+        import openvino
+
+        graph = self._frame.clone()
+        request = self._compiled(openvino_of_pixels(graph) if pixels else graph).create_infer_request()
+        names = [one.get_any_name() for one in request.model_inputs]
+        numbers = range(len(request.model_outputs))
+        given: dict[str, NDArray[np.float32]] = {}  # kept: the request reads their memory
+
+        def run(moving: Arrays, fixed: Arrays) -> list[NDArray[np.float32]]:
+            for number, name in enumerate(names):
+                array = moving[name] if name in moving else fixed[name]
+                if given.get(name) is not array:
+                    given[name] = array
+                    request.set_input_tensor(number, openvino.Tensor(array, shared_memory=True))
+            request.infer()
+            return [request.get_output_tensor(number).data.copy() for number in numbers]
+
+        return run
 
 
 def _shape(port: openvino.Output) -> tuple[int, ...]:

@@ -34,21 +34,27 @@ def cut_crops(
     size: int,
     device: torch.device,
     batched: bool | None = None,
+    pixels: bool = False,
 ) -> torch.Tensor:
     """Normalised crops (n, 3, size, size) of n images around n xywh boxes.
 
     The authors' crop; on CUDA (or as ``batched`` says) its batched form, which is up to 2 grey levels off.
+
+    Args:
+        pixels: whether to give the authors' crops as they are, uint8 (n, size, size, 3).
     """
-    if not (device.type == "cuda" if batched is None else batched):
-        crops = vision.to_tensor([vision.crop(image, box, factor, size)[0] for image, box in zip(images, boxes)])
-        return vision.normalise(crops.to(device))
+    if pixels or not (device.type == "cuda" if batched is None else batched):
+        cut = [vision.crop(image, box, factor, size)[0] for image, box in zip(images, boxes)]
+        if pixels:
+            return torch.from_numpy(cut[0][None] if len(cut) == 1 else np.stack(cut))
+        return vision.normalise(vision.to_tensor(cut).to(device))
     crops = torch.empty(len(images), 3, size, size, device=device, dtype=torch.float32)
     rows = defaultdict(list)
     for row, image in enumerate(images):
         rows[id(image)].append(row)
     for group in rows.values():  # one upload for each image, however many targets are in it
-        pixels = torch.from_numpy(np.ascontiguousarray(images[group[0]])).to(device).permute(2, 0, 1)
-        crops[group] = vision.crop_many(pixels, boxes[group], factor, size) / 255
+        upload = torch.from_numpy(np.ascontiguousarray(images[group[0]])).to(device).permute(2, 0, 1)
+        crops[group] = vision.crop_many(upload, boxes[group], factor, size) / 255
     return vision.normalise(crops)
 
 
@@ -90,7 +96,9 @@ def respond(
     for modality in sorted({m for pair in pairs for m in pair}):
         needed = sorted({row for pair, members in pairs.items() if modality in pair for row in members})
         images = [frames[row].images[modality] for row in needed]
-        cut[modality] = cut_crops(images, around[needed], config.search_factor, config.search_size, device)
+        cut[modality] = cut_crops(
+            images, around[needed], config.search_factor, config.search_size, device, pixels=model.takes_pixels
+        )
         place[modality] = np.zeros(len(frames), np.int64)
         place[modality][needed] = np.arange(len(needed))
     sums: list[torch.Tensor] = []
@@ -99,7 +107,8 @@ def respond(
         own = np.array(members)
         rows = torch.from_numpy(own).to(device)
         template = {m: rows_of(state.template[m], own).to(device, dtype) for m in pair}
-        search = {m: rows_of(cut[m], place[m][own]).to(dtype) for m in pair}
+        search = {m: rows_of(cut[m], place[m][own]) for m in pair}
+        search = search if model.takes_pixels else {m: crops.to(dtype) for m, crops in search.items()}
         memory = None
         if state.memory is not None:
             memory = {m: rows_of(state.memory.image[m], own).to(device, dtype) for m in pair}
