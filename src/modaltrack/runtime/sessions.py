@@ -169,7 +169,7 @@ class OpenVinoSession(_TwoParts):
         shapes = {one.get_any_name(): _shape(one) for one in graph.inputs}
         self.card = checked(path, _card(graph, path), shapes, len(graph.outputs))
         super().__init__(Declaration.read(self.card, str(path)))
-        self._path, self._hint = path, "bf16" if (precision or self.declaration.precision) == "bf16" else "f32"
+        self._path, self._hint = path, _hint(precision or self.declaration.precision)
         fixed, self._frame = split_openvino(graph)
         if fixed is not None:
             part = self._compiled(fixed)
@@ -208,6 +208,14 @@ class OpenVinoSession(_TwoParts):
             return [request.get_output_tensor(number).data.copy() for number in numbers]
 
         return run
+
+
+def _hint(precision: str) -> str:
+    """What is not int8 in an int8 graph is bf16 where the processor has it."""
+    import openvino
+
+    able = precision == "int8" and "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if precision == "bf16" or able else "f32"
 
 
 def _shape(port: openvino.Output) -> tuple[int, ...]:
