@@ -15,6 +15,7 @@ from modaltrack import cli
 from modaltrack.frame import Modality
 from modaltrack.sources.align import load_alignment
 from modaltrack.sources.registration import alignment_from_points, estimate_alignment, parse_pairs, read_pairs
+from modaltrack.sources.registration.estimate import _doubts, _Found
 from modaltrack.sources.registration.planes import corners, moved
 
 Image = NDArray[np.uint8]
@@ -67,6 +68,55 @@ def test_visible_and_thermal_rendered(scene: dict[Modality, list[Image]]) -> Non
     assert corner_error(found.homography, warp, (240, 320)) < 4
     assert found.agreeing > 0.5
     assert found.frames == 3
+
+
+def street(seed: int) -> tuple[Image, Image]:
+    """A picture of shapes (240, 320), and how a thermal camera may see it.
+
+    Each shape has a brightness of its own there, for half of them the contrast is inverted, textures are gone, edges
+    are softer, and there is noise.
+    """
+    rng = np.random.default_rng(seed)
+    visible, thermal = np.full((240, 320), 120.0), np.full((240, 320), 90.0)
+    for _ in range(40):
+        shape = np.zeros((240, 320), np.uint8)
+        middle, half = rng.uniform(0, 1, 2) * (320, 240), rng.uniform(8, 40, 2)
+        cv2.fillPoly(shape, [cv2.boxPoints((middle, half, rng.uniform(0, 90))).astype(np.int32)], 1)
+        bright = rng.uniform(30, 90) * rng.choice([-1, 1])
+        visible[shape > 0] = 120 + bright + 8 * rng.normal(size=int(shape.sum()))
+        thermal[shape > 0] = 90 + rng.choice([-0.7, 0.7]) * bright
+    thermal = cv2.GaussianBlur(thermal, (0, 0), 1.5) + rng.normal(0, 6, thermal.shape)
+    return (np.clip(visible, 0, 255).astype(np.uint8), np.clip(thermal, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_inverted_contrast_and_noise(seed: int) -> None:
+    visible, thermal = street(seed)
+    warp = known_warp(seed, visible.shape)
+    found = estimate_alignment([visible], [warped(thermal, warp)])
+    assert found.method == "edges"
+    assert corner_error(found.homography, warp, visible.shape) < 2
+    assert 0 < found.spread < 2
+    assert not found.remarks
+
+
+def test_quarters_without_structure_are_remarked() -> None:
+    """What both cameras see lies at the left: a homography is found, on the right it is a guess."""
+    visible, thermal = street(0)
+    around = np.ones(visible.shape, bool)
+    around[80:170, 20:90] = False
+    rng = np.random.default_rng(1)
+    for image in (visible, thermal):
+        image[around] = (100 + 3 * rng.normal(size=int(around.sum()))).astype(np.uint8)
+    found = estimate_alignment([visible], [thermal], "edges")
+    assert corner_error(found.homography, np.eye(3), visible.shape) > 4
+    assert any(remark.startswith("Hardly anything in the upper right") for remark in found.remarks)
+
+
+def test_doubts() -> None:
+    assert not _doubts(_Found(np.eye(3), rival=0.5, spread=1.0), 320)
+    assert "quite different homography fits nearly as well (97%)" in _doubts(_Found(np.eye(3), 0.97, 1.0), 320)[0]
+    assert "corners are sure to about 10 pixels only" in _doubts(_Found(np.eye(3), 0.5, 5.0), 320)[0]
 
 
 @pytest.mark.parametrize(("clip", "bound"), [("tno_duine", 4.0), ("tno_nato_camp_1", 8.5)])

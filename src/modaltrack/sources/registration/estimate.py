@@ -5,25 +5,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from modaltrack.sources.registration.channels import scene_mask
-from modaltrack.sources.registration.coarse import guesses
+from modaltrack.sources.registration.coarse import Guess, different, guesses
 from modaltrack.sources.registration.features import match
 from modaltrack.sources.registration.planes import AFFINE, HOMOGRAPHY, SIMILARITY, Matrix, normalised
 from modaltrack.sources.registration.refine import Level, Pictures
 
-_GUESSES, _GUESS_FRAMES = 6, 2
+_GUESSES, _GUESS_FRAMES = 8, 2
+_CLOSE = 0.8  # of the best score: what comes so near is looked at in all frames
 _LEVELS = ((192, 5, AFFINE), (384, 4, HOMOGRAPHY), (768, 3, HOMOGRAPHY))  # longer side, reach in pixels, numbers
+_STRENGTH_SHARE = 1.5  # on those levels
 _CHECK_SIDE, _CHECK_REACH, _CHECK_CELL = 256, 8, 24.0
 _NEAR = 2.0  # pixels of the check's picture: a block whose best shift is within this agrees
 _CHANCE = (2 * _NEAR + 1) ** 2 / (2 * _CHECK_REACH + 1) ** 2  # agreeing blocks where nothing is in common: 9 %
-_LEAST_AGREEING = 0.35
+_LEAST_AGREEING = 0.4  # in all; between RGB and thermal stills, right ones have .57 and more, wrong ones up to .34
+_LEAST_QUARTER = 0.2  # in each quarter of the picture
 _CLEAR, _OFF_SHARE = 0.2, 0.15  # a block is off when its best shift agrees by so much more; so many are too many
+
+_AMBIGUOUS = 0.9  # of the score of the best
+_UNSURE = 0.01  # of the longer side, for the standard error of a corner
 
 METHODS = Literal["auto", "features", "edges"]
 
@@ -40,7 +46,9 @@ class Alignment:
         residual_95: the 95th percentile of the same.
         agreeing: share of the blocks (or points) that confirm it.
         frames: pictures that were used of each sensor; 0 for points alone.
-        remarks: sentences for the user: a scene that is not flat, a point that does not fit.
+        remarks: sentences for the user: a scene that is not flat, corners that are not sure, a point that does not fit.
+        spread: standard error of the least sure corner in the reference's pixels, from how the parts of the picture
+            differ; nan where it is not known (only ``edges`` gives it).
     """
 
     homography: Matrix
@@ -50,6 +58,7 @@ class Alignment:
     agreeing: float
     frames: int
     remarks: tuple[str, ...] = ()
+    spread: float = float("nan")
 
     def facts(self) -> dict[str, Any]:
         """All but the homography, for a JSON file."""
@@ -58,6 +67,7 @@ class Alignment:
             "residual_pixels": _rounded(self.residual),
             "residual_pixels_95": _rounded(self.residual_95),
             "agreeing": _rounded(self.agreeing),
+            "corner_spread_pixels": _rounded(self.spread),
             "frames": self.frames,
             "remarks": list(self.remarks),
         }
@@ -96,8 +106,8 @@ def estimate_alignment(
         )
     if method == "features":
         raise ValueError("Too few key points of the two pictures match; use the method 'edges', or give points.")
-    homography = _by_edges(pictures)
-    quality = _check(pictures, homography)
+    by_edges = _by_edges(pictures)
+    homography, quality = by_edges.homography, _check(pictures, by_edges.homography)
     if quality.agreeing < _LEAST_AGREEING:
         raise ValueError(
             f"The two sensors' pictures have too little in common: {quality.agreeing:.0%} of the blocks agree with the "
@@ -110,8 +120,25 @@ def estimate_alignment(
         quality.residual_95,
         quality.agreeing,
         len(references),
-        quality.remarks,
+        quality.remarks + _doubts(by_edges, max(pictures.references[0].shape)),
+        by_edges.spread,
     )
+
+
+def _doubts(found: _Found, side: int) -> tuple[str, ...]:
+    """Sentences on a homography that could be another one, or whose corners are not sure."""
+    remarks: tuple[str, ...] = ()
+    if found.rival > _AMBIGUOUS:
+        remarks += (
+            f"A quite different homography fits nearly as well ({found.rival:.0%}): look at the picture, and give more "
+            "frames or matched points where it is wrong.",
+        )
+    if found.spread > _UNSURE * side:
+        remarks += (
+            f"The corners are sure to about {2 * found.spread:.0f} pixels only, as parts of the picture have few edges "
+            "that both sensors see or disagree; give more frames, a scene with more structure, or matched points.",
+        )
+    return remarks
 
 
 def _pictures(references: Sequence[NDArray[np.uint8]], others: Sequence[NDArray[np.uint8]]) -> Pictures:
@@ -127,22 +154,39 @@ def _pictures(references: Sequence[NDArray[np.uint8]], others: Sequence[NDArray[
     return Pictures(grey[0], grey[1], ours, theirs)
 
 
-def _by_edges(pictures: Pictures) -> Matrix:
-    """From all similarities at 64 pixels over the best few at 96 to a homography at up to 768."""
+class _Found(NamedTuple):
+    """A homography by edges, the score of the best different one as a share of its own, the error of its corners."""
+
+    homography: Matrix
+    rival: float
+    spread: float
+
+
+def _by_edges(pictures: Pictures) -> _Found:
+    """From all similarities at 96 pixels over the best few at 128 to a homography at up to 768."""
     few = pictures._replace(references=pictures.references[:_GUESS_FRAMES], others=pictures.others[:_GUESS_FRAMES])
+    own, reference = pictures.others[0].shape, pictures.references[0].shape
     begun = []
     for guess in guesses(*few, count=_GUESSES):
-        level = Level(few, guess.homography, 96)
-        begun.append((level.refine(5, SIMILARITY), level.homography))
-    homography = max(begun, key=lambda found: found[0])[1]
-    largest = max(pictures.references[0].shape)
-    for side, reach, count in _LEVELS:
-        if side > _LEVELS[1][0] and side > largest * 1.2:
+        level = Level(few, guess.homography, 128)
+        begun.append(Guess(level.refine(5, SIMILARITY, rounds=2), level.homography))
+    begun = different(sorted(begun, key=lambda guess: -guess.score), own, reference, _GUESSES)
+    begun = begun[:1] + [guess for guess in begun[1:] if guess.score > _CLOSE * begun[0].score]
+    begun = [_refined(pictures, guess.homography, *_LEVELS[0])[0] for guess in begun]
+    best, *rivals = different(sorted(begun, key=lambda guess: -guess.score), own, reference, 2)
+    rival = rivals[0].score / max(best.score, 1e-9) if rivals else 0.0
+    for side, reach, count in _LEVELS[1:]:
+        if side > _LEVELS[1][0] and side > max(reference) * 1.2:
             break
-        level = Level(pictures, homography, side)
-        level.refine(reach, count)
-        homography = level.homography
-    return homography
+        best, level = _refined(pictures, best.homography, side, reach, count)
+        spread = level.spread(reach, count)
+    return _Found(best.homography, rival, spread)
+
+
+def _refined(pictures: Pictures, homography: Matrix, side: int, reach: int, count: int) -> tuple[Guess, Level]:
+    level = Level(pictures, homography, side, _STRENGTH_SHARE)
+    score = level.refine(reach, count)
+    return Guess(score, level.homography), level
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +221,7 @@ def _check(pictures: Pictures, homography: Matrix) -> _Quality:
             f"{np.median(shift[off]) / level.factor:.0f} pixels more: the scene is not flat enough for one homography "
             "(near things shift against far ones), and it holds for the distance that most of the picture has.",
         )
+    remarks += _unconfirmed(near.reshape(votes.shape[2:]))
     if not near.any():
         return _Quality(float("nan"), float("nan"), 0.0, remarks)
     return _Quality(
@@ -184,6 +229,23 @@ def _check(pictures: Pictures, homography: Matrix) -> _Quality:
         float(np.quantile(distances, 0.95)),
         float(near.sum() / strong.sum()),
         remarks,
+    )
+
+
+def _unconfirmed(near: NDArray[np.bool_]) -> tuple[str, ...]:
+    """A sentence on the quarters of the picture in which hardly any of the blocks (rows, columns) agree."""
+    (rows, columns), names = near.shape, []
+    for upper, vertical in ((True, "upper"), (False, "lower")):
+        for left, side in ((True, "left"), (False, "right")):
+            part = near[: (rows + 1) // 2] if upper else near[rows // 2 :]
+            part = part[:, : (columns + 1) // 2] if left else part[:, columns // 2 :]
+            if part.mean() < _LEAST_QUARTER:
+                names.append(f"{vertical} {side}")
+    if not names:
+        return ()
+    return (
+        f"Hardly anything in the {', '.join(names)} of the picture confirms the homography, so it is a guess there: "
+        "give more frames, a scene with more structure, or matched points.",
     )
 
 
