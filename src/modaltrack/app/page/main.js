@@ -39,7 +39,8 @@ function where() {
   const index = store.player?.index;
   const time = store.time.get(index);
   const back = store.player?.back ? "◀ back, " : "";
-  $("place").textContent = store.clip ? `${back}frame ${index} / ${length() - 1}${time === null || time === undefined ? "" : `  ${time.toFixed(2)} s`}` : "";
+  const of = store.clip?.live ? "" : ` / ${length() - 1}`; // of a live clip the newest is shown
+  $("place").textContent = store.clip ? `${back}frame ${index}${of}${time === null || time === undefined ? "" : `  ${time.toFixed(2)} s`}` : "";
   const lane = store.lanes.A;
   const facts = [];
   if (store.clip && lane?.seconds) facts.push(`${number(1 / lane.seconds, 1)} frames/s`, `${number(1000 * lane.seconds)} ms`);
