@@ -4,16 +4,28 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "modaltrack"
 STEPS = {"step", "start"}
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
-    for file in sorted(PACKAGE.rglob("*.py")):
-        yield str(file.relative_to(PACKAGE)), ast.parse(file.read_text(encoding="utf-8"))
+@cache
+def trees() -> list[tuple[str, ast.Module]]:
+    files = sorted(PACKAGE.rglob("*.py"))
+    return [(str(file.relative_to(PACKAGE)), ast.parse(file.read_text(encoding="utf-8"))) for file in files]
+
+
+@cache
+def classes() -> dict[str, set[str]]:
+    """``file:class`` -> the fields that it declares."""
+    return {
+        f"{name}:{node.name}": {ast.unparse(n.target) for n in node.body if isinstance(n, ast.AnnAssign)}
+        for name, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
 
 
 def stepped(tree: ast.Module) -> list[ast.Call]:
@@ -43,13 +55,7 @@ def in_a_loop(tree: ast.Module, calls: list[ast.Call]) -> bool:
 
 def classes_with(*fields: str) -> set[str]:
     """``file:class`` of classes that declare all of these fields."""
-    return {
-        f"{name}:{node.name}"
-        for name, tree in trees()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-        if {*fields} <= {ast.unparse(n.target) for n in node.body if isinstance(n, ast.AnnAssign)}
-    }
+    return {name for name, declared in classes().items() if {*fields} <= declared}
 
 
 def test_one_loop_steps_trackers_through_frames() -> None:
