@@ -51,6 +51,8 @@ def weights(model, folder):
 def test_an_exported_folder_tracks_and_evaluates_as_torch(name, form, sensors, script, clip, monkeypatch):
     model = small(name, depth=1, fusion_blocks=(0,))
     monkeypatch.setattr(script, "weights_of", lambda name, folder: weights(model, folder))
+    # a graph less than all sets of sensors have: each takes seconds
+    monkeypatch.setattr("modaltrack.export.subsets", lambda _, known: list(dict.fromkeys([known[:1], known])))
     row = script.measure(name, form, clip, 5)
     assert row["good"], row
     assert row["sensors"] == sensors
