@@ -2,7 +2,7 @@
 """8-bit graphs by ONNX Runtime's static quantisation, calibrated with crops of rendered scenes.
 
 Only large matrix products of constant weights, where eight bits save time: with all convolutions in int8 too, the
-laptop model took longer than in bf16, because each of their small layers then converts its input and output.
+laptop model took longer than in bf16 (docs/speed.md).
 """
 
 from __future__ import annotations
