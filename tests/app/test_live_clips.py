@@ -9,7 +9,7 @@ import pytest
 from tests.app.toy import Driver
 from tests.sources.fake_camera import HttpCamera
 
-from modaltrack.app.footage import LiveFootage
+from modaltrack.app.footage import FrameGoneError, LiveFootage
 from modaltrack.frame import Modality
 
 
@@ -99,5 +99,5 @@ def test_a_feed_forgets_its_oldest_frames() -> None:
     assert feed.length == 10
     assert feed.frame(9) is not None
     assert feed.frame(10) is None
-    with pytest.raises(ValueError, match="no longer kept; the oldest one is 7"):
+    with pytest.raises(FrameGoneError, match="no longer kept; the oldest one is 7"):
         feed.frame(2)

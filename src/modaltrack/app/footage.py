@@ -16,6 +16,10 @@ LIVE_BYTES = 400_000_000
 CLOSING_SECONDS = 10.0  # for the sources, and what a recording has still to write
 
 
+class FrameGoneError(ValueError):
+    """A frame of a live clip that is no longer kept."""
+
+
 class Footage(Protocol):
     """A clip whose frames have numbers from 0.
 
@@ -172,7 +176,7 @@ class LiveFootage:
                 return None
             if index not in self._kept:
                 oldest = next(iter(self._kept), 0)
-                raise ValueError(f"Frame {index} of the live clip is no longer kept; the oldest one is {oldest}.")
+                raise FrameGoneError(f"Frame {index} of the live clip is no longer kept; the oldest one is {oldest}.")
             return self._kept[index]
 
     @property

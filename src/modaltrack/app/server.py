@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modaltrack.app.access import COOKIE, Access
 from modaltrack.app.downloads import download
+from modaltrack.app.footage import FrameGoneError
 from modaltrack.app.hub import Hub
 from modaltrack.app.uploads import receive
 from modaltrack.app.workspace import Workspace, sentence
@@ -155,6 +156,8 @@ def picture(workspace: Workspace, clip: int, index: int, sensor: str) -> Respons
         return Response(status_code=404)
     try:
         frame = player.clip.footage.frame(index)
+    except FrameGoneError:
+        return Response(status_code=204)  # a live clip went on since the page asked
     except Exception as error:  # noqa: BLE001 - whatever a damaged file does to its reader
         return JSONResponse({"error": sentence(error)}, 404)
     image = None if frame is None else frame.images.get(Modality(sensor))

@@ -10,6 +10,7 @@ from modaltrack.sources.layout import open_folder, read_boxes
 from modaltrack.sources.live import LivePolicy
 from modaltrack.sources.notices import SourceWarning
 from modaltrack.sources.opening import open_clip
+from modaltrack.sources.recording import Recording
 from modaltrack.sources.replay import RecordedClip, open_recording
 from modaltrack.sources.source import Source, open_source
 
@@ -19,6 +20,7 @@ __all__ = [
     "ClipReader",
     "LivePolicy",
     "RecordedClip",
+    "Recording",
     "Source",
     "SourceWarning",
     "encode",

@@ -99,6 +99,10 @@ class Recording:
         self._describe(complete=False)
         self._list = (folder / INSTANTS).open("w", encoding="utf-8", newline="\n")
 
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"Recording({str(self.folder)!r}, {self.instants} instants, {state})"
+
     def picture(self, modality: Modality, shot: Picture) -> None:
         """Keep an image; called by the sensor's own thread, before the image can be used."""
         with self._turn:
