@@ -213,7 +213,7 @@ def test_a_live_clip_is_recorded_from_the_page(browser: Any, workspace: Workspac
     page_ = Page(browser, workspace, tmp_path / "uploads", viewport=DESKTOP, accept_downloads=True)
     page = page_.page
     assert page.is_hidden("#record")
-    with HttpCamera(20) as camera:
+    with HttpCamera(5) as camera:
         page.keyboard.press("o")
         page.click("[data-tab=sources]")
         page.fill("#source-rgb", camera.url)
