@@ -105,6 +105,35 @@ def test_a_search_answers_while_the_page_goes_on(
     assert drive.workspace.player.index == 5  # type: ignore[union-attr]
 
 
+def test_what_is_found_in_pictures_of_another_clip_is_not_kept(
+    drive: Driver, rig: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modaltrack.app import alignment
+
+    drive.open(sources=rig)
+    drive("align pictures")
+
+    def slow(references: Any, others: Any) -> Any:
+        drive.open(sources=rig)
+        drive("align pictures")
+        return alignment.alignment_from_points(np.array(FOUR))
+
+    monkeypatch.setattr(alignment, "estimate_alignment", slow)
+    with pytest.raises(ValueError, match="Other pictures were taken"):
+        drive("align search", sensor="thermal")
+    assert drive.workspace.alignment.found == {}
+    stored = alignment._stored_instants
+
+    def late(*of: Any) -> Any:
+        drive.open(sources=rig)
+        return stored(*of)
+
+    monkeypatch.setattr(alignment, "_stored_instants", late)
+    with pytest.raises(ValueError, match="Another clip was opened"):
+        drive("align pictures")
+    assert drive.workspace.alignment.instants == []
+
+
 @pytest.mark.parametrize(
     ("command", "what"),
     [

@@ -69,6 +69,8 @@ class AlignmentCommands:
             raise ValueError(
                 "There is no instant in which all sensors have an image; check that none of them is covered or gone."
             )
+        if self._workspace.there() is not player:
+            raise ValueError("Another clip was opened meanwhile; take its pictures.")
         self.number += 1
         self.instants, self.reference, self.found = instants, reader.reference, {}
         sizes = {m.value: [image.shape[1], image.shape[0]] for m, image in instants[0].items()}
@@ -78,7 +80,10 @@ class AlignmentCommands:
         sensor = self._sensor(command)
         instants = self.instants
         reference = [images[self.reference] for images in instants]
-        return self._keep(sensor, estimate_alignment(reference, [images[sensor] for images in instants]))
+        found = estimate_alignment(reference, [images[sensor] for images in instants])
+        if instants is not self.instants:  # what was found belongs to the old ones, perhaps to another clip
+            raise ValueError("Other pictures were taken meanwhile; search in those.")
+        return self._keep(sensor, found)
 
     def _points(self, command: Command) -> Message:
         sensor = self._sensor(command)
