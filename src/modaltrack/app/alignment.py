@@ -17,8 +17,13 @@ from modaltrack.app.player import Player
 from modaltrack.app.target_commands import Command, Message
 from modaltrack.frame import Modality
 from modaltrack.sources import ClipReader
-from modaltrack.sources.align import ABOUT
-from modaltrack.sources.registration import Alignment, alignment_from_points, blended, estimate_alignment
+from modaltrack.sources.registration import (
+    Alignment,
+    alignment_document,
+    alignment_from_points,
+    blended,
+    estimate_alignment,
+)
 
 INSTANTS = 8  # pictures of each sensor
 LIVE_STEP, LIVE_SECONDS = 0.25, 10.0  # between two live instants, and in all
@@ -136,12 +141,10 @@ class AlignmentCommands:
             ValueError: there is none.
         """
         reader = reader_of(clip)
-        matrices = {m.value: matrix.tolist() for m, matrix in reader.homographies.items()}
-        matrices |= {m.value: found.homography.tolist() for m, found in self.found.items()}
-        if not matrices:
+        if not reader.homographies and not self.found:
             raise ValueError("No sensor is aligned; click matched points first, or search.")
-        about = {m.value: {"onto": self.reference.value, **found.facts()} for m, found in self.found.items()}
-        return {**matrices, ABOUT: about}
+        known = {m.value: matrix.tolist() for m, matrix in reader.homographies.items()}
+        return known | alignment_document(self.reference, self.found)
 
     def forget(self) -> None:
         """Of another clip."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import UseAppendAction, arg
 
@@ -57,8 +57,7 @@ def run(options: Options) -> int:
     from modaltrack.commands.terminal import out
     from modaltrack.files import prepare_folder, write_file
     from modaltrack.frame import Modality
-    from modaltrack.sources.align import ABOUT
-    from modaltrack.sources.registration import blended, rig_pictures
+    from modaltrack.sources.registration import alignment_document, blended, rig_pictures
 
     specs = {m: spec for m in Modality if (spec := getattr(options, m.value)) is not None}
     if len(specs) < 2:
@@ -68,12 +67,10 @@ def run(options: Options) -> int:
     folder = prepare_folder(options.out)
     reference, images = rig_pictures(specs, options.frames)
     found = _aligned(options, reference, images)
-    written: dict[str, Any] = {m.value: a.homography.tolist() for m, a in found.items()}
-    written[ABOUT] = {m.value: {"onto": reference.value, **a.facts()} for m, a in found.items()}
     for modality, alignment in found.items():
         picture = blended(images[reference][0], images[modality][0], alignment.homography)
         _write_picture(folder / f"align-{modality.value}.png", picture)
-    write_file(folder / "align.json", json.dumps(written, indent=1) + "\n")
+    write_file(folder / "align.json", json.dumps(alignment_document(reference, found), indent=1) + "\n")
     for modality, alignment in found.items():
         out().print(sentence(modality, reference, alignment), markup=False)
         for remark in alignment.remarks:

@@ -55,6 +55,8 @@ class ClipReader:
     ``len`` works where the number of instants is known. Warnings are ``SourceWarning``, each said once.
     """
 
+    _own_pixels = False  # images stay as their sensors have them, neither scaled nor warped
+
     def __init__(
         self,
         sources: Mapping[Modality, Source],
@@ -66,7 +68,6 @@ class ClipReader:
         record: Path | None = None,
         reference: Modality | None = None,
     ) -> None:
-        self._own_pixels = False
         self.sources = dict(sources)
         self.reference = reference or choose_reference(self.sources)
         self._homographies = homographies

@@ -6,12 +6,13 @@ to judge it by eye. ``modaltrack.sources.align`` reads and applies what is writt
 """
 
 from modaltrack.sources.registration.blend import blended
-from modaltrack.sources.registration.estimate import Alignment, estimate_alignment
+from modaltrack.sources.registration.estimate import Alignment, alignment_document, estimate_alignment
 from modaltrack.sources.registration.points import alignment_from_points, parse_pairs, read_pairs
 from modaltrack.sources.registration.rig import rig_pictures
 
 __all__ = [
     "Alignment",
+    "alignment_document",
     "alignment_from_points",
     "blended",
     "estimate_alignment",

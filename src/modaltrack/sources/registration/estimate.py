@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from modaltrack.frame import Modality
+from modaltrack.sources.align import ABOUT
 from modaltrack.sources.registration.channels import scene_mask
 from modaltrack.sources.registration.coarse import Guess, different, guesses
 from modaltrack.sources.registration.features import match
@@ -71,6 +73,12 @@ class Alignment:
             "frames": self.frames,
             "remarks": list(self.remarks),
         }
+
+
+def alignment_document(reference: Modality, found: Mapping[Modality, Alignment]) -> dict[str, Any]:
+    """What ``sources.align.load_alignment`` reads, ready for JSON: the homographies, and what is known of them."""
+    about = {m.value: {"onto": reference.value, **one.facts()} for m, one in found.items()}
+    return {**{m.value: one.homography.tolist() for m, one in found.items()}, ABOUT: about}
 
 
 def estimate_alignment(

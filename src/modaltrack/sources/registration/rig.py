@@ -13,23 +13,14 @@ from numpy.typing import NDArray
 from modaltrack.frame import Modality
 from modaltrack.sources.clip import ClipReader
 from modaltrack.sources.notices import Notices
-from modaltrack.sources.source import Place, open_source
+from modaltrack.sources.source import open_source
 
 _LIVE_STEP = 5  # instants of live sources between two that are used, so that they differ
 _SEARCHED = 4  # times as many instants are looked at until enough are found that all sensors have
 
 
-class _OwnSizes(ClipReader):
-    """A clip whose images stay in their own pixels."""
-
-    def _place(self, modality: Modality) -> Place | None:
-        return None
-
-    def _place_live(self, modality: Modality, own: tuple[int, int], size: tuple[int, int]) -> Place | None:
-        return None
-
-    def _remark_size(self, modality: Modality, own: tuple[int, int], size: tuple[int, int]) -> None:
-        pass
+class _OwnPixels(ClipReader):
+    _own_pixels = True
 
 
 def rig_pictures(specs: Mapping[Modality, str], count: int) -> tuple[Modality, dict[Modality, list[NDArray[np.uint8]]]]:
@@ -43,7 +34,8 @@ def rig_pictures(specs: Mapping[Modality, str], count: int) -> tuple[Modality, d
         ValueError: for sources that cannot be opened, and where no instant has all sensors.
     """
     notices = Notices()
-    clip = _OwnSizes({m: open_source(spec, m, notices=notices, single=True) for m, spec in specs.items()}, {}, notices)
+    sources = {m: open_source(spec, m, notices=notices, single=True) for m, spec in specs.items()}
+    clip = _OwnPixels(sources, {}, notices)
     live = any(source.live for source in clip.sources.values())
     step = _LIVE_STEP if live else max(1, (clip.length or count) // count)
     images: dict[Modality, list[NDArray[np.uint8]]] = {m: [] for m in specs}
