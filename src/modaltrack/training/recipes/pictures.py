@@ -83,7 +83,6 @@ def modaltrack_laptop_pictures() -> Recipe:
 KEPT = r"patch_embed(_x)?\.(backbone|match)|blocks(_x)?\.[01]\."
 ON_THE_BASE: dict[str, Any] = {
     "start_from": "ostrack-laptop",
-    "model_options": {"confidence": True},  # the base's, which does not learn here
     "modalities": ("thermal", "depth", "event"),
     "modality_dropout": 0.3,
     "time_budget_s": 840,
