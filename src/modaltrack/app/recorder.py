@@ -65,7 +65,7 @@ class RecordCommands:
 
     def finish(self) -> str:
         """Complete the recording that goes on, if any; one sentence about it, "" without one."""
-        recording, self._recording = self._recording, None
+        recording = self._recording
         if recording is None:
             return ""
         recording.close()
@@ -75,6 +75,7 @@ class RecordCommands:
         else:
             text = "Nothing came while the clip was recorded, and nothing was kept."
         self._workspace.notice(text, "warning" if recording.failed or not recording.instants else "note")
+        self._recording = None  # from here on nothing runs any more: the files are whole
         self._workspace.say_state()
         return text
 
