@@ -77,7 +77,7 @@ class NanoTrack(TorchModel):
         if len(usable) != 1:
             seen, wanted = ", ".join(available) or "none", ", ".join(c.modalities)
             raise ValueError(f"The images are of {seen}; this model reads one modality, of {wanted}.")
-        z, x = (self.backbone(as_bgr(images[usable[0]])) for images in (template, search))
+        z, x = (self.backbone.of_rgb(denormalise(images[usable[0]]) * 255) for images in (template, search))
         found = self.head(z, x)
         return self.predict(found.classes, found.log_distances.exp(), x.flatten(2).transpose(1, 2))
 
@@ -96,11 +96,6 @@ class NanoTrack(TorchModel):
         offset = torch.stack([x * grid - cell, y * grid - cell[:, None]], 1)
         size = torch.stack([left + right, top + bottom], 1)
         return Prediction(score, size, offset, decode(score, size, offset)[0], features, score)
-
-
-def as_bgr(image: Tensor) -> Tensor:
-    """Normalised RGB (B, 3, h, w) -> B G R in 0..255, what the published weights read."""
-    return denormalise(image).flip(1) * 255
 
 
 @register(NanoTrack)

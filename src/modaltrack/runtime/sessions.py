@@ -182,7 +182,11 @@ class OpenVinoSession(_TwoParts):
     def _compiled(self, graph: openvino.Model) -> openvino.CompiledModel:
         import openvino
 
-        settings = {"INFERENCE_PRECISION_HINT": self._hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        settings = {
+            "INFERENCE_PRECISION_HINT": self._hint,
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,  # pinned, two processes would share the first core and leave the second idle
+        }
         try:
             return openvino.Core().compile_model(graph, "CPU", settings)
         except RuntimeError as error:

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+NICE = 5  # of threads that work ahead
 JOIN_SECONDS = 5.0  # a camera may sit in a read of its own; the thread is a daemon and cannot hold the process up
 
 
@@ -24,6 +28,8 @@ def prefetch(items: Iterator[T], ahead: int = 3, latest: bool = False) -> Genera
     Args:
         latest: when the consumer is slower, the oldest waiting item is dropped (live cameras); otherwise the thread
             waits.
+
+    Work that is ahead gives way to the consumer where cores are scarce (Linux), but for live cameras.
 
     An exception in ``items`` is raised here, at its place in the order. Closing (or dropping) this generator ends the
     thread and closes ``items``. The thread starts with the first ``next``.
@@ -45,6 +51,8 @@ def prefetch(items: Iterator[T], ahead: int = 3, latest: bool = False) -> Genera
                 continue
 
     def work() -> None:
+        if not latest:
+            _give_way()
         end: _End[T] = _End()
         try:
             for item in items:
@@ -72,3 +80,10 @@ def prefetch(items: Iterator[T], ahead: int = 3, latest: bool = False) -> Genera
     finally:
         stop.set()
         thread.join(JOIN_SECONDS)
+
+
+def _give_way() -> None:
+    """Let the consumer's thread come before this one, and before those of a decoder that this one starts."""
+    if sys.platform == "linux":  # elsewhere a priority is a whole process's
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

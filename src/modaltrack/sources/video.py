@@ -65,8 +65,11 @@ def _stored_picture(frame: av.VideoFrame) -> NDArray[Any]:
         kind = "<u2" if wide.group(2) == "le" else ">u2"
         rows = np.frombuffer(plane, kind).reshape(-1, plane.line_size // 2)
         return rows[: frame.height, : frame.width].astype(np.uint16)
-    picture: NDArray[Any] = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
-    return picture
+    if frame.format.name == "gray":
+        return frame.to_ndarray(format="gray")
+    plane = frame.reformat(format="rgb24").planes[0]  # the array below is a view of it: not copied, and kept by it
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : 3 * frame.width]
+    return np.ascontiguousarray(rows).reshape(frame.height, frame.width, 3)
 
 
 def pictures(

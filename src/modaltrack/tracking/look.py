@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -101,6 +101,7 @@ def respond(
         )
         place[modality] = np.zeros(len(frames), np.int64)
         place[modality][needed] = np.arange(len(needed))
+    together = len(pairs) == 1 and len(next(iter(pairs.values()))) == len(frames)  # one row each: no mean
     sums: list[torch.Tensor] = []
     weights = torch.zeros(len(frames), device=device, dtype=torch.float32)
     for pair, members in pairs.items():
@@ -113,6 +114,8 @@ def respond(
         if state.memory is not None:
             memory = {m: rows_of(state.memory.image[m], own).to(device, dtype) for m in pair}
         maps = maps_of(model, template, search, memory, len(own))  # (R, ., H, W)
+        if together:
+            return maps
         sums = sums or [m.new_zeros(len(frames), *m.shape[1:]) for m in maps]
         sure = maps[0].flatten(1).amax(1) ** 2  # a pair that sees nothing has little to say [ours]
         for total, part in zip(sums, maps):
@@ -182,7 +185,7 @@ def look(
     grown[:, 2:] *= growth[:, None]
     around = vision.with_context(cxcywh_to_xywh(grown), model.crop_context)
     maps = respond(model, state, frames, around, pairs)
-    window = vision.hann_window(maps[0].shape[-1], maps[0].device)  # (W, W), the maps are square
+    window = _window(maps[0].shape[-1], maps[0].device)  # (W, W), the maps are square
     kept = torch.from_numpy(share).to(window)[:, None, None, None]
     size, sides = model.config.search_size, vision.crop_sides(around, model.config.search_factor)
     previous = torch.from_numpy(state.box[:, 2:] / sides[:, None]).to(window)  # (B, 2) in crops
@@ -196,6 +199,11 @@ def look(
     seen = np.zeros(len(frames), bool)
     seen[[row for members in pairs.values() for row in members]] = True
     return predicted, found[:, 4], seen
+
+
+@cache
+def _window(size: int, device: torch.device) -> torch.Tensor:
+    return vision.hann_window(size, device)
 
 
 def look_again(

@@ -35,8 +35,7 @@ class MatchingStem(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """Normalised images (B, 3, h, w) -> features (B, 96, h / 16, w / 16)."""
-        out: Tensor = self.backbone(denormalise(image).flip(1) * 255)  # BGR in 0..255
-        return out
+        return self.backbone.of_rgb(denormalise(image) * 255)
 
     def tokens(self, features: Tensor) -> Tensor:
         """Features (B, 96, g, g) -> tokens (B, g * g, D), row-major."""

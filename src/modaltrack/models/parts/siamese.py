@@ -84,6 +84,13 @@ class Backbone(nn.Module):
         out: Tensor = self.blocks(F.hardswish(self.first(image)))
         return out
 
+    def of_rgb(self, image: Tensor) -> Tensor:
+        """The same for images in RGB: the filters are turned and not the images, once for all in an exported graph."""
+        first = self.first
+        seen = F.conv2d(image, first.weight.flip(1), first.bias, first.stride, first.padding)
+        out: Tensor = self.blocks(F.hardswish(seen))
+        return out
+
 
 class PixelCorrelation(nn.Module):
     """Every template cell against every search cell: (B, C, Z, Z), (B, C, X, X) -> (B, Z * Z, X - 1, X - 1)."""
