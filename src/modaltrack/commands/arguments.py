@@ -9,6 +9,7 @@ else (help, a mistake, an unusual spelling) goes to tyro, whose answers are the 
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
@@ -30,21 +31,23 @@ class _Marked:
 
 def parse(module: types.ModuleType, prog: str, words: Sequence[str]) -> object:
     """``module.Options`` made from the words; SystemExit after help or a command line that cannot be understood."""
-    if "arg" not in vars(module):
+    names = vars(sys.modules[module.Options.__module__])  # of the module whose names the annotations use
+    if "arg" not in names:
         options = plainly(module, words)
         if options is not None:
             return options
     import tyro
 
     # here the annotations are evaluated, and tyro looks for their names in the module
-    vars(module).update({name: getattr(tyro.conf, name) for name in MARKERS if name not in vars(module)})
+    names.update({name: getattr(tyro.conf, name) for name in MARKERS if name not in names})
     return tyro.cli(module.Options, prog=prog, args=list(words))
 
 
 def plainly(module: types.ModuleType, words: Sequence[str]) -> object:
     """``module.Options``, or None where a word or an annotation is not one of the plain kinds."""
     stand_ins = {name: _Marked(name) for name in MARKERS[:2]} | {"arg": dict}
-    hints = get_type_hints(module.Options, {**vars(module), **stand_ins}, include_extras=True)
+    names = vars(sys.modules[module.Options.__module__])
+    hints = get_type_hints(module.Options, {**names, **stand_ins}, include_extras=True)
     places, flags = [], {}
     for field in fields(module.Options):
         marks = get_args(hints[field.name])[1:] if get_origin(hints[field.name]) is Annotated else ()

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modaltrack.commands.track import Asked, Options
+    from modaltrack.commands.track_options import Asked, Options
     from modaltrack.frame import Row
     from modaltrack.session import Steering
 

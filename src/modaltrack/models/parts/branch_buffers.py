@@ -10,19 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from modaltrack.models.parts.cores import on_cores, scripted
 
-if TYPE_CHECKING:
-    from modaltrack.models.parts.mamba import Branch
-
 WINDOW = 4  # tokens of Mamba's convolution, the token itself last
 _PIECE = 65536  # numbers worked on together: they fit a core's cache
+
+
+class OneBranch(Protocol):
+    """What is read of a ``Branch``."""
+
+    conv: nn.Conv1d
+    dt_proj: nn.Linear
+
+    def projected(self, u: Tensor) -> tuple[Tensor, ...]:
+        """The narrow form of the steps, and the matrices B and C."""
 
 
 def is_buffered(x: Tensor) -> bool:
@@ -31,7 +38,7 @@ def is_buffered(x: Tensor) -> bool:
     return plain and not (torch.is_grad_enabled() or torch.compiler.is_compiling())
 
 
-def side_by_side(branches: Sequence[Branch], ordered: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def side_by_side(branches: Sequence[OneBranch], ordered: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Sequences (K, B, L, I) -> inputs and steps of the scan (K * B, L, I), matrices B and C (K * B, L, S).
 
     Branches lie side by side from the start: nothing is copied together. ``ordered`` is used up: it takes the steps.
