@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from modaltrack.sources.prefetch import prefetch
+from modaltrack.sources.prefetch import NICE, prefetch
 
 
 def running() -> int:
@@ -85,3 +87,15 @@ def test_latest_drops_the_old() -> None:
     got = [first, *stream]
     assert got[-1] == 49  # the newest is never the one that is dropped
     assert len(got) <= 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux alone")
+@pytest.mark.parametrize("live", [False, True])
+def test_files_are_decoded_behind_the_tracker_and_cameras_are_not(live: bool) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def priority() -> Iterator[int]:
+        yield os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert list(prefetch(priority(), latest=live)) == [own if live else min(own + NICE, 19)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own

@@ -85,5 +85,6 @@ def prefetch(items: Iterator[T], ahead: int = 3, latest: bool = False) -> Genera
 def _give_way() -> None:
     """Let the consumer's thread come before this one, and before those of a decoder that this one starts."""
     if sys.platform == "linux":  # elsewhere a priority is a whole process's
+        thread = threading.get_native_id()
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICE)
