@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from modaltrack.training.recipe import Group, Recipe, get_recipe, register
-from modaltrack.training.recipes.pictures import ANY_SENSORS
+from modaltrack.training.recipes.pictures import ANY_SENSORS, KEPT
 
 # Pairs on which a tracker errs: a third of the search crops show something else of the target's class.
 ERRING = {"absent": 0.35, "occluder": 0.3, "neighbours": 0.5, "twin": 0.15, "shift": 1.2, "far": 0.4}
@@ -90,7 +90,34 @@ def sdstrack_laptop_further() -> Recipe:
     )
 
 
-FURTHER = ("ainet", "sdstrack")  # what of the methods was trained on
+@register("tpf-laptop-further")
+def tpf_laptop_further() -> Recipe:
+    """TPF, laptop, trained on: how much of each image is seen, place by place, learns ten times as fast.
+
+    After the first training the adapter was still nearly the plain average of both images. Smaller batches, half of
+    the pairs rendered. The shipped weights began with 0.8 added to the bias of the adapter's ``blend``, towards RGB.
+    Ends after 25 minutes or 200,000 steps on one core of two; what was measured is in the card.
+    """
+    return replace(
+        get_recipe("tpf-laptop-pictures"),
+        name="tpf-laptop-further",
+        start_from="runs/tpf-laptop-pictures",
+        time_budget_s=1500,
+        warmup=10,
+        batch=16,
+        ema=0.99,
+        modality_dropout=0.15,
+        trainable=(
+            Group(KEPT, lr=0.0),
+            Group(r"adapter\.(blend|rest)", lr=10.0),
+            Group("adapter", lr=2.0),
+            Group("", lr=0.4),
+        ),
+        augment={"rendered": 0.5},
+    )
+
+
+FURTHER = ("ainet", "sdstrack", "tpf")  # what of the methods was trained on
 
 
 def _confidence(method: str) -> Callable[[], Recipe]:
