@@ -37,7 +37,7 @@ SHIPPED: tuple[Shipped, ...] = (
     Shipped("srtrack-laptop", "7fa01deeb719b7d9b2f5bca354f4f4acbe3f83f516e075149ec3b40c40d549d1"),
     Shipped("smstracker-laptop", "3835d00b548b07754207fa8a1c6553fda2c35e49be259721e429c6da50b36a43"),
     Shipped("ainet-laptop", "841aab985c16dcdb91c0a4bbc87b0078e36b0b744d5906da858481894fcb424c"),
-    Shipped("tpf-laptop", "9d2d11eb667ee9a6bf7ef0ef76e32ad50722fa6adf2933cf8e0e6d4958bc5864"),
+    Shipped("tpf-laptop", "974bef263df5d6ebe8d4b11cf64e6205435285db6abfe55680683dcea7284f8f"),
     Shipped("ostrack-tiny", "e114a383744f779c76f7b2926b63ff7ae509ff66a4df269844e5722e396b6fd1"),
     Shipped("sdstrack-tiny", "957904f76ab0da6c561881ea75009e8ff537ead22992bf5cb9262b40fded75c2"),
     Shipped("tpf-tiny", "c26e61f8f8785ff146fd984edf7a557014eb316261f153fb5d4a5e1ba7d7de19"),

@@ -74,18 +74,29 @@ def ainet_laptop_further() -> Recipe:
 
 @register("sdstrack-laptop-further")
 def sdstrack_laptop_further() -> Recipe:
-    """SDSTrack, laptop, trained on, with half of the pairs rendered.
+    """SDSTrack, laptop, trained on, with half of the pairs rendered and the gates of the fusions fifteen times as fast.
 
-    As ``ainet-laptop-further``: it was behind the RGB base with thermal at night.
-    Ends after 15 minutes or 200,000 steps on one core of two; what was measured is in the card.
+    After the first training the gates still stood near the 0.01 that they begin with: the sensors hardly met. The
+    shipped weights took 229 steps of 32 samples at the usual rates, then 383 of 16 at these.
+    Ends after 25 minutes or 200,000 steps on one core of two; what was measured is in the card.
     """
     return replace(
-        ainet_laptop_further(),
+        get_recipe("sdstrack-laptop-pictures"),
         name="sdstrack-laptop-further",
-        model="sdstrack-laptop",
         start_from="runs/sdstrack-laptop-pictures",
-        trainable=get_recipe("sdstrack-laptop-pictures").trainable,
-        time_budget_s=900,
+        time_budget_s=1500,
+        lr=4e-4,
+        warmup=20,
+        batch=16,
+        ema=0.995,
+        modality_dropout=0.2,
+        trainable=(
+            Group(KEPT, lr=0.0),
+            Group("fusions.*_gate", lr=15.0),
+            Group("fusions", lr=2.0),
+            Group("adapters|patch_embed_x"),
+            Group("", lr=0.0),
+        ),
         augment={"rendered": 0.5},
     )
 
