@@ -35,7 +35,7 @@ SHIPPED: tuple[Shipped, ...] = (
     Shipped("ostrack-laptop", "738fe6eb5420d3254320452d38bb2a1516d99c84c8c65bf6ed63af16951ba9d2"),
     Shipped("sdstrack-laptop", "669911bff36493c36dbb2cc4267a9d55f0e78cb874b6f1ccbca2bdce43a69a56"),
     Shipped("srtrack-laptop", "7fa01deeb719b7d9b2f5bca354f4f4acbe3f83f516e075149ec3b40c40d549d1"),
-    Shipped("smstracker-laptop", "3835d00b548b07754207fa8a1c6553fda2c35e49be259721e429c6da50b36a43"),
+    Shipped("smstracker-laptop", "64f22b53d8904cfa143df7c82afeff374e28736a2353b36860e652205f72551c"),
     Shipped("ainet-laptop", "841aab985c16dcdb91c0a4bbc87b0078e36b0b744d5906da858481894fcb424c"),
     Shipped("tpf-laptop", "974bef263df5d6ebe8d4b11cf64e6205435285db6abfe55680683dcea7284f8f"),
     Shipped("ostrack-tiny", "e114a383744f779c76f7b2926b63ff7ae509ff66a4df269844e5722e396b6fd1"),
