@@ -33,7 +33,7 @@ class Shipped:
 SHIPPED: tuple[Shipped, ...] = (
     Shipped("modaltrack-laptop", "ec14fbbdc7c0c0a1e5a29b7f580ee8371ac2c16ad304fe78b6b249db3c1ea6a1"),
     Shipped("ostrack-laptop", "738fe6eb5420d3254320452d38bb2a1516d99c84c8c65bf6ed63af16951ba9d2"),
-    Shipped("sdstrack-laptop", "f9735ffd3d8678eaa1db75bd2c50dc67ef0d68cc5789924478833bb1cb18f598"),
+    Shipped("sdstrack-laptop", "2f0953853f277478ba3515b64d49dd37a03d57d9c8deeb23fbf04d18b7e6fea8"),
     Shipped("srtrack-laptop", "7fa01deeb719b7d9b2f5bca354f4f4acbe3f83f516e075149ec3b40c40d549d1"),
     Shipped("smstracker-laptop", "64f22b53d8904cfa143df7c82afeff374e28736a2353b36860e652205f72551c"),
     Shipped("ainet-laptop", "841aab985c16dcdb91c0a4bbc87b0078e36b0b744d5906da858481894fcb424c"),
