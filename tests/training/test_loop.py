@@ -103,7 +103,9 @@ def test_killed_at_a_random_moment_it_computes_the_same_bits(tmp_path: Path) -> 
     run_toy(broken, resume="must", **change)
     run_toy(whole, **change)
     assert_equal_bits(whole, broken)
-    assert losses(whole)[1:] == losses(broken)[1:]  # the line after the kill is a mean over fewer steps
+    lines, others = losses(whole), losses(broken)
+    del lines[reached // 30], others[reached // 30]  # the line after the kill is a mean over fewer steps
+    assert lines == others
 
 
 class Stopping(ToySampler):

@@ -71,8 +71,19 @@ def rates(recipe: Recipe) -> dict[str, float]:
     found: dict[str, float] = {}
     for group in build_optimizer(model, as_adapted(recipe, model)).param_groups:
         for name in group["names"]:
-            assert found.setdefault(name.split(".")[0], recipe.lr * group["lr_scale"]) == recipe.lr * group["lr_scale"]
+            lr, part = recipe.lr * group["lr_scale"], name.split(".")[0]
+            if recipe.name.endswith("-further") and re.search(r"_gate|\.blend\.|\.rest\.", name):
+                part += ", faster"
+            assert found.setdefault(part, lr) == lr
     return found
+
+
+def test_what_hardly_moved_learns_faster_when_a_method_is_trained_on() -> None:
+    for name, parts in {"sdstrack": ("fusions.*_gate", 6e-3), "tpf": (r"adapter\.(blend|rest)", 6e-3)}.items():
+        recipe, (pattern, lr) = get_recipe(f"{name}-laptop-further"), parts
+        groups = [group for group in recipe.trainable if group.pattern == pattern]
+        assert [recipe.lr * group.lr for group in groups] == pytest.approx([lr])
+        assert recipe.trainable.index(groups[0]) == 1  # the first pattern that fits counts
 
 
 def epochs(recipe: Recipe) -> int:
