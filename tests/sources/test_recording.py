@@ -213,6 +213,30 @@ def test_ctrl_c_leaves_a_whole_recording_and_whole_files(tmp_path: Path, random_
     assert json.loads((tmp_path / "kept" / "recording.json").read_text())["complete"]
 
 
+def test_who_closes_second_waits_until_the_files_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = Recording(tmp_path / "kept", RGB, {RGB: "a"}, {}, {}, 1.0, Notices())
+    busy, on, finish = threading.Event(), threading.Event(), recording._finish
+
+    def slowly() -> None:
+        busy.set()
+        on.wait(60)
+        finish()
+
+    monkeypatch.setattr(recording, "_finish", slowly)
+    first, second = threading.Thread(target=recording.close), threading.Thread(target=recording.close)
+    first.start()
+    assert busy.wait(60)
+    second.start()
+    second.join(0.1)
+    assert recording.closed
+    assert second.is_alive()
+    on.set()
+    for thread in (first, second):
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not (tmp_path / "kept").exists()
+
+
 def test_a_clip_that_never_began_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be opened"):
         list(open_clip({"rgb": "http://127.0.0.1:9/nobody"}, record=tmp_path / "kept"))

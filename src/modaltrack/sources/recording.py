@@ -91,7 +91,7 @@ class Recording:
             "depth_scale": depth_scale,
         }
         self.closed, self.failed, self.instants = False, False, 0
-        self._notices, self._turn = notices, threading.Lock()
+        self._notices, self._turn, self._closing = notices, threading.Lock(), threading.Lock()
         self._zero = time.monotonic()
         self._files: dict[Modality, _SensorFile] = {}
         self._begun: float | None = None  # of the clip, when the first instant was kept
@@ -145,11 +145,17 @@ class Recording:
             self.instants += 1
 
     def close(self) -> None:
-        """Finish the videos; without a single instant nothing is left behind. A second time it does nothing."""
-        with self._turn:
-            if self.closed:
-                return
-            self.closed = True
+        """Finish the videos; without a single instant nothing is left behind.
+
+        A second time it does nothing; while another thread closes, it waits until the files are whole.
+        """
+        with self._closing:
+            with self._turn:
+                closed, self.closed = self.closed, True
+            if not closed:
+                self._finish()
+
+    def _finish(self) -> None:
         for file in list(self._files.values()):
             file.close()
         with suppress(OSError):  # what could not be written was said

@@ -74,7 +74,7 @@ def ainet_laptop_further() -> Recipe:
 
 @register("sdstrack-laptop-further")
 def sdstrack_laptop_further() -> Recipe:
-    """SDSTrack, laptop, trained on, with half of the pairs rendered and faster gates.
+    """SDSTrack, laptop, trained on: half of the pairs rendered, faster gates.
 
     After the first training the gates of the fusions stood near the 0.01 that they begin with: the sensors hardly met.
     They learn fifteen times as fast here. The shipped weights took 229 steps of 32 samples at the usual rates, then 383
