@@ -59,6 +59,22 @@ def test_equal_maps_and_equal_boxes(name, drawn):
     assert np.abs(ours.boxes[1:] - ours.boxes[0]).max() > 1, "the boxes have to move for this to say much"
 
 
+@pytest.mark.parametrize("name", ["drawn.onnx", "drawn.xml"])
+def test_rows_that_share_the_threads_keep_their_order(name, drawn):
+    """Seven rows in parts of two, on two threads and on one."""
+    template, search = images(models.load_model(drawn / "drawn.safetensors", device="cpu"), 7, [RGB, THERMAL])
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        two = load_model(drawn / name)
+        at_once = two(template, search)
+        assert len(two.graphs[RGB, THERMAL]._frames[False, 2]) == 2
+        torch.set_num_threads(1)
+        close(load_model(drawn / name)(template, search), at_once, 1e-5)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_one_file_runs_in_both_runtimes(drawn):
     template, search = images(models.load_model(drawn / "drawn.safetensors", device="cpu"), 1, [RGB, THERMAL])
     a, b = (load_model(drawn / "drawn.onnx", runtime=runtime)(template, search) for runtime in ("onnx", "openvino"))

@@ -10,7 +10,7 @@ from modaltrack.export import export_graph
 from modaltrack.export.parity import pixels_of
 from modaltrack.frame import Modality
 from modaltrack.runtime import read_exported
-from modaltrack.runtime.split import Remembered, split_onnx
+from modaltrack.runtime.split import MOST_TEMPLATES, Remembered, split_onnx
 from modaltrack.vision import normalise
 
 onnx = pytest.importorskip("onnx")
@@ -80,10 +80,10 @@ def test_results_are_the_callers_own(exported):
 def test_remembered_keeps_a_number_of_templates():
     asked = []
     remembered = Remembered(lambda arrays: asked.append(1) or {"sum": arrays["a"].sum(keepdims=True)})
-    some = [{"a": np.full((1, 3, 16, 16), value, np.float32)} for value in range(65)]
-    for arrays in [*some, some[64], some[1], some[0]]:  # the first had to go
+    some = [{"a": np.full((1, 3, 16, 16), value, np.float32)} for value in range(MOST_TEMPLATES + 1)]
+    for arrays in [*some, some[-1], some[1], some[0]]:  # the first had to go
         assert remembered(arrays)["sum"].item() == arrays["a"].sum()
-    assert len(asked) == 66
+    assert len(asked) == MOST_TEMPLATES + 2
 
 
 def test_the_body_of_a_loop_reads_from_outside():

@@ -11,6 +11,7 @@ from modaltrack.study.measuring import conditions
 from modaltrack.study.plan import _OWN, CLAIMS, GAP, MAIN, MEASURES, RUNS, run_of
 from modaltrack.study.running import NotAvailableError, recipe_of
 
+SETTINGS = Settings()
 TRAINED = [run for run in RUNS.values() if run.weights is None]
 
 
@@ -62,11 +63,31 @@ def test_every_run_has_a_model_and_parameters_that_learn(run, tmp_path: Path) ->
         assert not any(name.startswith(run.freeze) for name in learning)
 
 
-def _learning(name: str, tmp_path: Path) -> set[str]:
+@pytest.mark.parametrize("run", TRAINED, ids=lambda run: run.id)
+def test_every_run_exists_at_the_laptop_size_and_leaves_its_stem_alone(run, tmp_path: Path) -> None:
+    settings = Settings(steps=200, batch=8, size="laptop")
+    recipe = recipe_of(run, StudyFolder(tmp_path), settings, seed=3)
+    assert recipe.model.endswith("-laptop")
+    assert recipe.start_from == "ostrack-laptop" or run.start in str(recipe.start_from)
+    assert (recipe.data, recipe.time_budget_s) == ({}, None)
+    learning = _learning(run.id, tmp_path, settings)
+    assert learning
+    assert not any(".backbone." in name or ".match." in name for name in learning)
+    if run.freeze:
+        assert not any(name.startswith(run.freeze) for name in learning)
+
+
+def test_a_study_has_one_of_the_sizes() -> None:
+    assert Settings(size="laptop").sized("ostrack-tiny") == "ostrack-laptop"
+    with pytest.raises(ValueError, match="size is 'huge'; give tiny or laptop"):
+        Settings(size="huge")
+
+
+def _learning(name: str, tmp_path: Path, settings: Settings = SETTINGS) -> set[str]:
     from modaltrack.models import create
     from modaltrack.training.optim import build_optimizer
 
-    recipe = recipe_of(run_of(name), StudyFolder(tmp_path), Settings(), seed=0)
+    recipe = recipe_of(run_of(name), StudyFolder(tmp_path), settings, seed=0)
     model = create(recipe.model, **recipe.model_options)
     return {n for group in build_optimizer(model, recipe).param_groups for n in group["names"]}
 

@@ -73,6 +73,28 @@ def test_an_interrupted_run_ends_the_command_and_is_gone_on_with(tmp_path: Path)
     assert training.seen == ["sdstrack-seed0", "sdstrack-seed0", "tpf-seed0"]
 
 
+def test_out_of_time_a_run_stops_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    import time
+
+    from modaltrack.training import train as training
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+    try:
+        from toy import BuildSampler
+    finally:
+        sys.path.pop(0)
+    place, toy = StudyFolder(tmp_path), partial(training, make_sampler=BuildSampler())
+    runs, machine = [run_of("sdstrack"), run_of("tpf")], Machine("cpu", 1, 0)
+    settings = Settings(steps=2, batch=2, clips=2, frames=3)
+    states = train_missing(place, settings, runs, (0,), machine, print, toy, until=time.monotonic())
+    assert states == {"sdstrack-seed0": "stopped"}
+    assert state_of(place, runs[0], 0) == "at step 0"
+    states = train_missing(place, settings, runs[:1], (0,), machine, print, toy)
+    assert states == {"sdstrack-seed0": "finished now"}
+    late = evaluate_missing(place, settings, runs, (0,), lambda: 1 / 0, "cpu", until=time.monotonic())  # type: ignore[arg-type,return-value]
+    assert late == {"sdstrack-seed0": "stopped", "tpf-seed0": "not trained"}
+
+
 def test_a_second_stage_waits_for_the_first_and_starts_from_it(tmp_path: Path) -> None:
     assert train(tmp_path, "tpf-distilled", FakeTraining()) == {"tpf-distilled-seed0": "waits for tpf-stage-1"}
     training = FakeTraining()

@@ -59,9 +59,9 @@ TPF = {
     "tpf-base-mad-lasher": (5, 2e-4, 1.0, 1, {"adapter": 2e-4}),
     "tpf-base-drf-lasher": (15, 1e-4, 0.1, 2, {"adapter": 1e-4, "head": 1e-4, "blocks": 1e-5, "projection": 1e-4}),
 }
-ON_SCENES = [name for name in RECIPES if name.endswith("-scenes")]
-ON_PICTURES = [name for name in RECIPES if "-laptop-" in name]
-ON_DATA = [name for name in RECIPES if name not in ON_SCENES + ON_PICTURES]
+LAPTOP = [name for name in RECIPES if "-laptop-" in name]
+ON_SCENES = [name for name in RECIPES if name.endswith("-scenes") and name not in LAPTOP]
+ON_DATA = [name for name in RECIPES if name not in ON_SCENES + LAPTOP]
 
 
 def rates(recipe: Recipe) -> dict[str, float]:
@@ -72,14 +72,20 @@ def rates(recipe: Recipe) -> dict[str, float]:
     for group in build_optimizer(model, as_adapted(recipe, model)).param_groups:
         for name in group["names"]:
             lr, part = recipe.lr * group["lr_scale"], name.split(".")[0]
-            if recipe.name.endswith("-further") and re.search(r"_gate|\.blend\.|\.rest\.", name):
+            if recipe.name.endswith(("-further", "-laptop-scenes")) and re.search(r"_gate|\.blend\.|\.rest\.", name):
                 part += ", faster"
             assert found.setdefault(part, lr) == lr
     return found
 
 
 def test_what_hardly_moved_learns_faster_when_a_method_is_trained_on() -> None:
-    for name, parts in {"sdstrack": ("fusions.*_gate", 6e-3), "tpf": (r"adapter\.(blend|rest)", 6e-3)}.items():
+    rates = {
+        "sdstrack": ("fusions.*_gate", 6e-3),
+        "srtrack": ("cross_blocks.*gate", 6e-3),
+        "smstracker": ("mixed_gate", 6e-3),
+        "tpf": (r"adapter\.(blend|rest)", 6e-3),
+    }
+    for name, parts in rates.items():
         recipe, (pattern, lr) = get_recipe(f"{name}-laptop-further"), parts
         groups = [group for group in recipe.trainable if group.pattern == pattern]
         assert [recipe.lr * group.lr for group in groups] == pytest.approx([lr])
@@ -122,7 +128,7 @@ def test_every_recipe_is_of_a_model_and_says_what_it_is(name: str) -> None:
     assert len(first) <= 80  # a line of `modaltrack train list` with the name
     assert second == ""
     assert all(len(line) <= 120 for line in doc.splitlines())
-    if name in ON_PICTURES:
+    if name in LAPTOP:
         assert "one core" in doc
     if name in ON_SCENES:
         assert "two CPU cores" in doc

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -39,6 +40,8 @@ class Options:
     """Clips of the test half to measure on, kept in the folder; default 12."""
     frames: int | None = None
     """Frames of each, kept in the folder; default 40."""
+    size: Literal["tiny", "laptop"] | None = None
+    """Size of all models, kept in the folder; default tiny."""
     rate: float | None = None
     """Factor on every recipe's learning rate, kept in the folder; default 1. A few hundred steps want about 1/2."""
     batch_cache: Path | None = None
@@ -49,6 +52,8 @@ class Options:
     """Torch threads."""
     workers: int = 1
     """Processes that render ahead; 0 where the cache is full or cores are short."""
+    minutes: float | None = None
+    """Stop after so long; the same command goes on. A measurement that has begun is finished."""
 
 
 def run(options: Options) -> int:
@@ -66,16 +71,17 @@ def run(options: Options) -> int:
         seeds = tuple(int(word) for word in options.seeds.split(","))
     except ValueError:
         raise ValueError(f"--seeds is {options.seeds!r}; give whole numbers with commas, as in 0,1,2.") from None
-    budget = {name: getattr(options, name) for name in ("steps", "batch", "clips", "frames", "rate")}
+    budget = {name: getattr(options, name) for name in ("steps", "batch", "clips", "frames", "rate", "size")}
     place, settings = open_folder(options.out, **budget)
+    until = None if options.minutes is None else time.monotonic() + 60 * options.minutes
     states: dict[str, str] = {}
     if options.verb in ("run", "all"):
         from modaltrack.study.running import Machine, train_missing
 
         machine = Machine(options.device, options.threads, options.workers, options.batch_cache)
-        states = train_missing(place, settings, runs, seeds, machine, out().print)
+        states = train_missing(place, settings, runs, seeds, machine, out().print, until=until)
         if "stopped" in states.values():
-            return 3
+            return _stopped()
     if options.verb in ("evaluate", "all"):
         from modaltrack.study.clip_store import study_clips
         from modaltrack.study.measuring import evaluate_missing
@@ -83,7 +89,10 @@ def run(options: Options) -> int:
         def clips() -> list[Clip]:
             return study_clips(options.out / "clips", settings, out().print)
 
-        evaluate_missing(place, settings, runs, seeds, clips, options.device, options.threads, out().print)
+        device, threads = options.device, options.threads
+        found = evaluate_missing(place, settings, runs, seeds, clips, device, threads, out().print, until)
+        if "stopped" in found.values():
+            return _stopped()
     if options.verb in ("table", "all"):
         from modaltrack.study.pages import write_study
 
@@ -93,6 +102,13 @@ def run(options: Options) -> int:
         if not state.startswith("finished"):
             out().print(f"{name}: {state}")
     return 1 if "failed" in states.values() else 0
+
+
+def _stopped() -> int:
+    from modaltrack.commands.terminal import out
+
+    out().print("Stopped before the end; the same command goes on.")
+    return 3
 
 
 def _runs(only: str) -> list[Run]:

@@ -95,14 +95,14 @@ class ExportedModel(Model):
         if len({images[f"search_{name}"].dtype for name in named}) > 1:
             raise ValueError("The search images are pixels of some sensors and normalised of others; give one kind.")
         rows, batch = len(next(iter(images.values()))), graph.declaration.batch
-        parts: list[list[np.ndarray]] = []
+        parts = []
         for start in range(0, rows, batch):
             part = {name: image[start : start + batch] for name, image in images.items()}
-            count = min(batch, rows - start)
-            if count < batch:  # graphs have one batch size: the last row fills it up
-                part = {n: np.concatenate([x, np.repeat(x[-1:], batch - count, 0)]) for n, x in part.items()}
-            parts.append([made[:count] for made in graph.run(part)])
-        maps: list[Tensor] = [torch.from_numpy(np.concatenate(pieces)) for pieces in zip(*parts)]
+            if rows - start < batch:  # graphs have one batch size: the last row fills it up
+                missing = batch - (rows - start)
+                part = {n: np.concatenate([x, np.repeat(x[-1:], missing, 0)]) for n, x in part.items()}
+            parts.append(part)
+        maps: list[Tensor] = [torch.from_numpy(np.concatenate(made)[:rows]) for made in zip(*graph.run_many(parts))]
         score, size, offset = maps[:3]
         return Prediction(score, size, offset, decode(score, size, offset)[0], None, *maps[3:])
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,6 +41,12 @@ class GraphSession(Protocol):
 
     def run(self, inputs: Arrays) -> list[NDArray[np.float32]]:
         """The graph's outputs, in its order; search images are normalised, or uint8 pixels (B, h, w, 3)."""
+
+    def run_many(self, parts: Sequence[Arrays]) -> list[list[NDArray[np.float32]]]:
+        """``run`` of each, several at the same time where torch may use several threads."""
+
+
+FramePart = Callable[[Arrays, Arrays], list[NDArray[np.float32]]]  # search images, results of the templates -> outputs
 
 
 def open_session(path: Path, runtime: str = "", precision: str = "") -> GraphSession:
@@ -90,26 +97,46 @@ def checked(path: Path, text: str | None, shapes: dict[str, tuple[int, ...]], ou
 class _TwoParts:
     """A session whose templates are computed once, and whose search images are float32 or pixels.
 
-    A runtime gives ``_fixed_part`` (None where the graph cannot be divided) and ``_frame_part``.
+    A runtime gives ``_templates`` (None where the graph cannot be divided) and ``_frame_parts``. Several rows share the
+    threads by rows, one thread each: two threads in one row are idle for a third of its time.
     """
 
     def __init__(self, declaration: Declaration) -> None:
         self.declaration = declaration
         self._lock = threading.Lock()  # the parts keep what they were given last
         self._templates: Remembered | None = None
-        self._frames: dict[bool, Callable[[Arrays, Arrays], list[NDArray[np.float32]]]] = {}
+        self._frames: dict[tuple[bool, int], list[FramePart]] = {}
 
-    def _frame_part(self, pixels: bool) -> Callable[[Arrays, Arrays], list[NDArray[np.float32]]]:
+    def _frame_parts(self, pixels: bool, lanes: int) -> list[FramePart]:
+        """``lanes`` functions that may run at the same time: one with all threads, or more with one thread each."""
         raise NotImplementedError
 
     def run(self, inputs: Arrays) -> list[NDArray[np.float32]]:
+        return self.run_many([inputs])[0]
+
+    def run_many(self, parts: Sequence[Arrays]) -> list[list[NDArray[np.float32]]]:
+        with self._lock:
+            rows = [self._divided(inputs) for inputs in parts]
+            pixels = next(iter(rows[0][0].values())).dtype == np.uint8
+            lanes = torch.get_num_threads() if len(rows) > 1 else 1
+            if (pixels, lanes) not in self._frames:
+                self._frames[pixels, lanes] = self._frame_parts(pixels, lanes)
+            functions = self._frames[pixels, lanes]
+            if lanes == 1:
+                return [functions[0](*row) for row in rows]
+
+            def lane(number: int) -> list[list[NDArray[np.float32]]]:
+                return [functions[number](*row) for row in rows[number::lanes]]
+
+            with ThreadPoolExecutor(lanes) as pool:
+                made = list(pool.map(lane, range(lanes)))
+            return [made[row % lanes][row // lanes] for row in range(len(rows))]
+
+    def _divided(self, inputs: Arrays) -> tuple[Arrays, Arrays]:
+        """Search images, and what follows from the templates."""
         fixed = {name: array for name, array in inputs.items() if depends_on(name) == FIXED}
         moving = {name: array for name, array in inputs.items() if name not in fixed}
-        pixels = next(iter(moving.values())).dtype == np.uint8
-        with self._lock:
-            if pixels not in self._frames:
-                self._frames[pixels] = self._frame_part(pixels)
-            return self._frames[pixels](moving, fixed if self._templates is None else self._templates(fixed))
+        return moving, fixed if self._templates is None else self._templates(fixed)
 
 
 class OnnxSession(_TwoParts):
@@ -134,25 +161,25 @@ class OnnxSession(_TwoParts):
                 part = self._opened(fixed)
                 names = [output.name for output in part.get_outputs()]
                 self._templates = Remembered(lambda arrays: dict(zip(names, part.run(None, dict(arrays)))))
-            self._frames[True] = self._frame_part(True)
+            self._frames[True, 1] = self._frame_parts(True, 1)
         except Exception as error:
             raise ValueError(f"{path} is not a whole ONNX file; export the model again.") from error
 
     @staticmethod
-    def _opened(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    def _opened(graph: onnx.ModelProto, threads: int | None = None) -> onnxruntime.InferenceSession:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+        options.intra_op_num_threads, options.log_severity_level = threads or torch.get_num_threads(), 3
         return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
-    def _frame_part(self, pixels: bool) -> Callable[[Arrays, Arrays], list[NDArray[np.float32]]]:
+    def _frame_parts(self, pixels: bool, lanes: int) -> list[FramePart]:
         import onnx
 
         graph = onnx.ModelProto()
         graph.CopyFrom(self._frame)
-        session = self._opened(onnx_of_pixels(graph) if pixels else graph)
-        return lambda moving, fixed: list(session.run(None, {**moving, **fixed}))
+        session = self._opened(onnx_of_pixels(graph) if pixels else graph, 1 if lanes > 1 else None)
+        return [lambda moving, fixed: list(session.run(None, {**moving, **fixed}))] * lanes
 
 
 class OpenVinoSession(_TwoParts):
@@ -177,14 +204,15 @@ class OpenVinoSession(_TwoParts):
             self._templates = Remembered(
                 lambda arrays: dict(zip(names, [np.array(made) for made in part(dict(arrays)).values()]))
             )
-        self._frames[True] = self._frame_part(True)
+        self._frames[True, 1] = self._frame_parts(True, 1)
 
-    def _compiled(self, graph: openvino.Model) -> openvino.CompiledModel:
+    def _compiled(self, graph: openvino.Model, streams: int = 1) -> openvino.CompiledModel:
         import openvino
 
         settings = {
             "INFERENCE_PRECISION_HINT": self._hint,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": streams,
             "ENABLE_CPU_PINNING": False,  # pinned, two processes would share the first core and leave the second idle
         }
         try:
@@ -193,25 +221,29 @@ class OpenVinoSession(_TwoParts):
             reason = str(error).strip().splitlines()[-1]
             raise ValueError(f"OpenVINO cannot run {self._path} here ({reason}); export the model again.") from error
 
-    def _frame_part(self, pixels: bool) -> Callable[[Arrays, Arrays], list[NDArray[np.float32]]]:
-        import openvino
-
+    def _frame_parts(self, pixels: bool, lanes: int) -> list[FramePart]:
         graph = self._frame.clone()
-        request = self._compiled(openvino_of_pixels(graph) if pixels else graph).create_infer_request()
-        names = [one.get_any_name() for one in request.model_inputs]
-        numbers = range(len(request.model_outputs))
-        given: dict[str, NDArray[np.float32]] = {}  # kept: the request reads their memory
+        compiled = self._compiled(openvino_of_pixels(graph) if pixels else graph, lanes)
+        return [_of_request(compiled.create_infer_request()) for _ in range(lanes)]
 
-        def run(moving: Arrays, fixed: Arrays) -> list[NDArray[np.float32]]:
-            for number, name in enumerate(names):
-                array = moving[name] if name in moving else fixed[name]
-                if given.get(name) is not array:
-                    given[name] = array
-                    request.set_input_tensor(number, openvino.Tensor(array, shared_memory=True))
-            request.infer()
-            return [request.get_output_tensor(number).data.copy() for number in numbers]
 
-        return run
+def _of_request(request: openvino.InferRequest) -> FramePart:
+    import openvino
+
+    names = [one.get_any_name() for one in request.model_inputs]
+    numbers = range(len(request.model_outputs))
+    given: dict[str, NDArray[np.float32]] = {}  # kept: the request reads their memory
+
+    def run(moving: Arrays, fixed: Arrays) -> list[NDArray[np.float32]]:
+        for number, name in enumerate(names):
+            array = moving[name] if name in moving else fixed[name]
+            if given.get(name) is not array:
+                given[name] = array
+                request.set_input_tensor(number, openvino.Tensor(array, shared_memory=True))
+        request.infer()
+        return [request.get_output_tensor(number).data.copy() for number in numbers]
+
+    return run
 
 
 def _hint(precision: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, NDArray[np.float32]]
 FIXED, MOVING = 1, 2  # what a value depends on: the templates, or search images as well; 0 is a constant
-MOST_TEMPLATES = 64
+MOST_TEMPLATES = 256  # some 100 kB each
 
 
 def depends_on(name: str) -> int:

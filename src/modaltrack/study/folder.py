@@ -12,12 +12,15 @@ from typing import Any
 from modaltrack.files import parse_json, prepare_folder, write_file
 from modaltrack.study.plan import Run
 
+SIZES = ("tiny", "laptop")
+
 
 @dataclass(frozen=True)
 class Settings:
     """What is the same for all runs of a study.
 
     Attributes:
+        size: of the models: tiny, or laptop.
         steps, batch: the budget of a run.
         rate: factor on every run's learning rate, for few steps from a finished base.
         clips, frames: of the test half of ``scenes.benchmark``, half easy, half hard.
@@ -28,12 +31,19 @@ class Settings:
     clips: int = 12
     frames: int = 40
     rate: float = 1.0
+    size: str = "tiny"
 
     def __post_init__(self) -> None:
         least = {"steps": 2, "batch": 1, "clips": 2, "frames": 2, "rate": 1e-3}
         for name, floor in least.items():
             if getattr(self, name) < floor:
                 raise ValueError(f"The study's {name} is {getattr(self, name)}; give at least {floor}.")
+        if self.size not in SIZES:
+            raise ValueError(f"The study's size is {self.size!r}; give {' or '.join(SIZES)}.")
+
+    def sized(self, name: str) -> str:
+        """The recipe or the weights of that name, which is the tiny one's, in the study's size."""
+        return name.replace("-tiny", f"-{self.size}")
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     write_file(path, json.dumps(data, indent=1) + "\n")
 
 
-def open_folder(path: Path, **wanted: float | None) -> tuple[StudyFolder, Settings]:
+def open_folder(path: Path, **wanted: float | str | None) -> tuple[StudyFolder, Settings]:
     """The study in that folder; begun there if there is none yet.
 
     Args:

@@ -104,8 +104,13 @@ def evaluate_missing(
     device: str = "auto",
     threads: int = 1,
     say: Callable[[str], None] = print,
+    until: float | None = None,
 ) -> dict[str, str]:
-    """Measure every finished run that has not been measured with these clips and weights; -> what became of each."""
+    """Measure every finished run that has not been measured with these clips and weights; -> what became of each.
+
+    Args:
+        until: a time of ``time.monotonic()`` after which none is begun.
+    """
     states: dict[str, str] = {}
     loaded: list[Clip] = []
     for seed in seeds:
@@ -116,11 +121,14 @@ def evaluate_missing(
             if not place.finished(run, seed):
                 states[folder.name] = "not trained"
                 continue
+            if until is not None and time.monotonic() >= until:
+                states[folder.name] = "stopped"
+                continue
             with locked(folder / "lock") as mine:
                 if not mine:
                     states[folder.name] = "in work elsewhere"
                     continue
-                weights = _weights(place, run, seed)
+                weights = _weights(place, run, seed, settings)
                 of = {"weights": checksum(weights), "clips": settings.clips, "frames": settings.frames}
                 if (place.evaluation(run, seed) or {}).get("of") == of:
                     states[folder.name] = "measured"
@@ -201,12 +209,12 @@ def headline(found: dict[str, dict[str, Any]]) -> str:
     return ", ".join(parts)
 
 
-def _weights(place: StudyFolder, run: Run, seed: int) -> Path:
+def _weights(place: StudyFolder, run: Run, seed: int, settings: Settings) -> Path:
     """The weight file to measure; a finished run's is written where it is missing."""
     if run.weights is not None:
         from modaltrack.models.weights_store import ensure, shipped
 
-        return ensure(shipped(run.weights))
+        return ensure(shipped(settings.sized(run.weights)))
     path = place.weights(run, seed)
     card = place.run(run, seed) / "card.json"
     if not path.exists() or path.stat().st_mtime < card.stat().st_mtime:

@@ -70,10 +70,10 @@ def _intro(settings: Settings, other: list[str]) -> str:
     rate = "" if settings.rate == 1 else f", at {settings.rate:g} of the recipe's learning rate"
     intro = (
         f"Every run had {settings.steps:,} steps of {settings.batch} samples of rendered scenes{rate}, from the same "
-        f"base (ostrack-tiny), and was tracked on {settings.clips} clips of {settings.frames} frames of the test half "
-        "of scenes.benchmark, half easy, half hard. The tracker believes every peak (the authors' rule), so that no "
-        "threshold has to be fitted. These are tiny models and rendered clips: what shows here may fail at full size, "
-        "and the other way round."
+        f"base (ostrack-{settings.size}), and was tracked on {settings.clips} clips of {settings.frames} frames of the "
+        "test half of scenes.benchmark, half easy, half hard. The tracker believes every peak (the authors' rule), so "
+        f"that no threshold has to be fitted. These are {settings.size} models and rendered clips: what shows here may "
+        "fail at full size, and the other way round."
     )
     if other:
         intro += f" Left out, measured on other clips: {', '.join(other)}."

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The grid as data: one row for each training run, and one for each claim of a paper that runs are compared for.
 
-All runs of two sensors start from the same weights, ``ostrack-tiny``, and have the same steps and batch. Where a claim
+All runs of two sensors start from the same weights, ``ostrack-tiny``, and have the same steps and batch. In a study of
+another size (``Settings.size``) every name with ``-tiny`` stands for that size's. Where a claim
 is about what a method does against a failing sensor, or about what it forgets, its runs train without sensor dropout
 (``modality_dropout`` 0): the recipes' own dropout teaches the same lesson and would hide the method's share of it.
 """
@@ -31,6 +32,7 @@ class Run:
         shows: what it is for, in a few words.
         fields: changed fields of the recipe.
         options: changed settings of the model.
+        of_laptop: the same, where they are others at the laptop size.
         train: replaces the recipe's parameter groups.
         freeze: a pattern of parameters that do not learn, ahead of the recipe's groups.
         start: the run whose weights it starts from, of the same seed.
@@ -44,6 +46,7 @@ class Run:
     shows: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    of_laptop: Mapping[str, Any] = field(default_factory=dict)
     train: tuple[Group, ...] | None = None
     freeze: str | None = None
     start: str | None = None
@@ -122,7 +125,13 @@ _OWN: tuple[Run, ...] = (
         "two-significance tuning, no sensor dropout",
         fields={**ALONE, "significance": "two-significance", "significance_every": 4, "prior_batches": 40},
     ),
-    Run("ainet-last", "ainet-tiny-scenes", "fusion behind the last block only", options={"fusion_blocks": (5,)}),
+    Run(
+        "ainet-last",
+        "ainet-tiny-scenes",
+        "fusion behind the last block only",
+        options={"fusion_blocks": (5,)},
+        of_laptop={"fusion_blocks": (3,)},
+    ),
     Run("ainet-fixed", "ainet-tiny-scenes", "the third order is fixed, first to last", options={"order_grad": "fixed"}),
     Run(
         "tpf-stage-1",
@@ -140,7 +149,13 @@ _OWN: tuple[Run, ...] = (
         start="tpf-stage-1",
         share=1 - STAGE,
     ),
-    Run("tpf-two", "tpf-tiny-scenes", "trained with two templates", fields={"templates": 2}),
+    Run(
+        "tpf-two",
+        "tpf-tiny-scenes",
+        "trained with two templates",
+        fields={"templates": 2},
+        of_laptop={"num_templates": 2},
+    ),
     Run(
         "srtrack-ranked",
         "srtrack-tiny-scenes",

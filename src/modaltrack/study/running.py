@@ -47,10 +47,14 @@ def recipe_of(run: Run, place: StudyFolder, settings: Settings, seed: int, worke
     from modaltrack.training.recipes import get_recipe
 
     try:
-        recipe = get_recipe(run.recipe)
+        recipe = get_recipe(settings.sized(run.recipe))
         options = {**recipe.model_options, **run.options}
+        if settings.size == "laptop":
+            options |= run.of_laptop
         config_of(recipe.model, **options)
         groups = run.train or recipe.trainable
+        if run.train and settings.size == "laptop":
+            groups = (*recipe.trainable[:2], *groups)  # the frozen stems and the faster parts
         if run.freeze:
             groups = (Group(run.freeze, lr=0.0), *groups)
         steps = max(1, round(settings.steps * run.share))
@@ -60,6 +64,8 @@ def recipe_of(run: Run, place: StudyFolder, settings: Settings, seed: int, worke
         if run.start:
             budget["start_from"] = str(place.run(run_of(run.start), seed))
         fields = {**run.fields, "lr": run.fields.get("lr", recipe.lr) * settings.rate}
+        if "start_from" in fields:
+            fields["start_from"] = settings.sized(fields["start_from"])
         return replace(recipe, model_options=options, trainable=groups, **budget, **fields)
     except (ValueError, TypeError) as error:
         raise NotAvailableError(str(error)) from None
@@ -73,6 +79,7 @@ def train_missing(
     machine: Machine,
     say: Say = print,
     train: Callable[..., dict[str, Any]] | None = None,
+    until: float | None = None,
 ) -> dict[str, str]:
     """Train what has no finished card, all runs of the first seed before the second; -> state of each by its folder.
 
@@ -81,6 +88,7 @@ def train_missing(
 
     Args:
         train: stands in for ``training.train``.
+        until: a time of ``time.monotonic()`` at which the run in work is stopped.
     """
     states: dict[str, str] = {}
     progress = True
@@ -94,7 +102,7 @@ def train_missing(
                 before = states.get(name, "")
                 if before.startswith(("finished", "failed", "not available")):
                     continue
-                states[name] = _one(place, settings, run, seed, machine, say, train)
+                states[name] = _one(place, settings, run, seed, machine, say, train, until)
                 if states[name] == "stopped":
                     return states
                 progress |= states[name] == "finished now"
@@ -109,6 +117,7 @@ def _one(
     machine: Machine,
     say: Say,
     train: Callable[..., dict[str, Any]] | None,
+    until: float | None,
 ) -> str:
     if place.finished(run, seed):
         return "finished"
@@ -128,7 +137,7 @@ def _one(
             return "not available"
         say(f"{folder.name}: {run.shows} ({recipe.steps} steps of {recipe.batch})")
         try:
-            card = _train(recipe, folder, machine, train)
+            card = _train(recipe, folder, machine, train, until)
         except (ValueError, RuntimeError, TypeError) as error:  # the run's own fault: say it, keep it, go on
             say(f"{folder.name}: failed: {error}")
             write_json(folder / "state.json", {"state": "failed", "message": f"{type(error).__name__}: {error}"})
@@ -138,9 +147,13 @@ def _one(
 
 
 def _train(
-    recipe: Recipe, folder: Path, machine: Machine, train: Callable[..., dict[str, Any]] | None
+    recipe: Recipe,
+    folder: Path,
+    machine: Machine,
+    train: Callable[..., dict[str, Any]] | None,
+    until: float | None,
 ) -> dict[str, Any]:
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {} if until is None else {"until": until}
     if machine.cache is not None:
         more["batch_cache"] = machine.cache
     if train is None:

@@ -82,6 +82,7 @@ def train(
     make_model: ModelBuilder = build_model,
     make_sampler: SamplerBuilder | None = None,
     validate: Validator | None = None,
+    until: float | None = None,
 ) -> dict[str, Any]:
     """Train a recipe into a folder and return its run card (also ``card.json``).
 
@@ -98,6 +99,7 @@ def train(
         batch_cache: folder of up to batch_cache_gb that keeps rendered batches for other runs with the same samples;
             the bits are the same with and without.
         make_sampler: None = the one for the recipe's data.
+        until: a time of ``time.monotonic()`` at which the run stops as at a signal: resumable, its schedule unchanged.
 
     Raises:
         ValueError: for what the user can correct.
@@ -121,6 +123,7 @@ def train(
             torch.cuda.set_device(place)
         with alone_in(out_dir, ranks):
             run = _Run(recipe, out_dir, place, ranks, resume, make_model, validate)
+            run.until = until
             return run.go(make_sampler, stop, batch_cache, batch_cache_gb)
 
 
@@ -137,6 +140,7 @@ class _Run:
     ) -> None:
         self.recipe, self.out_dir, self.device, self.ranks = recipe, out_dir, device, ranks
         self.validate = validate
+        self.until: float | None = None
         self.totals = Totals(threads=torch.get_num_threads())
         self.path = out_dir / CHECKPOINT
         if resume == "must" and not self.path.exists():
@@ -267,7 +271,8 @@ class _Run:
 
     def _over(self, stop: threading.Event) -> bool:
         """Whether time or a signal ends the run now; the first rank decides for all."""
-        over = stop.is_set() or progress(self.recipe, self.totals.step, self.totals.elapsed) >= 1
+        late = self.until is not None and time.monotonic() >= self.until
+        over = late or stop.is_set() or progress(self.recipe, self.totals.step, self.totals.elapsed) >= 1
         return bool(same_everywhere(float(over), self.device, self.ranks))
 
     def _tick(self) -> None:

@@ -4,13 +4,25 @@
 from __future__ import annotations
 
 from modaltrack.training.recipe import RECIPES, get_recipe
-from modaltrack.training.recipes import ainet, further, ostrack, pictures, scenes, sdstrack, smstracker, srtrack, tpf
+from modaltrack.training.recipes import (
+    ainet,
+    further,
+    laptop_scenes,
+    ostrack,
+    pictures,
+    scenes,
+    sdstrack,
+    smstracker,
+    srtrack,
+    tpf,
+)
 
 __all__ = [
     "RECIPES",
     "ainet",
     "further",
     "get_recipe",
+    "laptop_scenes",
     "ostrack",
     "pictures",
     "scenes",

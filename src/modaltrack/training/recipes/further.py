@@ -102,6 +102,49 @@ def sdstrack_laptop_further() -> Recipe:
     )
 
 
+def _faster_gates(method: str, *groups: Group) -> Recipe:
+    """Half of the pairs rendered, smaller batches, fewer lost sensors, and the groups' own rates."""
+    return replace(
+        get_recipe(f"{method}-laptop-pictures"),
+        name=f"{method}-laptop-further",
+        start_from=f"runs/{method}-laptop-pictures",
+        time_budget_s=900,
+        lr=4e-4,
+        warmup=20,
+        batch=16,
+        ema=0.995,
+        modality_dropout=0.2,
+        trainable=(Group(KEPT, lr=0.0), *groups),
+        augment={"rendered": 0.5},
+    )
+
+
+@register("srtrack-laptop-further")
+def srtrack_laptop_further() -> Recipe:
+    """SRTrack, laptop, trained on: half of the pairs rendered, faster gates.
+
+    The gates of its fusion blocks stood at .013 to .016 after the first training; they learn fifteen times as fast.
+    Ends after 15 minutes or 200,000 steps on one core of two; what was measured is in the card.
+    """
+    return _faster_gates(
+        "srtrack",
+        Group("cross_blocks.*gate", lr=15.0),
+        Group("cross_blocks"),
+        Group("patch_embed_x|blocks_x|norm_x", lr=0.5),
+        Group("", lr=0.0),
+    )
+
+
+@register("smstracker-laptop-further")
+def smstracker_laptop_further() -> Recipe:
+    """SMSTracker, laptop, trained on: half of the pairs rendered, a faster gate.
+
+    The gate of the mixed path stood at .010 after the first training, where it begins; it learns fifteen times as fast.
+    Ends after 15 minutes or 200,000 steps on one core of two; what was measured is in the card.
+    """
+    return _faster_gates("smstracker", Group("mixed_gate", lr=15.0), Group("score|interaction"), Group("", lr=0.2))
+
+
 @register("tpf-laptop-further")
 def tpf_laptop_further() -> Recipe:
     """TPF, laptop, trained on: how much of each image is seen learns faster.
