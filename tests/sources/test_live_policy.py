@@ -25,6 +25,10 @@ def test_the_slow_camera_comes_back_twice(trial: Trial) -> None:
     assert 20 < sum(trial.both) < len(trial.both)
 
 
+def test_a_camera_that_is_gone_for_good_keeps_the_rate_that_was_measured(trial: Trial) -> None:
+    assert trial.facts["thermal"]["images_per_second"] < 18  # it had 9; its stream states 25, as the other's does
+
+
 def test_no_frame_waits_for_the_slow_camera(trial: Trial) -> None:
     """Waiting for the slow one would give 9 frames a second at most, and none at all in the outages."""
     alone = np.diff(trial.at)[~np.array(trial.both[1:])]

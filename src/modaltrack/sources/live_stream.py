@@ -194,7 +194,6 @@ class LiveStream:
         if self._down_since is None and not self._stop.is_set():
             self._down_since = time.monotonic()
             self.counts.outages += 1
-            self._intervals.clear()
             self._notices.note(
                 f"outage {self.source.modality} {self.counts.outages}",
                 f"{self.source.modality} ({self.reader.name}) breaks off ({reason.rstrip('.')}); {then}.",
@@ -207,6 +206,7 @@ class LiveStream:
                 f"{self.source.modality} is back after {arrived - self._down_since:.1f} s.",
             )
             self._down_since, self.last_arrival = None, -math.inf
+            self._intervals.clear()  # it may come back at another rate; until then the last one is known
         if raw is None or not has_reading(raw, self.source.modality):
             return
         raw = self._in_size(raw)
