@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from modaltrack.export import CARD_KEY, Declaration
 from modaltrack.extras import need
 from modaltrack.files import parse_json
+from modaltrack.models.parts.cores import on_cores
 from modaltrack.runtime.split import (
     FIXED,
     Arrays,
@@ -121,16 +123,19 @@ class _TwoParts:
             lanes = torch.get_num_threads() if len(rows) > 1 else 1
             if (pixels, lanes) not in self._frames:
                 self._frames[pixels, lanes] = self._frame_parts(pixels, lanes)
-            functions = self._frames[pixels, lanes]
-            if lanes == 1:
-                return [functions[0](*row) for row in rows]
+            free = deque(self._frames[pixels, lanes])
+            made: dict[int, list[NDArray[np.float32]]] = {}
 
-            def lane(number: int) -> list[list[NDArray[np.float32]]]:
-                return [functions[number](*row) for row in rows[number::lanes]]
+            def row(number: int) -> None:
+                function = free.popleft()
+                made[number] = function(*rows[number])
+                free.append(function)
 
-            with ThreadPoolExecutor(lanes) as pool:
-                made = list(pool.map(lane, range(lanes)))
-            return [made[row % lanes][row // lanes] for row in range(len(rows))]
+            if len(rows) == 1:
+                row(0)
+            else:
+                on_cores([partial(row, number) for number in range(len(rows))])
+            return [made[number] for number in range(len(rows))]
 
     def _divided(self, inputs: Arrays) -> tuple[Arrays, Arrays]:
         """Search images, and what follows from the templates."""
