@@ -83,7 +83,6 @@ def test_what_hardly_moved_learns_faster_when_a_method_is_trained_on() -> None:
         "sdstrack": ("fusions.*_gate", 6e-3),
         "srtrack": ("cross_blocks.*gate", 6e-3),
         "smstracker": ("mixed_gate", 6e-3),
-        "ainet": ("gate", 6e-3),
         "tpf": (r"adapter\.(blend|rest)", 6e-3),
     }
     for name, parts in rates.items():
