@@ -312,6 +312,22 @@ def test_networks_that_opencvs_nanotrack_cannot_run(shared: Path, capsys: pytest
     assert error.strip().count("\n") == 0
 
 
+@pytest.mark.parametrize(("runtime", "precision"), [("openvino", "bf16"), ("onnx", "fp32")])
+def test_nanotrack_beside_an_int8_model(
+    runtime: str, precision: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has nothing that int8 makes faster, and is no reason to end a measurement."""
+    import modaltrack.runtime
+    from modaltrack.commands.bench import Options, contenders
+
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(modaltrack.runtime, "load_model", lambda *words: asked.append(words))
+    options = Options(nanotrack=Path("nano.safetensors"), runtime=runtime, precision="int8")  # type: ignore[arg-type]
+    assert [name for name, _ in contenders(options)] == ["nano"]
+    assert asked == [(Path("nano.safetensors"), options.device, runtime, precision)]
+    assert f"it runs in {precision}" in capsys.readouterr().out
+
+
 def test_trackers_that_this_opencv_lacks_are_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -201,7 +201,11 @@ def contenders(options: Options) -> list[tuple[str, Callable[[], Any]]]:
         ForeignEngine(factory)  # checks it on a blank image: what OpenCV cannot run is said before anything is measured
         found.append(("OpenCV NanoTrack", lambda: ForeignEngine(factory)))
     elif options.nanotrack:
-        nano = load_model(options.nanotrack, options.device, options.runtime, options.precision)
+        precision = options.precision
+        if precision == "int8":
+            precision = "bf16" if options.runtime == "openvino" else "fp32"
+            out().print(f"NanoTrack has no large matrix product, which int8 makes faster; it runs in {precision}.")
+        nano = load_model(options.nanotrack, options.device, options.runtime, precision)
         found.append((options.nanotrack.stem, lambda: ModelEngine(nano)))
     return found
 

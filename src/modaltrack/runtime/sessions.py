@@ -100,7 +100,7 @@ class _TwoParts:
     """A session whose templates are computed once, and whose search images are float32 or pixels.
 
     A runtime gives ``_templates`` (None where the graph cannot be divided) and ``_frame_parts``. Several rows share the
-    threads by rows, one thread each: two threads in one row are idle for a third of its time.
+    threads by rows, one thread each: with two threads that takes half of the time of one after the other with both.
     """
 
     def __init__(self, declaration: Declaration) -> None:
