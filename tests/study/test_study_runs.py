@@ -182,6 +182,39 @@ def test_clips_are_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert np.array_equal(once[1].frames[2].images[Modality.DEPTH], picture(22))
 
 
+def test_who_finds_another_process_rendering_waits_and_takes_its_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    from modaltrack import scenes
+
+    class Bench(list):  # type: ignore[type-arg]
+        version = "scenes-test"
+
+    monkeypatch.setattr(scenes, "benchmark", lambda **how: Bench(clip(f"clip {i}") for i in range(40)))
+    begun, render, said = threading.Event(), clip_store._render, []
+
+    def slow(*what: Any) -> dict[str, Any]:
+        begun.set()
+        if threading.current_thread() is not other:
+            other.join(0.2)  # it is at the lock by then, or comes to it later: both have to be right
+        return render(*what)
+
+    def second() -> None:
+        begun.wait()
+        found.append(study_clips(tmp_path, SMALL, said.append))
+
+    monkeypatch.setattr(clip_store, "_render", slow)
+    found: list[list[Clip]] = []
+    other = threading.Thread(target=second)
+    other.start()
+    study_clips(tmp_path, SMALL, said.append)
+    other.join()
+    assert [c.name for c in found[0]] == ["clip 0", "clip 20"]
+    assert len(said) == 2, "a clip was rendered twice"
+
+
 def test_half_of_the_clips_are_hard() -> None:
     assert chosen(4) == [0, 10, 20, 30]
     assert chosen(40) == list(range(40))

@@ -50,11 +50,11 @@ def study_clips(folder: Path, settings: Settings, say: Callable[[str], None] = p
         place = home / f"clip-{number:02d}"
         facts = read_json(place / "clip.json")
         if facts is None:
-            with locked(home / "lock") as mine:
-                if not mine:
-                    raise ValueError(f"Another process is rendering the clips into {home}; try again in a minute.")
-                say(f"Rendering clip {number} of the benchmark, once for all runs")
-                facts = _render(bench[number], settings.frames, place)
+            with locked(home / "lock", wait=True):
+                facts = read_json(place / "clip.json")  # another process may have rendered it meanwhile
+                if facts is None:
+                    say(f"Rendering clip {number} of the benchmark, once for all runs")
+                    facts = _render(bench[number], settings.frames, place)
         images = {m: np.load(place / f"{m}.npy", mmap_mode="r") for m in Modality}
         boxes = np.array([[np.nan if v is None else v for v in row] for row in facts["boxes"]], np.float64)
         clips.append(Clip(facts["name"], Stored(images), boxes))
