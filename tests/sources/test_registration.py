@@ -104,13 +104,13 @@ def test_quarters_without_structure_are_remarked() -> None:
     """What both cameras see lies at the left: a homography is found, on the right it is a guess."""
     visible, thermal = street(0)
     around = np.ones(visible.shape, bool)
-    around[80:170, 20:90] = False
+    around[50:200, 10:120] = False
     rng = np.random.default_rng(1)
     for image in (visible, thermal):
         image[around] = (100 + 3 * rng.normal(size=int(around.sum()))).astype(np.uint8)
     found = estimate_alignment([visible], [thermal], "edges")
-    assert corner_error(found.homography, np.eye(3), visible.shape) > 4
-    assert any(remark.startswith("Hardly anything in the upper right") for remark in found.remarks)
+    assert found.agreeing > 0.6  # far from where it is refused, whatever the processor rounds
+    assert any(remark.startswith("Hardly anything in the upper right, lower right") for remark in found.remarks)
 
 
 def test_doubts() -> None:
