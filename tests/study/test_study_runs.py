@@ -264,5 +264,8 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert "no run 'nobody'" in capsys.readouterr().err
     assert cli.main(["study", "table", "--out", str(tmp_path), "--seeds", "one"]) == 1
     assert "--seeds" in capsys.readouterr().err
+    assert cli.main(["study", "table", "--out", str(tmp_path / "new"), "--minutes", "-1"]) == 1
+    assert "--minutes is -1; give more than 0" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
     assert cli.main(["study", "--only", "list"]) == 0
     assert "sdstrack-masked" in capsys.readouterr().out

@@ -71,6 +71,8 @@ def run(options: Options) -> int:
         seeds = tuple(int(word) for word in options.seeds.split(","))
     except ValueError:
         raise ValueError(f"--seeds is {options.seeds!r}; give whole numbers with commas, as in 0,1,2.") from None
+    if options.minutes is not None and not options.minutes > 0:
+        raise ValueError(f"--minutes is {options.minutes:g}; give more than 0.")
     budget = {name: getattr(options, name) for name in ("steps", "batch", "clips", "frames", "rate", "size")}
     place, settings = open_folder(options.out, **budget)
     until = None if options.minutes is None else time.monotonic() + 60 * options.minutes
