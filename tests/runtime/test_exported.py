@@ -69,6 +69,10 @@ def test_rows_that_share_the_threads_keep_their_order(name, drawn):
         two = load_model(drawn / name)
         at_once = two(template, search)
         assert len(two.graphs[RGB, THERMAL]._frames[False, 2]) == 2
+        torch.set_num_threads(8)  # more than there are parts: one after the other
+        many = load_model(drawn / name)
+        close(many(template, search), at_once, 1e-5)
+        assert set(many.graphs[RGB, THERMAL]._frames) == {(True, 1), (False, 1)}
         torch.set_num_threads(1)
         close(load_model(drawn / name)(template, search), at_once, 1e-5)
     finally:

@@ -99,8 +99,8 @@ def checked(path: Path, text: str | None, shapes: dict[str, tuple[int, ...]], ou
 class _TwoParts:
     """A session whose templates are computed once, and whose search images are float32 or pixels.
 
-    A runtime gives ``_templates`` (None where the graph cannot be divided) and ``_frame_parts``. Several rows share the
-    threads by rows, one thread each: with two threads that takes half of the time of one after the other with both.
+    A runtime gives ``_templates`` (None where the graph cannot be divided) and ``_frame_parts``. As many rows as threads
+    share them by rows, one thread each: with two threads that takes half of the time of one after the other with both.
     """
 
     def __init__(self, declaration: Declaration) -> None:
@@ -120,7 +120,8 @@ class _TwoParts:
         with self._lock:
             rows = [self._divided(inputs) for inputs in parts]
             pixels = next(iter(rows[0][0].values())).dtype == np.uint8
-            lanes = torch.get_num_threads() if len(rows) > 1 else 1
+            threads = torch.get_num_threads()
+            lanes = threads if len(rows) >= threads else 1  # fewer rows would leave threads idle
             if (pixels, lanes) not in self._frames:
                 self._frames[pixels, lanes] = self._frame_parts(pixels, lanes)
             free = deque(self._frames[pixels, lanes])
@@ -131,10 +132,12 @@ class _TwoParts:
                 made[number] = function(*rows[number])
                 free.append(function)
 
-            if len(rows) == 1:
-                row(0)
+            tasks = [partial(row, number) for number in range(len(rows))]
+            if lanes > 1:
+                on_cores(tasks)
             else:
-                on_cores([partial(row, number) for number in range(len(rows))])
+                for task in tasks:
+                    task()
             return [made[number] for number in range(len(rows))]
 
     def _divided(self, inputs: Arrays) -> tuple[Arrays, Arrays]:
