@@ -99,8 +99,8 @@ def checked(path: Path, text: str | None, shapes: dict[str, tuple[int, ...]], ou
 class _TwoParts:
     """A session whose templates are computed once, and whose search images are float32 or pixels.
 
-    A runtime gives ``_templates`` (None where the graph cannot be divided) and ``_frame_parts``. As many rows as threads
-    share them by rows, one thread each: with two threads that takes half of the time of one after the other with both.
+    A runtime gives ``_templates`` (None where the graph cannot be divided) and ``_frame_parts``. As many rows as
+    threads, or more, share them, one thread a row: with two that takes half of the time of both in one row.
     """
 
     def __init__(self, declaration: Declaration) -> None:
