@@ -16,7 +16,7 @@ from modaltrack.frame import Clip, Frame, Modality
 from modaltrack.models.late_fusion import LateFusion
 from modaltrack.runtime import load_model, read_exported
 from modaltrack.runtime.sessions import open_session
-from modaltrack.tracking import Policy, track
+from modaltrack.tracking import Policy, start, step, track
 
 onnx = pytest.importorskip("onnx")
 for package in ("onnxscript", "onnxruntime", "openvino"):
@@ -75,6 +75,24 @@ def test_rows_that_share_the_threads_keep_their_order(name, drawn):
         assert set(many.graphs[RGB, THERMAL]._frames) == {(True, 1), (False, 1)}
         torch.set_num_threads(1)
         close(load_model(drawn / name)(template, search), at_once, 1e-5)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_start_makes_ready_what_the_first_step_needs(drawn):
+    """For one target and for as many as share the threads by rows; nothing is compiled after it."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        model, frames = load_model(drawn / "drawn.xml"), moving(2).frames
+        graph = model.graphs[RGB, THERMAL]
+        graph._frames.clear()
+        start(model, frames[0], [(40.0, 30.0, 20.0, 16.0)])
+        assert set(graph._frames) == {(True, 1)}
+        state = start(model, frames[0], [(40.0, 30.0, 20.0, 16.0)] * 4)  # two parts of two rows
+        assert set(graph._frames) == {(True, 1), (True, 2)}
+        step(model, state, frames[1], Policy(tracking_threshold=0.0, lost_threshold=0.0, second_look=1.0))
+        assert set(graph._frames) == {(True, 1), (True, 2)}
     finally:
         torch.set_num_threads(before)
 

@@ -264,6 +264,10 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert "no run 'nobody'" in capsys.readouterr().err
     assert cli.main(["study", "table", "--out", str(tmp_path), "--seeds", "one"]) == 1
     assert "--seeds" in capsys.readouterr().err
+    with locked(tmp_path / "shared" / "runs" / "sdstrack-seed0" / "lock"):
+        words = ["study", "run", "--out", str(tmp_path / "shared"), "--only", "sdstrack", "--seeds", "0"]
+        assert cli.main(words) == 3
+    assert "1 of 1 runs are not finished here" in capsys.readouterr().out
     assert cli.main(["study", "table", "--out", str(tmp_path / "new"), "--minutes", "-1"]) == 1
     assert "--minutes is -1; give more than 0" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()

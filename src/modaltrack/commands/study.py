@@ -57,7 +57,7 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Do it; -> 0, 1 where a run failed, 3 where it was stopped."""
+    """Do it; -> 0, 1 where a run failed, 3 where it was stopped or runs are in work elsewhere."""
     from modaltrack.commands.terminal import out
     from modaltrack.study.folder import open_folder
     from modaltrack.study.plan import RUNS
@@ -103,7 +103,10 @@ def run(options: Options) -> int:
     for name, state in states.items():
         if not state.startswith("finished"):
             out().print(f"{name}: {state}")
-    return 1 if "failed" in states.values() else 0
+    left = sum(state == "in work elsewhere" or state.startswith("waits for") for state in states.values())
+    if left:
+        out().print(f"{left} of {len(states)} runs are not finished here; once others have, the same command goes on.")
+    return 1 if "failed" in states.values() else 3 if left else 0
 
 
 def _stopped() -> int:

@@ -38,6 +38,8 @@ def run(options: Options) -> int:
         observers, steering = opened_sinks(options, asked, stop, stack)
         folder = stack.enter_context(RunFolder(options.out))
         model = load_model(options.model, options.device, options.runtime, options.precision)
+        if getattr(model, "makes_graphs", False):
+            err().print(f"{options.runtime}: graphs are made for sensors that are new to it (some seconds), and kept.")
         clip = opened_clip(options, asked, model)
         results, session = follow(options, asked, model, clip, folder, [latency.row, *observers], stop, steering)
         complete = is_live(clip) or not session.stopped

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
@@ -115,6 +115,14 @@ class FusesImages(Protocol):
 
     def fused_image(self, images: Images) -> Tensor:
         """Normalised images (B, 3, H, W) of RGB, of X or of both -> the one that the tracker sees, (B, 3, H, W)."""
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """Ability: what a first call would take long for is done before (graphs that are exported and compiled)."""
+
+    def prepare(self, sensors: Sequence[Modality], rows: int) -> None:
+        """Make ready for calls of so many rows of these sensors."""
 
 
 @runtime_checkable

@@ -106,6 +106,20 @@ class ExportedModel(Model):
         score, size, offset = maps[:3]
         return Prediction(score, size, offset, decode(score, size, offset)[0], None, *maps[3:])
 
+    def prepare(self, sensors: Sequence[Modality], rows: int) -> None:
+        """See ``Prepares``: the graph of these sensors is exported where it has to be, and compiled.
+
+        Raises:
+            ValueError: as a call with these sensors.
+        """
+        graph = self._graph(tuple(sensors))
+        graph.prepare(-(-rows // graph.declaration.batch))
+
+    @property
+    def makes_graphs(self) -> bool:
+        """Whether graphs are exported when a set of sensors is first used."""
+        return self._make is not None
+
     def _graph(self, sensors: Sensors) -> GraphSession:
         """The graph of a set of sensors; ValueError where the file was not exported for it."""
         if self.one_sensor and len(sensors) == 1 and self.graphs:

@@ -47,6 +47,9 @@ class GraphSession(Protocol):
     def run_many(self, parts: Sequence[Arrays]) -> list[list[NDArray[np.float32]]]:
         """``run`` of each, several at the same time where torch may use several threads."""
 
+    def prepare(self, parts: int) -> None:
+        """Compile what ``run_many`` of so many parts with search images as pixels needs."""
+
 
 FramePart = Callable[[Arrays, Arrays], list[NDArray[np.float32]]]  # search images, results of the templates -> outputs
 
@@ -120,11 +123,8 @@ class _TwoParts:
         with self._lock:
             rows = [self._divided(inputs) for inputs in parts]
             pixels = next(iter(rows[0][0].values())).dtype == np.uint8
-            threads = torch.get_num_threads()
-            lanes = threads if len(rows) >= threads else 1  # fewer rows would leave threads idle
-            if (pixels, lanes) not in self._frames:
-                self._frames[pixels, lanes] = self._frame_parts(pixels, lanes)
-            free = deque(self._frames[pixels, lanes])
+            functions = self._functions(pixels, len(rows))
+            free = deque(functions)
             made: dict[int, list[NDArray[np.float32]]] = {}
 
             def row(number: int) -> None:
@@ -133,12 +133,24 @@ class _TwoParts:
                 free.append(function)
 
             tasks = [partial(row, number) for number in range(len(rows))]
-            if lanes > 1:
+            if len(functions) > 1:
                 on_cores(tasks)
             else:
                 for task in tasks:
                     task()
             return [made[number] for number in range(len(rows))]
+
+    def prepare(self, parts: int) -> None:
+        with self._lock:
+            self._functions(True, parts)
+
+    def _functions(self, pixels: bool, rows: int) -> list[FramePart]:
+        """As many as may run at the same time; compiled when they are first asked for."""
+        threads = torch.get_num_threads()
+        lanes = threads if rows >= threads else 1  # fewer rows would leave threads idle
+        if (pixels, lanes) not in self._frames:
+            self._frames[pixels, lanes] = self._frame_parts(pixels, lanes)
+        return self._frames[pixels, lanes]
 
     def _divided(self, inputs: Arrays) -> tuple[Arrays, Arrays]:
         """Search images, and what follows from the templates."""

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from modaltrack import vision
 from modaltrack.boxes import check_box, clip_box
 from modaltrack.frame import Frame, State, Status
-from modaltrack.models.model import Model, declared, placed
+from modaltrack.models.model import Model, Prepares, declared, placed
 from modaltrack.session.inputs import FrameLike, list_of_boxes, per_target
 from modaltrack.tracking.image_size import fitted, size_of
 from modaltrack.tracking.look import cut_crops, look, look_again, sensor_sets
@@ -72,7 +72,11 @@ def start(model: Model, frames: FrameLike | Sequence[FrameLike], boxes: ArrayLik
         initial_size=np.stack(checked)[:, 2:].copy(),
         image_size=np.array([size_of(frame) for frame in targets], np.int64),
     )
-    return _fill_templates(model, state, targets)
+    state = _fill_templates(model, state, targets)
+    if isinstance(model, Prepares):  # its graphs are made in the first frame's time, not in the second's
+        for sensors, rows in sensor_sets(model, state, targets).items():
+            model.prepare(sensors, len(rows))
+    return state
 
 
 def _first_box(box: ArrayLike, height: int, width: int) -> Boxes:
