@@ -122,8 +122,7 @@ def train(
         if place.type == "cuda":
             torch.cuda.set_device(place)
         with alone_in(out_dir, ranks):
-            run = _Run(recipe, out_dir, place, ranks, resume, make_model, validate)
-            run.until = until
+            run = _Run(recipe, out_dir, place, ranks, resume, make_model, validate, until)
             return run.go(make_sampler, stop, batch_cache, batch_cache_gb)
 
 
@@ -137,10 +136,11 @@ class _Run:
         resume: str,
         make_model: ModelBuilder,
         validate: Validator | None,
+        until: float | None,
     ) -> None:
         self.recipe, self.out_dir, self.device, self.ranks = recipe, out_dir, device, ranks
         self.validate = validate
-        self.until: float | None = None
+        self.until = until
         self.totals = Totals(threads=torch.get_num_threads())
         self.path = out_dir / CHECKPOINT
         if resume == "must" and not self.path.exists():
