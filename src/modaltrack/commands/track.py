@@ -30,7 +30,7 @@ def run(options: Options) -> int:
     from modaltrack.commands.outputs import RunFolder
     from modaltrack.commands.terminal import err, out
     from modaltrack.commands.track_sinks import opened_sinks
-    from modaltrack.runtime import load_model
+    from modaltrack.runtime import ExportedModel, load_model
     from modaltrack.session import Latency
 
     asked, latency, stop = check(options), Latency(), threading.Event()
@@ -38,7 +38,7 @@ def run(options: Options) -> int:
         observers, steering = opened_sinks(options, asked, stop, stack)
         folder = stack.enter_context(RunFolder(options.out))
         model = load_model(options.model, options.device, options.runtime, options.precision)
-        if getattr(model, "makes_graphs", False):
+        if isinstance(model, ExportedModel) and model.makes_graphs:
             err().print(f"{options.runtime}: graphs are made for sensors that are new to it (some seconds), and kept.")
         clip = opened_clip(options, asked, model)
         results, session = follow(options, asked, model, clip, folder, [latency.row, *observers], stop, steering)

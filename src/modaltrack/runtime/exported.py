@@ -102,7 +102,7 @@ class ExportedModel(Model):
                 missing = batch - (rows - start)
                 part = {n: np.concatenate([x, np.repeat(x[-1:], missing, 0)]) for n, x in part.items()}
             parts.append(part)
-        maps: list[Tensor] = [torch.from_numpy(np.concatenate(made)[:rows]) for made in zip(*graph.run_many(parts))]
+        maps: list[Tensor] = [torch.from_numpy(np.concatenate(made)[:rows]) for made in zip(*graph.run(parts))]
         score, size, offset = maps[:3]
         return Prediction(score, size, offset, decode(score, size, offset)[0], None, *maps[3:])
 

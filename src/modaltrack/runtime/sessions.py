@@ -41,14 +41,14 @@ class GraphSession(Protocol):
     card: dict[str, Any]
     declaration: Declaration
 
-    def run(self, inputs: Arrays) -> list[NDArray[np.float32]]:
-        """The graph's outputs, in its order; search images are normalised, or uint8 pixels (B, h, w, 3)."""
+    def run(self, parts: Sequence[Arrays]) -> list[list[NDArray[np.float32]]]:
+        """The graph's outputs, in its order, for each part: so many rows as the graph takes.
 
-    def run_many(self, parts: Sequence[Arrays]) -> list[list[NDArray[np.float32]]]:
-        """``run`` of each, several at the same time where torch may use several threads."""
+        Search images are normalised, or uint8 pixels (B, h, w, 3). Parts share the threads where there are enough.
+        """
 
     def prepare(self, parts: int) -> None:
-        """Compile what ``run_many`` of so many parts with search images as pixels needs."""
+        """Compile what ``run`` of so many parts with search images as pixels needs."""
 
 
 FramePart = Callable[[Arrays, Arrays], list[NDArray[np.float32]]]  # search images, results of the templates -> outputs
@@ -116,10 +116,7 @@ class _TwoParts:
         """``lanes`` functions that may run at the same time: one with all threads, or more with one thread each."""
         raise NotImplementedError
 
-    def run(self, inputs: Arrays) -> list[NDArray[np.float32]]:
-        return self.run_many([inputs])[0]
-
-    def run_many(self, parts: Sequence[Arrays]) -> list[list[NDArray[np.float32]]]:
+    def run(self, parts: Sequence[Arrays]) -> list[list[NDArray[np.float32]]]:
         with self._lock:
             rows = [self._divided(inputs) for inputs in parts]
             pixels = next(iter(rows[0][0].values())).dtype == np.uint8
