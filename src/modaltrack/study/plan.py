@@ -32,7 +32,7 @@ class Run:
         shows: what it is for, in a few words.
         fields: changed fields of the recipe.
         options: changed settings of the model.
-        of_laptop: the same, where they are others at the laptop size.
+        of_size: size -> the settings that are others at that size.
         train: replaces the recipe's parameter groups.
         freeze: a pattern of parameters that do not learn, ahead of the recipe's groups.
         start: the run whose weights it starts from, of the same seed.
@@ -46,7 +46,7 @@ class Run:
     shows: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    of_laptop: Mapping[str, Any] = field(default_factory=dict)
+    of_size: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     train: tuple[Group, ...] | None = None
     freeze: str | None = None
     start: str | None = None
@@ -130,7 +130,7 @@ _OWN: tuple[Run, ...] = (
         "ainet-tiny-scenes",
         "fusion behind the last block only",
         options={"fusion_blocks": (5,)},
-        of_laptop={"fusion_blocks": (3,)},
+        of_size={"laptop": {"fusion_blocks": (3,)}},
     ),
     Run("ainet-fixed", "ainet-tiny-scenes", "the third order is fixed, first to last", options={"order_grad": "fixed"}),
     Run(
@@ -154,7 +154,7 @@ _OWN: tuple[Run, ...] = (
         "tpf-tiny-scenes",
         "trained with two templates",
         fields={"templates": 2},
-        of_laptop={"num_templates": 2},
+        of_size={"laptop": {"num_templates": 2}},
     ),
     Run(
         "srtrack-ranked",

@@ -45,16 +45,13 @@ def recipe_of(run: Run, place: StudyFolder, settings: Settings, seed: int, worke
     """
     from modaltrack.models.registry import config_of
     from modaltrack.training.recipes import get_recipe
+    from modaltrack.training.recipes.laptop_scenes import LEADING
 
     try:
         recipe = get_recipe(settings.sized(run.recipe))
-        options = {**recipe.model_options, **run.options}
-        if settings.size == "laptop":
-            options |= run.of_laptop
+        options = {**recipe.model_options, **run.options, **run.of_size.get(settings.size, {})}
         config_of(recipe.model, **options)
-        groups = run.train or recipe.trainable
-        if run.train and settings.size == "laptop":
-            groups = (*recipe.trainable[:2], *groups)  # the frozen stems and the faster parts
+        groups = (*LEADING.get(recipe.name, ()), *run.train) if run.train else recipe.trainable
         if run.freeze:
             groups = (Group(run.freeze, lr=0.0), *groups)
         steps = max(1, round(settings.steps * run.share))
@@ -153,7 +150,7 @@ def _train(
     train: Callable[..., dict[str, Any]] | None,
     until: float | None,
 ) -> dict[str, Any]:
-    more: dict[str, Any] = {} if until is None else {"until": until}
+    more: dict[str, Any] = {"until": until}
     if machine.cache is not None:
         more["batch_cache"] = machine.cache
     if train is None:

@@ -8,15 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from modaltrack.training.recipe import Group, Recipe, get_recipe, register
+from modaltrack.training.recipes.further import FASTER
+from modaltrack.training.recipes.pictures import STEM
 
-STEMS = Group(r"patch_embed(_x)?\.(backbone|match)", lr=0.0)  # NanoTrack v3's networks: frozen for good
-FASTER = {  # what lets the sensors meet hardly leaves its first value at the rate of the rest
-    "sdstrack": Group(r"fusions.*_gate", lr=15.0),
-    "srtrack": Group(r"cross_blocks.*_gate", lr=15.0),
-    "smstracker": Group("mixed_gate", lr=15.0),
-    "ainet": Group("gate", lr=15.0),
-    "tpf": Group(r"adapter\.(blend|rest)", lr=10.0),
-}
+# What leads the groups of every run at this size: frozen stems, and the parts that learn faster.
+LEADING = {f"{method}-laptop-scenes": (Group(STEM, lr=0.0), faster) for method, faster in FASTER.items()}
 BUDGET: dict[str, Any] = {"steps": 4_000, "time_budget_s": 1800, "batch": 16, "warmup": 20, "ema": 0.995}
 
 
@@ -27,7 +23,7 @@ def _two_sensors(method: str) -> Callable[[], Recipe]:
             first,
             name=f"{method}-laptop-scenes",
             data={},
-            trainable=(STEMS, FASTER[method], *tiny.trainable),
+            trainable=(*LEADING[f"{method}-laptop-scenes"], *tiny.trainable),
             **BUDGET,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from modaltrack.training.recipe import Group, Recipe, register
 
-STEM = r"patch_embed\.(backbone|match)"  # NanoTrack v3's networks: frozen for good
+STEM = r"patch_embed(_x)?\.(backbone|match)"  # NanoTrack v3's networks: frozen for good
 ON_PICTURES: dict[str, Any] = {
     "data": {"pictures": 1.0},
     "steps": 200_000,
@@ -80,7 +80,7 @@ def modaltrack_laptop_pictures() -> Recipe:
 
 # Where the recipes of the two-sensor methods do not differ. The first half of the trunk stays the base's, so that
 # their files need not hold it.
-KEPT = r"patch_embed(_x)?\.(backbone|match)|blocks(_x)?\.[01]\."
+KEPT = rf"{STEM}|blocks(_x)?\.[01]\."
 ON_THE_BASE: dict[str, Any] = {
     "start_from": "ostrack-laptop",
     "modalities": ("thermal", "depth", "event"),
